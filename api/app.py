@@ -23,7 +23,16 @@ from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases.submissions import Submissions
 
-ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router, metrics.router, health.router)
+ROUTERS = (
+    messages.forms,
+    messages.batches,
+    messages.router,
+    queue.router,
+    bots.router,
+    limits.router,
+    metrics.router,
+    health.router,
+)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -16,7 +16,7 @@ from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger.rows import is_chat_of, real_chat
 
 NUMBER_MIN = -(1 << 31)
-"""What its column takes. A client may write any number; a database would refuse the whole question."""
+"""What is lower was never handed out, and no column of handles could be compared with it."""
 
 IS_OPEN = messages.c.settled_at_ms.is_(None)
 

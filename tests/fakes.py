@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PausedBy, Priority
 from tempogram.engine.ports import Accepted, Known, Record
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
@@ -69,7 +69,8 @@ def outgoing(
 class FlakyLedger(MemoryLedger):
     """A ledger in memory that notes its writes, and refuses those that a test chooses.
 
-    Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away.
+    Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away; ``unstorable``: chats of
+    which it takes no message, and none beside one.
     """
 
     refusal = "the database is away"
@@ -79,6 +80,7 @@ class FlakyLedger(MemoryLedger):
         self.journal: list[str] = [] if journal is None else journal
         self.refused_words: list[str] = []
         self.asleep = False
+        self.unstorable: set[ChatId | None] = set()
         self.held_up: asyncio.Event | None = None  # set by a test that wants ``add`` to wait for it
         self.reads: list[int] = []  # for how many chats each ``reach_of`` asked
         self.unread = 0  # how many questions for a message's history are refused
@@ -87,6 +89,8 @@ class FlakyLedger(MemoryLedger):
         self._write("add")
         if self.held_up is not None:
             await self.held_up.wait()
+        if any(message.chat_id in self.unstorable for message in messages):
+            raise UnstorableValue("the database takes no such value: a number is beyond its range")
         return await super().add(messages)
 
     async def discard(self, message_ids: Sequence[str]) -> None:

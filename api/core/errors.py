@@ -14,7 +14,14 @@ from starlette.responses import JSONResponse
 from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.schemas.errors import ErrorOut
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.storage.files.spool import FileTooLarge
 
 
@@ -126,6 +133,7 @@ NOTHING_HERE = "there is nothing at this path"
 TABLE: Mapping[type[Exception], ErrorFormat] = {
     Malformed: ErrorFormat(400, "malformed"),
     Refusal: ErrorFormat(400, "refused"),
+    UnstorableValue: ErrorFormat(400, "refused"),
     NotAuthenticated: ErrorFormat(401, "not_authenticated", {"WWW-Authenticate": "Bearer"}),
     NotAllowed: ErrorFormat(403, "not_allowed"),
     WrongSecret: ErrorFormat(403, "wrong_secret"),

@@ -27,7 +27,14 @@ from tempogram.api.core.errors import (
 from tempogram.api.core.ports import ApiAnswer, Crowded, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.http.unhandled_errors import log_unhandled
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.storage.files.spool import FileTooLarge
 
 JSON = "application/json"
@@ -87,6 +94,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     Invalid: _with(400, BAD_REQUEST),
     Refusal: _with(400, BAD_REQUEST),
     TargetLost: _with(400, BAD_REQUEST),
+    UnstorableValue: _with(400, BAD_REQUEST),
     UnknownToken: _always(401, UNAUTHORIZED),
     ChatUnreachable: lambda error: _with(403, FORBIDDEN)(error.reason),
     NotFound: _with(404, NOT_FOUND),

@@ -12,6 +12,7 @@ from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import without_tokens
+from tempogram.api.http.batch_entries import BatchRoute
 from tempogram.api.http.forms import FORM_SCHEMA, FilesOf, FormRoute
 from tempogram.api.schemas.fields import MessageId, Tag
 from tempogram.api.schemas.messages import (
@@ -43,6 +44,8 @@ ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(tags=["messages"], route_class=GuardedRoute)
+batches = APIRouter(tags=["messages"], route_class=BatchRoute)
+"""The route that takes many."""
 forms = APIRouter(tags=["messages"], route_class=FormRoute)
 """The route that takes files, too."""
 
@@ -77,7 +80,7 @@ async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, 
     return _submitted(await submissions.submit(wanted, files, wait_s=wait))
 
 
-@router.post(
+@batches.post(
     BATCH_PATH,
     status_code=202,
     response_model=list[StatusOut | RefusedOut],

@@ -7,7 +7,6 @@ Read in this order:
     references       which messages a call names, and what it does with them
     method_classes   aiogram's class of each method
     composer         turns a call into a message of the engine
-    fast_validation  validates a plain call without a pydantic model
     priority         the priority of an answer
     update_context   the update that a call belongs to
     edit_coalescing  which edits of a message replace one another

@@ -13,23 +13,19 @@ import msgspec
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputFile
 from msgspec.structs import replace
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.telegram import edit_coalescing
 from tempogram.bot.telegram.call_body import ATTACHED, file_references
-from tempogram.bot.telegram.fast_validation import is_plain
 from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
 from tempogram.bot.telegram.methods import QUEUED, Rule
 from tempogram.bot.telegram.responses import UNREADABLE
+from tempogram.bot.validation import parameter_limits, parameter_types
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tempogram.engine.ports import Clock
-
-TEXT_UNITS_MAX = 4096
-"""UTF-16 units of a text without markup. Source: https://core.telegram.org/bots/api#sendmessage"""
-
 
 PAID = "allow_paid_broadcast"
 """Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
@@ -87,7 +83,7 @@ class MethodComposer:
         given = read(known, params)
         name_files(known, given, files)
         checked = with_files(given, files)
-        check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
+        parameter_types.check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
         message = self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id})
         return replace(
             _at(message, guarantee, ready_at_ms),
@@ -124,6 +120,7 @@ class MethodComposer:
         )
 
     def _outgoing(self, bot_id: int, name: str, rule: Rule, params: dict[str, Any]) -> Outgoing:
+        parameter_limits.check(name, params)
         now_ms = self._clock()
         chat_id = rule.chat_id(params)
         params.pop("chat_id", None)
@@ -137,7 +134,7 @@ class MethodComposer:
             bot_id=bot_id,
             chat_id=chat_id,
             method=name,
-            params=msgspec.json.encode(params),
+            params=encoded(name, params),
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
             guarantee=rule.guarantee(params),
@@ -227,7 +224,7 @@ def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except UNREADABLE:
-        return text  # ``check`` says what is wrong with it
+        return text  # ``parameter_types`` says what is wrong with it
 
 
 @cache
@@ -241,34 +238,13 @@ def _kinds(annotation: object) -> set[object]:
     return {annotation}.union(*(_kinds(each) for each in get_args(annotation) if get_origin(annotation) in UNIONS))
 
 
-def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
-    """Refuse a call that Telegram is certain to refuse.
+def encoded(name: str, params: Mapping[str, Any]) -> bytes:
+    """Return parameters as JSON.
 
     Raises:
-        Refusal: One sentence that names the parameter.
+        Refusal: A text in them is no Unicode, and the sentence begins with Telegram's words for it.
     """
-    if not is_plain(method, params):
-        try:
-            method.model_validate(dict(params))
-        except ValidationError as error:
-            raise Refusal(_sentence(method.__api_method__, error)) from None
-    text = params.get("text")
-    if isinstance(text, str):
-        _check_text(method.__api_method__, text, is_plain=not params.get("parse_mode"))
-
-
-def _check_text(name: str, text: str, *, is_plain: bool) -> None:
-    if not text.strip():
-        raise Refusal(f"{name} needs a text that is not empty")
-    units = len(text.encode("utf-16-le")) // 2
-    # Markup does not count, and only Telegram can tell what is left of it.
-    if is_plain and units > TEXT_UNITS_MAX:
-        raise Refusal(f"text has {units} characters, but Telegram takes {TEXT_UNITS_MAX}; send it in parts")
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = str(first["loc"][0])  # the rest are the names of types that were tried
-    if first["type"] == "missing":
-        return f"{name} needs {where}"
-    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    try:
+        return msgspec.json.encode(params)
+    except UnicodeEncodeError:
+        raise Refusal(f"strings must be encoded in UTF-8: {name} has half of a surrogate pair") from None

@@ -41,6 +41,9 @@ class Gate(Protocol):
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
         """Say when Telegram counted them at the latest; None gives them back at once."""
 
+    def give_back(self, cost: int) -> None:
+        """Give back places in flight of which nothing arrived at Telegram's end, though the call was made."""
+
     def is_idle(self, now_ms: int) -> bool:
         """Tell whether nothing is taken, so that a new gate would answer the same."""
 
@@ -111,6 +114,9 @@ class Window:
             else:
                 frees_ms.append(free_at_ms)
 
+    def give_back(self, cost: int) -> None:
+        self.settle(None, cost)
+
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and (not self._frees_ms or self._frees_ms[-1] <= now_ms)
 
@@ -143,7 +149,7 @@ class Window:
 
 
 class Spacing:
-    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is never given back.
+    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is spent, but for what Telegram refused.
 
     Kept as the time at which all that was spent has drained, in units of 1/count ms, so
     that 30 a second stays exact in integers.
@@ -202,6 +208,10 @@ class Spacing:
             drained_at = self._drained_at
         self._drained_at = drained_at + cost * limit.window_ms
 
+    def unspend(self, cost: int) -> None:
+        """Take back what was poured, as if it had never been: it has drained a little, and so has what came after."""
+        self._drained_at -= cost * self._limit.window_ms
+
 
 class PacedWindow(Window):
     """A window, and besides it a bucket: no window is broken, and at most ``burst`` leave at once.
@@ -228,6 +238,10 @@ class PacedWindow(Window):
     def take(self, now_ms: int, cost: int) -> None:
         super().take(now_ms, cost)
         self._bucket.spend(now_ms, cost)
+
+    def give_back(self, cost: int) -> None:
+        super().give_back(cost)
+        self._bucket.unspend(cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return super().is_idle(now_ms) and self._bucket.is_drained(now_ms)
@@ -275,6 +289,9 @@ class Bucket(Spacing):
         self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
         if counted_at_ms is not None:
             self.spend(counted_at_ms + 1 + guard_ms, cost)
+
+    def give_back(self, cost: int) -> None:
+        self.settle(None, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and self.is_drained(now_ms)

@@ -9,6 +9,7 @@
     │       ├── QueueOfAnother it belongs to another ledger; never share it
     │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
+    │   └── UnstorableValue    it can be, but it takes no such value; trying again is useless
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
     └── TargetLost             what it refers to is not there, or was not sent; nothing was accepted
@@ -58,6 +59,13 @@ class LedgerError(EngineError):
 
     What was to be written is not there, or, if the connection broke before the answer to the commit came, is there
     whole. So only what may be written twice can be written again.
+    """
+
+
+class UnstorableValue(LedgerError):
+    """A value that the ledger does not take: a number beyond its range, say. Nothing was written, or looked for.
+
+    The same work is refused again, however often it is tried; so it is no outage.
     """
 
 

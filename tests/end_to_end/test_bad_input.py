@@ -41,7 +41,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "a text that is too long": (
         *("POST", "/messages"),
         {"json": {"bot": "42", "chat_id": 5, "text": "x" * 4097}},
-        *(400, "4097"),
+        *(400, "message is too long: text has 4,097 characters"),
     ),
     "a body of 50 MB": ("POST", "/messages", {"data": BytesIO(b" " * 50_000_000), "headers": JSON}, 413, "larger"),
     "no bearer token": ("GET", "/queue/stats", {"headers": {"Authorization": ""}}, 401, "Authorization"),

@@ -54,6 +54,10 @@ class HandlesContract:
 
         assert (before, await handles.handed_out(album.id)) == ([], numbers)
 
+    @pytest.mark.parametrize("number", [-(1 << 31) - 1, -(1 << 70)])
+    async def test_a_number_lower_than_any_handle_stands_for_nothing(self, handles: Handles, number: int) -> None:
+        assert await handles.targets(BOT, [number]) == {}
+
     async def test_many_who_ask_at_once_get_different_handles(self, handles: Handles, ledger: Ledger) -> None:
         messages = [await added(ledger) for _ in range(30)]
 

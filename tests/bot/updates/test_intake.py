@@ -22,7 +22,7 @@ from tempogram.bot.updates.handler_pool import LAST_CALLS_S, HandlerPool
 from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.order import Order
-from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.errors import LedgerError, QueueFull, UnstorableValue
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tempogram.storage.database.database import Database
@@ -564,6 +564,29 @@ async def test_an_update_whose_write_lost_its_answer_is_handled_when_it_comes_ag
     await inbox.get(update(1, "hello"), update(1, "hello"))
 
     assert inbox.texts == ["hello"]
+
+
+async def test_an_update_of_which_the_database_takes_no_value_fails_once_and_the_next_is_handled() -> None:
+    """It was handled again every second, as if the database were away, and those behind it waited for ever."""
+
+    async def remember(message: Message) -> SendMessage:
+        handled.append(message.text)
+        if message.text == "huge":
+            raise UnstorableValue("the database takes no such value: a number is beyond its range")
+        return message.answer("done")
+
+    handled: list[str | None] = []
+    inbox = RunningIntake(remember)
+    with capture_logs() as logs:
+        await inbox.get(update(1, "huge"), update(2, "small"))
+
+    assert (handled, inbox.slept, inbox.texts) == (["huge", "small"], [], ["done"])
+    assert inbox.updates.ends == {
+        (BOT_ID, 1): "failed: the database takes no such value: a number is beyond its range",
+        (BOT_ID, 2): "handled",
+    }
+    assert [(each["event"], each["update_id"], "exc_info" in each) for each in logs] == [("handler_failed", 1, False)]
+    assert inbox.desk.conditions.current == []
 
 
 async def test_a_received_update_is_handled_at_the_next_start() -> None:

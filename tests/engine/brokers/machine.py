@@ -232,7 +232,8 @@ class World:
         since_ms = self.clock() - found.leased_at_ms if found else 0
         is_half = lease.message.cost > 2 and isinstance(then, Done | HoldChat) and age is not None
         rest = Rest("sendMediaGroup", b"{}", lease.message.cost - 2) if is_half else None
-        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest, alive)
+        is_refused = rest is None and alive is True and age is not None and pick % 2 == 1
+        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest, alive, is_refused)
 
     def _both(self, verb: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         answer = run(verb(self.broker))

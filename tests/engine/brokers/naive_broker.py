@@ -644,7 +644,10 @@ class NaiveBroker:
         for each in self._gates_of(entry):
             guard_ms = self._limits.guard_ms if any(each is gate for gate in doubted) else 0
             each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
-            each.settle(None, message.cost - settlement.counted_cost)
+            each.give_back(message.cost - settlement.counted_cost)
+        for scope in (self._ceiling, *(() if entry.pays else (bot,))):
+            if scope.spacing is not None and message.priority in SPACING_PRIORITIES:
+                scope.spacing.unspend(message.cost - settlement.counted_cost)
         if entry.pays:
             self._purse(message.bot_id).settle(counted_at_ms, settlement.counted_cost)
             self._purse(message.bot_id).settle(None, message.cost - settlement.counted_cost)

@@ -9,7 +9,7 @@ import pytest
 
 from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Status
-from tempogram.engine.model.outcomes import Failed
+from tempogram.engine.model.outcomes import Failed, Rejected
 from tempogram.engine.ports import Ledger
 from tempogram.engine.recovery.rebuild import PAGE, RebuildReport, rebuild
 from tests.engine.desk import Desk
@@ -185,6 +185,18 @@ async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -
     desk.clock.advance(29_999)
 
     assert await ids_leased(desk) == []
+
+
+async def test_a_chat_owes_one_place_after_a_restart_for_a_refused_call_of_a_hundred(desk: Desk) -> None:
+    await desk.deliver(Rejected(400, "Bad Request: message to copy not found"), message=outgoing("a", cost=100))
+    again = Desk(limits=ONE_BOT)
+    again.ledger = desk.ledger
+    keep(again, outgoing("b"))
+    await restart(again)
+
+    again.clock.advance(WINDOW_MS + GUARD_MS)
+
+    assert await ids_leased(again) == ["b"]
 
 
 async def test_an_interrupted_at_most_once_message_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 from sqlalchemy import select, text
 
 from tempogram.engine.model.conversations import conversation
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     KEPT_METHOD,
@@ -745,7 +745,7 @@ class SqlLedgerContract(LedgerContract):
         assert await open_ids(lossy) == [submitted.id]
         assert await desk.broker.knows([submitted.id]) == [True]
 
-    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
+    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}, {"user_id": 1 << 63}])
     async def test_a_value_that_no_database_takes_is_refused_alone(
         self, ledger: Ledger, poison: dict[str, object]
     ) -> None:
@@ -758,7 +758,7 @@ class SqlLedgerContract(LedgerContract):
             return_exceptions=True,
         )
 
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert [type(answer) for answer in answers] == [list, UnstorableValue, list]
         assert await open_ids(ledger) == [each.id for each in neighbours]
 
     async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:

@@ -176,6 +176,12 @@ function gates.settle(gate, counted_at_ms, cost, guard_ms)
   end
 end
 
+-- Give back places in flight of which nothing arrived at Telegram's end, though the call was made.
+function gates.give_back(gate, cost)
+  gates.settle(gate, nil, cost, 0)
+  if gate.counted and gate.drained_at then gate.drained_at = gate.drained_at - cost * gate.limit.window_ms end
+end
+
 -- Return from when on nothing that was settled counts any more.
 function gates.idle_at_ms(gate)
   local idle_at_ms = gate.drained_at and ceil_div(gate.drained_at, gate.count) or 0
@@ -257,6 +263,11 @@ end
 
 function spacings.spend(spacing, now_ms, cost)
   spacing.drained_at = poured(spacing.drained_at, spacing.count, spacing.window_ms, now_ms, cost)
+end
+
+-- Take back what was poured, as if it had never been.
+function spacings.unspend(spacing, cost)
+  spacing.drained_at = spacing.drained_at - cost * spacing.window_ms
 end
 
 function spacings.earliest_ms(spacing, now_ms, costs)
