@@ -109,9 +109,9 @@ class FlakyLedger(MemoryLedger):
         self._write("amend")
         await super().amend(messages)
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
         self._write("hold")
-        await super().record_holds(holds)
+        await super().record_holds(holds, now_ms=now_ms)
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._write("pause")

@@ -233,7 +233,7 @@ async def test_a_chat_throttled_during_a_short_outage_is_held_after_it(one: Fake
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.step()
-    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)], now_ms=one.world.clock())
     one.world.cut_from_redis.clear()
 
     await one.steps(for_ms=4_000)
@@ -441,7 +441,7 @@ async def test_a_hold_that_another_process_gets_is_set_in_the_memory(one: FakePr
     await until_standalone(one)
     await one.accept(outgoing("a"))
     until_ms = one.world.clock() + LEASE_MS
-    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)])
+    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)], now_ms=one.world.clock())
 
     await one.steps(for_ms=2 * STEP_MS)
     held = await one.ids()
