@@ -57,5 +57,6 @@ def sends_ahead(now_ms: int) -> Select[Any]:
 def _last_ms(connection: Connection) -> int:
     """Return the last time of a call or of a hold that is recorded."""
     newest = select(attempts.c.recorded_at_ms).order_by(attempts.c.id.desc()).limit(1)
-    times = select(func.max(attempts.c.counted_at_ms)), newest, select(func.max(holds.c.since_ms))
+    counted = select(func.max(attempts.c.counted_at_ms)).where(attempts.c.counted_at_ms.is_not(None))
+    times = counted, newest, select(func.max(holds.c.since_ms))
     return max(connection.execute(each).scalar() or 0 for each in times)

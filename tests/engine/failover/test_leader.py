@@ -113,6 +113,19 @@ async def test_a_queue_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess
     assert one.conditions.current == []
 
 
+async def test_a_queue_whose_time_is_not_the_leaders_is_begun_anew_once(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    await one.accept(outgoing("a"))
+    before, one.world.clock_off_of = one.world.redis, "one"
+
+    await one.step()
+    begun = one.world.redis
+    await one.steps(for_ms=3_000)
+
+    assert before is not begun is one.world.redis
+    assert await one.ids() == ["a"]
+
+
 async def test_a_queue_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
     await one.step()
     for each in "ab":
