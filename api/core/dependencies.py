@@ -25,6 +25,7 @@ from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.fleet_counts import FleetCounts
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock, Handles, Ledger, Results
 from tempogram.engine.recovery.cancellations import Cancellations
@@ -70,6 +71,7 @@ class Services:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
         admin_token: The bearer token of the role admin.
         door: None: the Bot API is not served here.
+        fleet_counts: None: there is only this process, or each shows what it has counted itself.
     """
 
     intake: Intake
@@ -94,6 +96,7 @@ class Services:
     healthy: Callable[[], Awaitable[bool]]
     admin_token: str = field(repr=False)
     door: Door | None = None
+    fleet_counts: FleetCounts | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
 

@@ -44,8 +44,19 @@ def _shown(collector: EngineCollector, *, as_json: bool) -> Response:
 
 
 async def _collector(services: Services) -> EngineCollector:
-    queue, dead = await asyncio.gather(_if_there(services.broker.stats()), _if_there(services.history.dead_count()))
-    return EngineCollector(services.metrics, queue=queue, dead=dead, conditions=services.conditions.current)
+    counts = services.fleet_counts
+    queue, dead, _ = await asyncio.gather(
+        _if_there(services.broker.stats()),
+        _if_there(services.history.dead_count()),
+        _if_there(counts.refresh() if counts else asyncio.sleep(0)),
+    )
+    return EngineCollector(
+        services.metrics,
+        queue=queue,
+        dead=dead,
+        conditions=services.conditions.current,
+        shared=counts.latest if counts else None,
+    )
 
 
 async def _if_there(number: Awaitable[Number]) -> Number | None:

@@ -181,4 +181,5 @@ def services(built: Program) -> Services:
         admin_token=built.admin_token.value,
         healthy=healthy,
         door=built.door,
+        fleet_counts=engine.fleet_counts if built.context.role.takes_in else None,
     )
