@@ -9,6 +9,7 @@ Read in this order:
     updates      received updates, until they are handled
     bots, chats  the registered bots, and the state of their chats
     limits       limits changed at run time
+    totals       sums over all processes, for the metrics
     texts        recent texts of chats, for text generators
     fsm/         where each user stands in a conversation: aiogram's states
     files/       the files of messages

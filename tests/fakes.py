@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PausedBy, Priority
@@ -113,9 +114,9 @@ class FlakyLedger(MemoryLedger):
         self._write("amend")
         await super().amend(messages)
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
         self._write("hold")
-        await super().record_holds(holds)
+        await super().record_holds(holds, now_ms=now_ms)
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._write("pause")
@@ -154,3 +155,27 @@ class FlakyLedger(MemoryLedger):
     def _reach(self) -> None:
         if self.asleep:
             raise LedgerError(self.refusal)
+
+
+class MemoryTotals:
+    """See ``Totals``. ``asleep``: the database is away."""
+
+    def __init__(self) -> None:
+        self.sums = Counter[str]()
+        self.writes = 0
+        self.reads = 0
+        self.asleep = False
+
+    async def add(self, counts: Mapping[str, int]) -> None:
+        self._reach()
+        self.writes += 1
+        self.sums.update(counts)
+
+    async def read(self) -> Mapping[str, int]:
+        self._reach()
+        self.reads += 1
+        return dict(self.sums)
+
+    def _reach(self) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")

@@ -69,8 +69,19 @@ def _wants_json(format_: str | None, accept: str) -> bool:
 
 
 async def _collector(monitored: Monitored) -> EngineCollector:
-    queue, dead = await asyncio.gather(_if_there(monitored.broker.stats()), _if_there(monitored.history.dead_count()))
-    return EngineCollector(monitored.metrics, queue=queue, dead=dead, conditions=monitored.conditions.current)
+    counts = monitored.fleet_counts
+    queue, dead, _ = await asyncio.gather(
+        _if_there(monitored.broker.stats()),
+        _if_there(monitored.history.dead_count()),
+        _if_there(counts.refresh() if counts else asyncio.sleep(0)),
+    )
+    return EngineCollector(
+        monitored.metrics,
+        queue=queue,
+        dead=dead,
+        conditions=monitored.conditions.current,
+        shared=counts.latest if counts else None,
+    )
 
 
 async def _if_there(number: Awaitable[Number]) -> Number | None:

@@ -18,7 +18,7 @@ from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.failover.leader_election import while_leading
-from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 
 log = structlog.get_logger()
 
@@ -101,6 +101,9 @@ async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
         await built.engine.worker.finish(within_s=built.context.settings.telegram_timeout, conclude_s=SETTLE_S)
         await _finish("worker", _all(sending), within_s=SETTLE_S)
     await _finish("results and announcements", built.queue.flush(), within_s=SETTLE_S)
+    if (counts := built.engine.fleet_counts) is not None:
+        with contextlib.suppress(LedgerError):
+            await _finish("counters", counts.flush(), within_s=SETTLE_S)
 
 
 async def until_done_or(cut_short: asyncio.Event | None, work: Coroutine[Any, Any, None]) -> bool:
@@ -152,6 +155,8 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
     yield built.engine.parked_messages.run()
+    if built.engine.fleet_counts is not None:
+        yield built.engine.fleet_counts.run()
     yield MemoryTrim(trim=malloc_trim()).run()
     if built.context.role.sends:
         yield built.engine.recoverer.run()

@@ -61,6 +61,7 @@ def services(built: Program) -> Services:
         tokens=built.access.tokens,
         wrong_tokens=wrong_tokens(built),
         healthy=built.healthy,
+        fleet_counts=engine.fleet_counts,
         door=front.door,
     )
 

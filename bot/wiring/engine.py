@@ -19,6 +19,7 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.observability.fleet_counts import FleetCounts
 from tempogram.engine.observability.metrics import Metrics, ObservedTransport
 from tempogram.engine.observability.watched_transport import WatchedTransport
 from tempogram.engine.ports import Transport
@@ -39,9 +40,11 @@ class Engine:
 
     Attributes:
         hearing: Is given the updates that a program's own Dispatcher gets.
+        fleet_counts: None: there are no other processes.
     """
 
     metrics: Metrics
+    fleet_counts: FleetCounts | None
     reachability: Reachability
     hearing: Hearing
     dispatcher: Dispatcher
@@ -119,6 +122,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     )
     return Engine(
         metrics=metrics,
+        fleet_counts=FleetCounts(metrics, storage.totals) if settings.redis_url else None,
         reachability=reachability,
         hearing=hearing,
         dispatcher=Dispatcher(

@@ -14,6 +14,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.clock_gap import ClockGap
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.ownership import Ownership, reason
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -108,7 +109,8 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
     ownership = Ownership(storage.ledger_id)
-    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms, ownership=ownership)
+    clock_gap = ClockGap(clock, conditions)
+    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms, ownership=ownership, clock_gap=clock_gap)
 
     async def watch() -> None:
         await ownership.is_refused.wait()

@@ -29,6 +29,7 @@ from tempogram.storage.processes.identity import check_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.texts import Texts
+from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import Updates
 
 PROCESS_BITS = 31
@@ -61,6 +62,7 @@ class Storage:
     limits: StoredLimits
     states: States
     texts: Texts
+    totals: SqlTotals
     updates: Updates
     uploads: Uploads
     retention: Retention
@@ -99,6 +101,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                 limits=StoredLimits(database, settings.limits()),
                 states=States(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                totals=SqlTotals(database),
                 updates=Updates(database, process=process),
                 uploads=Uploads(database),
                 retention=Retention(database, keep=keep, clock=clock),

@@ -48,6 +48,10 @@ class SharedQueue(Broker, Protocol):
     schema: int
     """Version of its keys and records; queues of two schemas know nothing of each other."""
 
+    @property
+    def is_off_clock(self) -> bool:
+        """Whether its time was so far from that of this process, when it was asked last, that it should be rebuilt."""
+
     async def begin(self) -> SharedQueue:
         """Throw away any queue there is, and begin an empty one: it admits, and leases after ``restore``.
 

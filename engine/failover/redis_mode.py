@@ -17,6 +17,8 @@ from tempogram.engine.recovery.settings_sync import APPLY_EVERY_MS, SettingsSync
 
 log = structlog.get_logger()
 
+OFF_CLOCK = "the time of the queue in Redis is not that of the process that leads"
+
 Rebuild = Callable[[Broker, OtherProcesses], Awaitable[object]]
 """Brings an empty broker to where the ledger says it was; see ``recovery.rebuild``."""
 
@@ -52,8 +54,8 @@ class RedisMode:
             return False
         try:
             await self._find_queue(epoch)
-        except QueueLost:
-            await self._heal(epoch)
+        except QueueLost as error:
+            await self._heal(epoch, str(error))
         except BrokerUnavailable:
             self._catch_up.fall_behind()
             self._settings_sync.hurry()
@@ -71,13 +73,15 @@ class RedisMode:
         await self._broker.probe()
         if epoch.schema == NO_SCHEMA:
             raise QueueLost(NOT_BEGUN)
+        if self._redis.is_off_clock:
+            raise QueueLost(OFF_CLOCK)
 
-    async def _heal(self, epoch: Epoch) -> None:
+    async def _heal(self, epoch: Epoch, reason: str) -> None:
         if epoch.schema == NO_SCHEMA:
             await self._rebuild_queue(epoch, then=LeaseSource.REDIS)
             log.info("redis_queue_begun")
         else:
-            log.warning("redis_queue_lost", then="it is rebuilt from the ledger")
+            log.warning("redis_queue_lost", reason=reason, then="it is rebuilt from the ledger")
             await self._rebuild_queue(epoch, then=None)
         await self._broker.probe()
 

@@ -44,6 +44,9 @@ class Gate(Protocol):
     def give_back(self, cost: int) -> None:
         """Give back places in flight of which nothing arrived at Telegram's end, though the call was made."""
 
+    def fill(self, now_ms: int, cost: int) -> None:
+        """Take places that Telegram counted by now, as many of them as there can be."""
+
     def is_idle(self, now_ms: int) -> bool:
         """Tell whether nothing is taken, so that a new gate would answer the same."""
 
@@ -116,6 +119,10 @@ class Window:
 
     def give_back(self, cost: int) -> None:
         self.settle(None, cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        self.take(now_ms, cost)
+        self.settle(now_ms, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and (not self._frees_ms or self._frees_ms[-1] <= now_ms)
@@ -212,6 +219,13 @@ class Spacing:
         """Take back what was poured, as if it had never been: it has drained a little, and so has what came after."""
         self._drained_at -= cost * self._limit.window_ms
 
+    def fill(self, now_ms: int, cost: int) -> None:
+        """Spend so much, but leave no more to drain than if it were all that was spent lately."""
+        before, limit = self._drained_at, self._limit
+        self.spend(now_ms, cost)
+        full_at = now_ms * limit.count + max(self._capacity, cost) * limit.window_ms
+        self._drained_at = max(before, min(self._drained_at, full_at))
+
 
 class PacedWindow(Window):
     """A window, and besides it a bucket: no window is broken, and at most ``burst`` leave at once.
@@ -242,6 +256,11 @@ class PacedWindow(Window):
     def give_back(self, cost: int) -> None:
         super().give_back(cost)
         self._bucket.unspend(cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        super().take(now_ms, cost)
+        super().settle(now_ms, cost)
+        self._bucket.fill(now_ms, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return super().is_idle(now_ms) and self._bucket.is_drained(now_ms)
@@ -292,6 +311,9 @@ class Bucket(Spacing):
 
     def give_back(self, cost: int) -> None:
         self.settle(None, cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        super().fill(now_ms + 1, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and self.is_drained(now_ms)
@@ -378,6 +400,18 @@ class Purse:
     def reform(self, limit: Limit) -> None:
         """Go on under another limit; what is spent stays spent."""
         self._limit = limit
+
+
+def note(limited: Gate, counted_at_ms: int, cost: int, *, now_ms: int) -> None:
+    """Take the places of a call of the past, or of several that a clock which was ahead has written for later.
+
+    Those count as now, and however many they are, they fill a bucket at most.
+    """
+    if counted_at_ms <= now_ms:
+        limited.take(counted_at_ms, cost)
+        limited.settle(counted_at_ms, cost)
+    else:
+        limited.fill(now_ms, cost)
 
 
 def gate(limit: Limit | None) -> Gate | None:

@@ -12,6 +12,7 @@ Read in this order:
     epochs       where leases come from, as all processes have agreed
     membership   which processes are alive
     changes      what one process changed that others keep in memory
+    totals       sums over all processes
 """
 
 from tempogram.engine.model.clock import Clock, SystemClock

@@ -224,6 +224,23 @@ async def test_a_worker_serves_its_health_and_metrics_and_nothing_else(fleet: Se
     assert submitted == 404
 
 
+async def test_the_api_shows_the_sum_of_what_all_processes_counted_and_each_its_own_at_its_port(fleet: Several) -> None:
+    await fleet.telegram.order(Fault(kind="5xx", bot_id=4, chat_id=700, times=2))
+
+    await fleet.submit({"bot": "4", "chat_id": 700, "text": "server error"})
+    await fleet.until_sent("server error", 1)
+
+    await fleet.until(partial(shows_the_sum, fleet))
+
+
+async def shows_the_sum(fleet: Several) -> bool:
+    counted = []
+    for member in (fleet.api, *fleet.all_of("worker"), *fleet.all_of("scheduler")):
+        _, numbers = await fleet.ask("GET", "/metrics?format=json", of=member)
+        counted.append(numbers["telegram_5xx_count"])
+    return bool(counted[0] == sum(counted[1:]) == 2)
+
+
 async def test_each_process_reports_an_unreachable_redis_and_no_message_is_lost(fleet: Several) -> None:
     texts = [f"missed {number}" for number in range(100)]
     await fleet.submit(*({"bot": "1", "chat_id": 1_100 + each, "text": text} for each, text in enumerate(texts)))

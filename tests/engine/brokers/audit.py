@@ -300,13 +300,14 @@ class Audit:
                 moved = (bot_id, new, *scope[2:])
                 ends[moved] = max(ends[moved], ends.pop(scope))
 
-    def restored(self, sends: Sequence[PastSend], spent: Sequence[Spent]) -> None:
+    def restored(self, sends: Sequence[PastSend], spent: Sequence[Spent], now_ms: int) -> None:
         for each in spent:
-            self.spent[each.bot_id].append((each.at_ms + 1, each.cost))
+            self.spent[each.bot_id].append((min(each.at_ms, now_ms) + 1, each.cost))
         for send in sends:
             sent = outgoing("", bot_id=send.bot_id, chat_id=send.chat_id, cost=send.cost, is_paid=send.is_paid)
-            self._count(sent, send.counted_at_ms + 1, is_spent=False)
-            self._pour_paced(sent, send.counted_at_ms)
+            at_ms = min(send.counted_at_ms, now_ms)
+            self._count(sent, at_ms + 1, is_spent=False)
+            self._pour_paced(sent, at_ms)
 
     def stood(self, stats: QueueStats) -> None:
         retry = [found for found in self.open_messages.values() if found.tried and not found.lease]

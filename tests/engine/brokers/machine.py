@@ -204,7 +204,7 @@ class World:
 
     def restore(self, sends: Sequence[PastSend], wait_until_ms: dict[int, int], spent: Sequence[Spent]) -> None:
         self._both(lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms, spent=spent))
-        self.audit.restored(sends, spent)
+        self.audit.restored(sends, spent, self.clock())
         for bot_id, until_ms in wait_until_ms.items():
             self.audit.held(Hold(bot_id, None, until_ms))
 
@@ -325,7 +325,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.world = World(LIMITS[0], *self.brokers)
         self.count = 0
 
-    @initialize(limits=st.sampled_from(LIMITS), sent_ago_ms=st.lists(st.integers(0, 300), max_size=4), wait_ms=soon)
+    @initialize(limits=st.sampled_from(LIMITS), sent_ago_ms=st.lists(st.integers(-100, 300), max_size=4), wait_ms=soon)
     def begin(self, limits: Limits, sent_ago_ms: list[int], wait_ms: int) -> None:
         self.world = World(limits, *self.brokers)
         sends = [

@@ -60,6 +60,8 @@ class World:
     ledger: MemoryLedger = field(init=False)
     redis_is_silent_for_ms: int = 0  # before a process that is cut from it knows
     cut_from_database: set[str] = field(default_factory=set)
+    clock_off_of: str = ""
+    """The process that finds the time of the queue far from its own."""
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.clock)
@@ -179,6 +181,10 @@ class FakeRedis:
         self._meant = meant
 
     @property
+    def is_off_clock(self) -> bool:
+        return self._world.clock_off_of == self._name
+
+    @property
     def incarnation(self) -> int:
         queue = self._world.queues.get(self.schema)
         return queue.incarnation if queue else 0
@@ -186,6 +192,7 @@ class FakeRedis:
     async def begin(self) -> FakeRedis:
         self._check_reachable()
         world, begun = self._world, self._world.memory()
+        world.clock_off_of = world.clock_off_of if world.clock_off_of != self._name else ""
         world.queues = {schema: each for schema, each in world.queues.items() if schema > self.schema}
         world.queues[self.schema] = begun
         world.barred.add(self.schema)

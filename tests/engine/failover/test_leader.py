@@ -113,6 +113,19 @@ async def test_a_queue_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess
     assert one.conditions.current == []
 
 
+async def test_a_queue_whose_time_is_not_the_leaders_is_begun_anew_once(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    await one.accept(outgoing("a"))
+    before, one.world.clock_off_of = one.world.redis, "one"
+
+    await one.step()
+    begun = one.world.redis
+    await one.steps(for_ms=3_000)
+
+    assert before is not begun is one.world.redis
+    assert await one.ids() == ["a"]
+
+
 async def test_a_queue_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
     await one.step()
     for each in "ab":
@@ -233,7 +246,7 @@ async def test_a_chat_throttled_during_a_short_outage_is_held_after_it(one: Fake
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.step()
-    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)], now_ms=one.world.clock())
     one.world.cut_from_redis.clear()
 
     await one.steps(for_ms=4_000)
@@ -441,7 +454,7 @@ async def test_a_hold_that_another_process_gets_is_set_in_the_memory(one: FakePr
     await until_standalone(one)
     await one.accept(outgoing("a"))
     until_ms = one.world.clock() + LEASE_MS
-    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)])
+    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)], now_ms=one.world.clock())
 
     await one.steps(for_ms=2 * STEP_MS)
     held = await one.ids()
