@@ -44,8 +44,13 @@ def migrate() -> None:
     """Bring the database's tables up to date."""
     from tempogram.bot.config.data_dir import database_url
     from tempogram.storage.migrations import migrate as migrate_tables
+    from tempogram.storage.processes.exclusive_lock import alone_on_file
 
-    _until_done(migrate_tables(database_url(_settings())))
+    async def alone(url: str) -> None:
+        async with alone_on_file(url):
+            await migrate_tables(url)
+
+    _until_done(alone(database_url(_settings())))
 
 
 @app.command()

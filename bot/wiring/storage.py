@@ -23,6 +23,7 @@ from tempogram.storage.handles import SqlHandles
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
+from tempogram.storage.processes.clean_end import marked_in_use
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
 from tempogram.storage.processes.identity import check_key, ledger_id
@@ -83,26 +84,27 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
         ledger = SqlLedger(database)
         epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
-            yield Storage(
-                process=process,
-                ledger_id=await ledger_id(database),
-                check_key=partial(check_key, database, key),
-                ids=Ids(await ledger.last_id(), process=process),
-                exclusive_lock=use,
-                ledger=ledger,
-                epochs=SqlEpochs(database, readers=epoch_readers),
-                members=SqlMembership(epoch_readers),
-                bots=Bots(database, key),
-                chats=Chats(database),
-                handles=SqlHandles(database),
-                history=MessageHistory(database),
-                limits=StoredLimits(database, settings.limits()),
-                states=States(database),
-                texts=Texts(database, keep_ms=settings.keep_texts_ms),
-                updates=Updates(database, process=process),
-                uploads=Uploads(database),
-                retention=Retention(database, keep=keep, clock=clock),
-            )
+            async with marked_in_use(database):
+                yield Storage(
+                    process=process,
+                    ledger_id=await ledger_id(database),
+                    check_key=partial(check_key, database, key),
+                    ids=Ids(await ledger.last_id(), process=process),
+                    exclusive_lock=use,
+                    ledger=ledger,
+                    epochs=SqlEpochs(database, readers=epoch_readers),
+                    members=SqlMembership(epoch_readers),
+                    bots=Bots(database, key),
+                    chats=Chats(database),
+                    handles=SqlHandles(database),
+                    history=MessageHistory(database),
+                    limits=StoredLimits(database, settings.limits()),
+                    states=States(database),
+                    texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                    updates=Updates(database, process=process),
+                    uploads=Uploads(database),
+                    retention=Retention(database, keep=keep, clock=clock),
+                )
         finally:
             await epoch_readers.close()
             await database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -90,9 +91,24 @@ def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: flo
     return create_async_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=arguments, **pool)
 
 
+def read_only(url: URL) -> URL:
+    """Return the URL by which SQLite leaves its files as they are.
+
+    Otherwise the last connection to close would write the WAL into the database and delete it, and the next start could
+    not see that it was still there after a kill; see ``processes.clean_end``.
+
+    >>> read_only(parse("sqlite:////srv/a b.db")).database
+    'file:/srv/a%20b.db'
+    """
+    if not is_sqlite(url):
+        return url
+    path = quote(str(Path(url.database or "").absolute()))
+    return url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+
+
 def sqlite_writing_engine(url: URL) -> Engine:
     """Return SQLite's engine without asyncio: the one connection that writes lives in a thread of its own."""
-    Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url.set(drivername="sqlite"), hide_parameters=True, connect_args={"check_same_thread": False}
     )
