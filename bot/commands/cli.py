@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 import uvloop
 
-from tempogram.bot.commands import queue
+from tempogram.bot.commands import keys, queue
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
 from tempogram.bot.config.settings import Settings, load
@@ -30,6 +30,7 @@ app = typer.Typer(
 
 
 app.add_typer(queue.app, name="queue")
+app.add_typer(keys.app, name="keys")
 app.command()(say)
 
 

@@ -20,7 +20,7 @@ from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
-from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.bots import Bots, ChosenBy, RegisteredBot, Source
@@ -37,6 +37,9 @@ REFUSED_MS, SILENT_MS = 60_000, 5_000
 UNCONFIRMED_MAX = 1_000
 """When Telegram is asked again about a token that it refused, or did not answer for; and how many are remembered.
 untuned: a program with a wrong token, or a sender of made-up ones, tries on and on."""
+
+
+ALL_UNREADABLE = "no stored token can be decrypted with this SECRET_KEY"
 
 
 class Fleet:
@@ -82,19 +85,23 @@ class Fleet:
         self._clock = clock
         self._confirming = asyncio.Lock()
         self._unconfirmed: dict[str, tuple[int, str]] = {}  # until when, and why
+        self._said_unreadable: set[int] = set()
 
     async def load(self) -> None:
         """Read every bot again, and notify the listener of each whose update source changed.
 
+        A bot whose token cannot be decrypted is left out, and reported as an alert and a condition.
+
         Raises:
             LedgerError: Nothing was read.
-            SettingsError: The tokens were stored under another ``SECRET_KEY``.
         """
         self._notify_changed(*await self._stored_bots.read_all())
+        self._report_unreadable()
 
     async def reload(self, bot_ids: Collection[int]) -> None:
         """Read some bots again that another process changed; see ``load``."""
         self._notify_changed(*await self._stored_bots.read(bot_ids))
+        self._report_unreadable()
 
     async def reload_token(self, bot_id: int) -> str | None:
         """Read a bot again and return its token: a change of it may not have been announced yet."""
@@ -308,6 +315,7 @@ class Fleet:
         """See ``Fleet``."""
         if not await self._stored_bots.remove(bot_id, keep_messages=keep_messages):
             return False
+        self._report_unreadable()
         self._notify_changed(bot_id)
         return True
 
@@ -321,8 +329,24 @@ class Fleet:
             )
 
     async def _notify_token_stored(self, bot_id: int) -> None:
+        self._report_unreadable()
         if self._token_stored is not None:
             await self._token_stored(bot_id)
+
+    def _report_unreadable(self) -> None:
+        unreadable, said = set(self.registry.unreadable), self._said_unreadable
+        for bot_id in said - unreadable:
+            self._conditions.end(Condition.TOKEN_UNREADABLE, seen_by=bot_id)
+        if (new := unreadable - said) and unreadable >= set(self.registry.bot_ids) and len(unreadable) > 1:
+            log.error("alert", kind="secret_key_differs", reason=ALL_UNREADABLE, way_out="see tempogram keys")
+        else:
+            for bot_id in sorted(new):
+                way_out = f"enter it anew: tempogram keys enter {bot_id}, or POST /bots"
+                log.error("alert", kind="token_unreadable", bot_id=bot_id, way_out=way_out)
+        for bot_id in new:
+            reason = f"the stored token of bot {bot_id} cannot be decrypted"
+            self._conditions.begin(Condition.TOKEN_UNREADABLE, reason, seen_by=bot_id)
+        self._said_unreadable = unreadable
 
     def _notify_changed(self, *bot_ids: int) -> None:
         for bot_id in bot_ids:

@@ -15,6 +15,7 @@ from tempogram.api.core.dependencies import Door, Services
 from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
+from tempogram.bot.config.file_modes import report_data_dir
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
@@ -29,7 +30,7 @@ from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
-from tempogram.engine.recovery.settings_sync import resume_with_token
+from tempogram.engine.recovery.settings_sync import pause_unreadable_token, resume_with_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ async def program(
     )
     behaviours = Behaviours(own.load(settings.behaviours) if role.handles_updates else (), simulated=simulated)
     admin_token = read_admin_token(settings)
+    report_data_dir(settings)
     async with AsyncExitStack() as stack:
         storage = (
             opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
@@ -95,8 +97,10 @@ async def program(
             await queue.begin()
         await engine.reachability.load()
         await keep_modules(context, storage, behaviours)
+        await storage.check_key()
         await telegram.fleet.load()
-        await storage.check_key()  # after the tokens, whose own sentence names the bot
+        for bot_id in telegram.fleet.registry.unreadable:
+            await pause_unreadable_token(storage.ledger, queue.broker, bot_id)
         telegram.fleet.when_token_stored(partial(resume_with_token, storage.ledger, queue.broker))
         yield Program(
             context=context,

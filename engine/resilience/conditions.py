@@ -29,6 +29,7 @@ class Condition(StrEnum):
     LEDGER_AWAY = "ledger_away"  # nothing can be accepted or recorded
     TELEGRAM_AWAY = "telegram_away"  # the calls of distinct bots fail; nothing is leased but a trial each second
     UPDATES_AWAY = "updates_away"  # no bot's getUpdates or setWebhook is answered; Telegram keeps the updates
+    TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105 - of some bot: it waits, and the others run
     INTAKE_FULL = "intake_full"  # updates come faster than their handlers end; Telegram keeps the polled ones
 
 

@@ -59,6 +59,8 @@ def parse(url: str) -> URL:
         raise SettingsError(f"DATABASE_URL {parsed} is neither sqlite:///… nor postgresql://…")
     if parsed.database in {None, "", ":memory:"}:
         raise SettingsError(f"DATABASE_URL {parsed} names no file, and the database must outlive the process")
+    if "uri" in parsed.query:
+        raise SettingsError(f"DATABASE_URL {parsed} gives a file with parameters; write its path, as in sqlite:///path")
     return parsed.set(drivername="sqlite+aiosqlite")
 
 

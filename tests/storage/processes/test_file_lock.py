@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import stat
@@ -161,7 +162,7 @@ async def test_a_path_that_can_be_no_database_is_refused_in_one_sentence(tmp_pat
 def test_without_locks_on_open_descriptors_the_lock_is_beside_the_file_itself(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(file_lock.fcntl, "F_OFD_SETLK", raising=False)
+    monkeypatch.delattr(fcntl, "F_OFD_SETLK", raising=False)
     with locked_file(path):
         linked = second_names(path)[1]
         file_lock._held.clear()
