@@ -52,13 +52,14 @@ class LockedFile:
     """An SQLite file that is locked, and what was noticed of its names.
 
     Args:
-        path: Of the file itself, without symbolic links.
+        name: By which it was opened.
         descriptor: Of the file, open to be read.
         beside: Of the file with the lock, where that is another one.
     """
 
-    def __init__(self, path: Path, descriptor: int, beside: int | None) -> None:
-        self.path = path
+    def __init__(self, name: Path, descriptor: int, beside: int | None) -> None:
+        self.path = name.resolve()
+        self._name = name.absolute()
         self.descriptor = descriptor
         self.identity = _identity(os.fstat(descriptor))
         self._beside = beside
@@ -71,15 +72,15 @@ class LockedFile:
         Raises:
             SettingsError: Another file has the database's name: a second process may use that one.
         """
-        found = _identity_of(self.path)
+        found = _identity_of(self._name)
         if found is None:
             self._notice(
-                self.path,
+                self._name,
                 way_out="if it was moved, move it back; else let it send what waits, stop it, and restore a backup",
             )
         elif found != self.identity:
             raise SettingsError(
-                f"the database {self.path} was replaced by another file while it was used, and a second process would "
+                f"the database {self._name} was replaced by another file while it was used, and a second process would "
                 "send by that one twice as fast as allowed; start again with the one that is meant"
             )
         else:
@@ -158,7 +159,7 @@ def _locked(path: Path) -> LockedFile:
     except BaseException:
         os.close(descriptor)
         raise
-    return LockedFile(path.resolve(), descriptor, beside)
+    return LockedFile(path, descriptor, beside)
 
 
 def _lock(path: Path, descriptor: int) -> int | None:
@@ -186,18 +187,24 @@ def _locked_beside(path: Path) -> int:
 def _holder(path: Path) -> int | None:
     """Return the process that has locked a file; None: it cannot be seen from here, as from another container."""
     wanted = _identity_of(path)
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # it has ended meanwhile, or is another user's
-            is_it = _identity(link.stat()) == wanted
-            if is_it and "OFDLCK" in (link.parent.with_name("fdinfo") / link.name).read_text():
-                return int(link.parent.parent.name)
-    return None
+    processes = [each for each in Path("/proc").iterdir() if each.name.isdigit()]
+    return next((int(each.name) for each in processes if _has_locked(each, wanted)), None)
+
+
+def _has_locked(process: Path, wanted: Identity | None) -> bool:
+    with suppress(OSError):  # it has ended meanwhile, or is another user's
+        for link in (process / "fd").iterdir():  # all are listed at once
+            with suppress(OSError):  # it has closed this one meanwhile
+                is_it = _identity(link.stat()) == wanted
+                if is_it and "OFDLCK" in (process / "fdinfo" / link.name).read_text():
+                    return True
+    return False
 
 
 def _identity_of(path: Path) -> Identity | None:
     try:
         return _identity(path.stat())
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from operator import methodcaller
 from pathlib import Path
@@ -21,6 +22,8 @@ from tempogram.storage.bots import Bots, Removal
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import READERS
 from tempogram.storage.keys import Seal
+from tempogram.storage.processes.clean_end import ENDED, IN_USE
+from tempogram.storage.processes.exclusive_lock import SqliteExclusiveLock
 from tests.fakes import START_MS, Clock
 
 
@@ -101,6 +104,19 @@ async def test_a_start_with_another_key_or_none_is_refused_and_makes_no_key(sett
             pass
 
     assert not (settings.data_dir / "secret_key").exists()
+
+
+async def test_the_database_is_marked_as_in_use_until_a_clean_end(settings: Settings) -> None:
+    path = settings.data_dir / "tempogram.db"
+
+    async with program(settings, clock=Clock()) as built:
+        lock = built.storage.exclusive_lock
+        assert isinstance(lock, SqliteExclusiveLock)
+        # By the descriptor of the lock: closing another one would drop SQLite's locks.
+        during = os.pread(lock._file.descriptor, 64, 0)[60:]
+
+    assert [int.from_bytes(mark, "big") for mark in (during, path.read_bytes()[60:64])] == [IN_USE, ENDED]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["admin_token", "secret_key", "tempogram.db"]
 
 
 async def test_the_epoch_is_read_over_connections_of_its_own(settings: Settings) -> None:

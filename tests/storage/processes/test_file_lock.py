@@ -127,6 +127,18 @@ def test_a_database_that_is_deleted_or_replaced_while_it_is_used_is_noticed(path
     assert [(each["event"], each["file"]) for each in logs] == [("database_file_gone", str(path))]
 
 
+def test_a_symbolic_link_that_comes_to_lead_elsewhere_is_noticed(path: Path) -> None:
+    (linked := path.with_name("linked.db")).symlink_to(path)
+    with locked_file(linked) as file:
+        file.check()
+        (other := path.with_name("other.db")).touch()
+        linked.unlink()
+        linked.symlink_to(other)
+
+        with pytest.raises(SettingsError, match=r"linked\.db was replaced by another file"):
+            file.check()
+
+
 def test_a_wal_that_is_deleted_while_it_is_used_is_noticed_once_and_a_clean_end_still_saves_it(path: Path) -> None:
     with locked_file(path) as file, capture_logs() as logs, closing(opened(path)) as connection:
         connection.execute("CREATE TABLE one (number INTEGER)")
