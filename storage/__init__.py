@@ -7,7 +7,7 @@ Read in this order:
     messages       reads the history of messages and the dead letters
     handles        provisional numbers of messages that wait
     updates        received updates, until they are handled
-    bots,          chats  the registered bots, and the state of their chats
+    bots, chats    the registered bots, and the state of their chats
     limits         limits changed at run time
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states

@@ -71,7 +71,7 @@ def test_a_database_elsewhere_is_looked_at_too(data: Path, tmp_path: Path) -> No
     assert open_to_others(load(data_dir=data, database_url="postgresql://me@127.0.0.1:9/none")) == []
 
 
-def test_a_start_says_what_is_open_and_that_the_disk_is_nearly_full(
+def test_a_start_says_which_files_are_open_and_that_the_disk_is_nearly_full(
     settings: Settings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data.chmod(0o777)
