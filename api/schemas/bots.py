@@ -125,7 +125,10 @@ class BotOut(ResponseModel):
     first_name: str
     behaviours: Behaviours
     paused: bool
-    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
+    paused_by: PausedBy | None = Field(
+        description="token_revoked and token_unreadable (it cannot be decrypted) end with a valid token. null: it is "
+        "not paused."
+    )
     weight: int
     updates: Source
     defaults: BotDefaults

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import stat
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,7 +17,8 @@ import msgspec
 
 from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
-from tempogram.bot.config.data_dir import bearer_tokens, database_url
+from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file
+from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
 from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
@@ -32,8 +32,9 @@ from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, Settin
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import database_exists
-from tempogram.storage.keys import Seal
+from tempogram.storage.keys import Seal, stored_key
 from tempogram.storage.migrations import versions
+from tempogram.storage.processes.identity import bots_in_words
 
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """Source: https://core.telegram.org/bots/api#setwebhook"""
@@ -112,7 +113,7 @@ async def every(settings: Settings) -> list[Finding]:
         check_clock(answers),
         check_public_url(settings),
         check_bearer_tokens(settings),
-        check_key_files(settings),
+        check_files(settings),
         check_ceiling(settings, bots=len(tokens | given)),
     ]
 
@@ -149,20 +150,23 @@ async def _check_tables(database: Database, settings: Settings) -> tuple[list[Fi
 
 async def check_secret_key(settings: Settings, database: Database) -> tuple[Finding, dict[int, str]]:
     """Decrypt every token with the key that a start would use."""
-    path = settings.data_dir / "secret_key"
+    path = secret_key_file(settings)
     try:
-        key = settings.secret_key.get_secret_value() or (path.read_text().strip() if path.exists() else "")
-        bots = Bots(database, Seal(key or "no key at all, and nothing to open with it"))
-        if not key and not await bots.all():
-            return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
-        tokens = await bots.tokens()
-    except OSError as error:
-        way_out = "make it readable for this user, or set SECRET_KEY"
-        return Finding("SECRET_KEY", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out), {}
+        seal = stored_key(settings.secret_key.get_secret_value(), path=path)
+        found = await Bots(database, Seal(seal or secrets.token_urlsafe())).tokens()
     except SettingsError as error:
-        way_out = f"set the one that was used before, or restore {path}"
-        return Finding("SECRET_KEY", Verdict.LACKS, str(error), way_out), {}
-    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {len(tokens)} bots"), tokens
+        return Finding("SECRET_KEY", Verdict.LACKS, str(error), "restore the file, or set SECRET_KEY"), {}
+    tokens = {bot_id: token for bot_id, token in found.items() if token is not None}
+    if seal is None and not found:
+        return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
+    if found and not tokens:
+        said = f"SECRET_KEY is not the one with which the tokens of {bots_in_words(len(found))} were encrypted"
+        way_out = f"set the one that was used before, or restore {path}; if it is lost, see tempogram keys"
+        return Finding("SECRET_KEY", Verdict.LACKS, said, way_out), {}
+    if lost := sorted(found.keys() - tokens.keys()):
+        said = f"it does not decrypt the token of bot {', '.join(map(str, lost))}"
+        return Finding("SECRET_KEY", Verdict.LACKS, said, f"tempogram keys enter {lost[0]}"), tokens
+    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {bots_in_words(len(tokens))}"), tokens
 
 
 async def check_redis(settings: Settings) -> list[Finding]:
@@ -294,16 +298,14 @@ def check_bearer_tokens(settings: Settings) -> Finding:
     return Finding("API tokens", Verdict.FINE, ", ".join([admin, *others]))
 
 
-def check_key_files(settings: Settings) -> Finding:
-    """Check whether other users of this machine can read the secrets."""
-    kept = [settings.data_dir / "secret_key", settings.data_dir / "admin_token", Path(".env")]
-    there = [path for path in kept if path.exists()]
-    open_to_others = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
-    if open_to_others:
-        names = " ".join(map(str, open_to_others))
-        return Finding("key files", Verdict.LACKS, f"other users may read {names}", f"chmod 600 {names}")
-    said = f"only this user may read {', '.join(map(str, there))}" if there else "none yet"
-    return Finding("key files", Verdict.FINE, said)
+def check_files(settings: Settings) -> Finding:
+    """Check whether other users of this machine can read the secrets and the database, and whether the disk is full."""
+    if paths := open_to_others(settings):
+        said = f"other users may read or change {' '.join(map(str, paths))}"
+        return Finding("files", Verdict.LACKS, said, way_out(paths))
+    if settings.data_dir.is_dir() and (free := free_bytes(settings)) is not None:
+        return Finding("files", Verdict.LACKS, f"the disk of DATA_DIR has {free >> 20} MB left", "make room on it")
+    return Finding("files", Verdict.FINE, "only this user may read the secrets and the database")
 
 
 def check_ceiling(settings: Settings, *, bots: int) -> Finding:

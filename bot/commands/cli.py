@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import queue
+from tempogram.bot.commands import keys, queue
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
@@ -23,6 +23,7 @@ app = typer.Typer(
 
 
 app.add_typer(queue.app, name="queue")
+app.add_typer(keys.app, name="keys")
 app.command()(say)
 
 
@@ -37,8 +38,13 @@ def migrate() -> None:
     """Bring the database's tables up to date."""
     from tempogram.bot.config.data_dir import database_url
     from tempogram.storage.migrations import migrate as migrate_tables
+    from tempogram.storage.processes.exclusive_lock import alone_on_file
 
-    until_done(migrate_tables(database_url(_settings())))
+    async def alone(url: str) -> None:
+        async with alone_on_file(url):
+            await migrate_tables(url)
+
+    until_done(alone(database_url(_settings())))
 
 
 @app.command()

@@ -8,5 +8,6 @@ Read in this order:
     misspelt       variables that are nearly settings
     process_roles  run, api, worker, scheduler: what each does and needs
     data_dir       the directory of the database, the keys and the admin token
+    file_modes     whether others may read or change these
     logging        the format of log lines
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.keys import Seal, secret_key
+from tempogram.storage.keys import Seal, secret_key, stored_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,19 @@ def bearer_tokens(settings: Settings, admin_token: str) -> BearerTokens:
 
 def seal(settings: Settings) -> Seal:
     """Read the key that encrypts the bot tokens, or make it; raises as ``read_admin_token`` does."""
-    with _usable(settings.data_dir) as data_dir:
-        return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
+    with _usable(settings.data_dir):
+        return Seal(secret_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings)))
+
+
+def stored_seal(settings: Settings) -> Seal | None:
+    """Read that key; None: there is none yet. Raises as ``read_admin_token`` does."""
+    with _usable(settings.data_dir):
+        key = stored_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
+    return None if key is None else Seal(key)
+
+
+def secret_key_file(settings: Settings) -> Path:
+    return settings.data_dir / "secret_key"
 
 
 def database_url(settings: Settings) -> str:
@@ -72,6 +85,7 @@ SIMULATOR = "simulator"
 def simulator_noted(data_dir: Path, url: str) -> Iterator[None]:
     """Keep the address of a simulated Telegram in a file until the block ends, so that other commands find it."""
     path = data_dir / SIMULATOR
+    path.touch(mode=0o600)
     path.write_text(url)
     try:
         yield
@@ -96,7 +110,11 @@ def _usable(data_dir: Path) -> Iterator[Path]:
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # messages are stored there
+        if not os.access(data_dir, os.W_OK | os.X_OK):  # else it would be noticed at the first upload
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         yield data_dir
+    except FileExistsError:
+        raise SettingsError(f"DATA_DIR is {str(data_dir)!r}, which is a file; set it to a directory") from None
     except OSError as error:
         raise SettingsError(
             f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "

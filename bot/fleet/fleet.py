@@ -63,6 +63,7 @@ class Fleet(FleetReader):
             changes=changes,
             calls_end_within_ms=calls_end_within_ms,
             clock=clock,
+            conditions=conditions,
             objects=BotObjects(session, defaults),
         )
         self.get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
@@ -278,6 +279,7 @@ class Fleet(FleetReader):
         """See ``Fleet``."""
         if not await self._stored_bots.remove(bot_id, keep_messages=keep_messages):
             return False
+        self._report_unreadable()
         self._notify_changed(bot_id)
         return True
 
@@ -291,5 +293,6 @@ class Fleet(FleetReader):
             )
 
     async def _notify_token_stored(self, bot_id: int) -> None:
+        self._report_unreadable()
         if self._token_stored is not None:
             await self._token_stored(bot_id)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+import structlog
+
 from tempogram.bot.fleet.registry import BotLocks, Registry, StoredBots
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.storage.bots import Bots, Source
 
 if TYPE_CHECKING:
     from tempogram.bot.fleet.bot_objects import BotObjects
+
+
+log = structlog.get_logger()
+
+ALL_UNREADABLE = "no stored token can be decrypted with this SECRET_KEY"
 
 
 class FleetReader:
@@ -30,6 +38,7 @@ class FleetReader:
         default_source: Source,
         changes: Changes,
         calls_end_within_ms: int,
+        conditions: Conditions,
         clock: Clock,
         objects: BotObjects | None = None,
     ) -> None:
@@ -43,20 +52,25 @@ class FleetReader:
             objects=objects,
         )
         self._stored_bots = StoredBots(bots=bots, registry=self.registry, bot_locks=bot_locks, clock=clock)
+        self._conditions = conditions
+        self._said_unreadable: set[int] = set()
         self._source_changed: Callable[[int], None] | None = None
 
     async def load(self) -> None:
         """Read every bot again, and notify the listener of each whose update source changed.
 
+        A bot whose token cannot be decrypted is left out, and reported as an alert and a condition.
+
         Raises:
             LedgerError: Nothing was read.
-            SettingsError: The tokens were stored under another ``SECRET_KEY``.
         """
         self._notify_changed(*await self._stored_bots.read_all())
+        self._report_unreadable()
 
     async def reload(self, bot_ids: Collection[int]) -> None:
         """Read some bots again that another process changed; see ``load``."""
         self._notify_changed(*await self._stored_bots.read(bot_ids))
+        self._report_unreadable()
 
     async def reload_token(self, bot_id: int) -> str | None:
         """Read a bot again and return its token: a change of it may not have been announced yet."""
@@ -66,6 +80,21 @@ class FleetReader:
     def when_changed(self, listener: Callable[[int], None] | None) -> None:
         """Notify one listener of each bot that is added or removed, or whose update source changes."""
         self._source_changed = listener
+
+    def _report_unreadable(self) -> None:
+        unreadable, said = set(self.registry.unreadable), self._said_unreadable
+        for bot_id in said - unreadable:
+            self._conditions.end(Condition.TOKEN_UNREADABLE, seen_by=bot_id)
+        if (new := unreadable - said) and unreadable >= set(self.registry.bot_ids) and len(unreadable) > 1:
+            log.error("alert", kind="secret_key_differs", reason=ALL_UNREADABLE, way_out="see tempogram keys")
+        else:
+            for bot_id in sorted(new):
+                way_out = f"enter it anew: tempogram keys enter {bot_id}, or POST /bots"
+                log.error("alert", kind="token_unreadable", bot_id=bot_id, way_out=way_out)
+        for bot_id in new:
+            reason = f"the stored token of bot {bot_id} cannot be decrypted"
+            self._conditions.begin(Condition.TOKEN_UNREADABLE, reason, seen_by=bot_id)
+        self._said_unreadable = unreadable
 
     def _notify_changed(self, *bot_ids: int) -> None:
         for bot_id in bot_ids:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class Registry:
         self._aiogram: dict[int, Bot] = {}  # of those that were asked for
         self._registered: dict[int, RegisteredBot] = {}
         self._text_params: dict[int, dict[str, Any]] = {}
+        self._unreadable: set[int] = set()
         self._removed: set[int] = set()
         self._removed_bots: dict[int, RemovedBot] = {}
         self._removal_listeners: list[Callable[[int], None]] = []
@@ -92,6 +94,11 @@ class Registry:
 
     def has(self, bot_id: int) -> bool:
         return bot_id in self._tokens
+
+    @property
+    def unreadable(self) -> AbstractSet[int]:
+        """Return the bots whose stored token cannot be decrypted. One that ran before goes on with the former token."""
+        return self._unreadable
 
     def has_token(self, token: str) -> bool:
         """Tell whether a bot runs here with exactly this token."""
@@ -196,7 +203,8 @@ class Registry:
 
     def remove(self, bot_id: int) -> None:
         """Remove a bot; ``Removals`` forgets it once its last calls have ended."""
-        self._take_out(bot_id)
+        if self.has(bot_id):
+            self._take_out(bot_id)
         self._mark_removed(bot_id)
 
     def forget(self, bot_id: int) -> None:
@@ -206,6 +214,9 @@ class Registry:
     def _apply_one(self, bot_id: int, kept: StoredBot | None) -> bool:
         if kept is None:
             return self._remove_as_elsewhere(bot_id)
+        if kept.token is None:
+            self._unreadable.add(bot_id)
+            return False
         before, token, webhook = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)
         self._put(kept.registered, kept.token)
         self.secrets.put(bot_id, kept.webhook)
@@ -225,6 +236,7 @@ class Registry:
                 self._former.setdefault(bot_id, set()).add(self._tokens[bot_id])
         self._set(registered)
         self._tokens[bot_id] = token
+        self._unreadable.discard(bot_id)
         self._removed.discard(bot_id)
         self._removed_bots.pop(bot_id, None)
         if not is_unchanged:  # all bots are read again each minute
@@ -272,6 +284,7 @@ class Registry:
             listener(bot_id)
 
     def _mark_removed(self, bot_id: int) -> None:
+        self._unreadable.discard(bot_id)
         self._removed.add(bot_id)
         for listener in self._removal_listeners:
             listener(bot_id)
@@ -331,7 +344,7 @@ class StoredBots:
             self._registry.apply([bot_id], await self._bots.stored([bot_id]))  # it may have been removed since we read
             if self._registry.is_removed(bot_id):
                 raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
-            if not self._registry.has(bot_id):
+            if not self._registry.has(bot_id) and bot_id not in self._registry.unreadable:
                 await self._write(token, Choice({}, ChosenBy.PROGRAM))
 
     async def set_behaviours(self, bot_id: int, choice: Choice) -> None:
@@ -352,7 +365,8 @@ class StoredBots:
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """Remove a bot; return False if there is none."""
         async with self._bot_locks.of(bot_id):
-            if not self._registry.has(bot_id) or not await self._bots.remove(bot_id, keep_messages=keep_messages):
+            is_known = self._registry.has(bot_id) or bot_id in self._registry.unreadable
+            if not is_known or not await self._bots.remove(bot_id, keep_messages=keep_messages):
                 return False
             self._registry.remove(bot_id)
         return True

@@ -19,7 +19,7 @@ from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, after_move, with_d
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.round_trips import RoundTrips
 from tempogram.bot.telegram.upload_packing import UploadPacker
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from tempogram.engine.ports import Clock, Handles, MayWrite
@@ -79,7 +79,7 @@ class TelegramTransport:
         message = lease.message
         try:
             token = self._token_of(message.bot_id) or await self._reload_token(message.bot_id)
-        except (LedgerError, SettingsError):
+        except LedgerError:
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
@@ -140,7 +140,7 @@ class TelegramTransport:
         """Return the outcome for a token that Telegram does not know: it may be an outdated one."""
         try:
             is_old = await self._reload_token(bot_id) != token
-        except (LedgerError, SettingsError):
+        except LedgerError:
             is_old = True  # unknown; a bot must not be paused by mistake
         return Failed("the bot got another token during this call", code=401) if is_old else outcome
 

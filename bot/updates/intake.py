@@ -198,6 +198,8 @@ class UpdateIntake:
         bot_id = run.bot_id
         if not self._fleet.registry.has(bot_id):
             await self._fleet.reload([bot_id])  # the process that added it may have ended before it announced that
+        if bot_id in self._fleet.registry.unreadable and not self._fleet.registry.has(bot_id):
+            return None  # the next start handles it, if the bot has a token by then
         if not self._fleet.registry.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)

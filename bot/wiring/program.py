@@ -11,6 +11,7 @@ import structlog
 
 from tempogram.api.security.principals import BearerTokens
 from tempogram.bot.config.data_dir import AdminToken, bearer_tokens, database_url, read_admin_token
+from tempogram.bot.config.file_modes import report_data_dir
 from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
@@ -23,6 +24,7 @@ from tempogram.bot.wiring.queue import Queue, queue_of
 from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram, reader_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
+from tempogram.engine.recovery.settings_sync import pause_unreadable_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ async def program(
     )
     admin_token = read_admin_token(settings)
     access = Access(admin_token, bearer_tokens(settings, admin_token.value))
+    report_data_dir(settings)
     build = _sender if role.only_sends else _with_front
     async with AsyncExitStack() as stack:
         yield await build(context, access, opened, stack)
@@ -104,7 +107,7 @@ async def _sender(context: Context, access: Access, opened: Storage | None, stac
     telegram = await stack.enter_async_context(connect_telegram(context, reader_of(context, storage, queue)))
     engine = engine_of(context, storage, queue, telegram)
     await _begin(storage, queue, engine)
-    await _load_bots(storage, telegram)
+    await _load_bots(storage, queue, telegram)
     return await _program(context, access, storage, queue, telegram, engine, None, stack)
 
 
@@ -119,7 +122,7 @@ async def _with_front(context: Context, access: Access, opened: Storage | None, 
     front = await stack.enter_async_context(parts.front_of(context, storage, queue, fleet, engine, behaviours))
     await _begin(storage, queue, engine)
     await parts.keep_modules(context, storage, behaviours)
-    await _load_bots(storage, telegram)
+    await _load_bots(storage, queue, telegram)
     return await _program(context, access, storage, queue, telegram, engine, front, stack)
 
 
@@ -137,9 +140,11 @@ async def _begin(storage: Storage, queue: Queue, engine: Engine) -> None:
     await engine.reachability.load()
 
 
-async def _load_bots(storage: Storage, telegram: Telegram) -> None:
+async def _load_bots(storage: Storage, queue: Queue, telegram: Telegram) -> None:
+    await storage.check_key()
     await telegram.bots.load()
-    await storage.check_key()  # after the tokens, whose own sentence names the bot
+    for bot_id in telegram.bots.registry.unreadable:
+        await pause_unreadable_token(storage.ledger, queue.broker, bot_id)
 
 
 async def _program(

@@ -38,6 +38,7 @@ def reader_of(context: Context, storage: Storage, queue: Queue) -> FleetReader:
         default_source=default_source(context.settings),
         changes=queue.changes,
         calls_end_within_ms=context.settings.lease_ms,
+        conditions=queue.conditions,
         clock=context.clock,
     )
 

@@ -40,10 +40,11 @@ class Guarantee(StrEnum):
 
 
 class PausedBy(StrEnum):
-    """Why a bot sends nothing."""
+    """Why a bot sends nothing. ``UNREADABLE`` is stored as ``TOKEN``: it ends as that does, with a valid token."""
 
     OPERATOR = "operator"
     TOKEN = "token_revoked"  # noqa: S105 - a reason, no secret
+    UNREADABLE = "token_unreadable"
 
 
 class Status(StrEnum):

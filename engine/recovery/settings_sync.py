@@ -58,6 +58,12 @@ async def pause_without_token(ledger: Ledger, broker: Broker, bot_id: int) -> No
     await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
 
 
+async def pause_unreadable_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send nothing whose stored token cannot be read, until it has another one."""
+    await ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN)
+    await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
+
+
 async def resume_with_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
     """Let a bot send again whose token is new or was found valid, unless an operator has paused it."""
     if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -76,6 +77,8 @@ def parse(url: str) -> URL:
         )
     if parsed.database in {None, "", ":memory:"}:
         raise SettingsError("DATABASE_URL names no file, and the database must outlive the process")
+    if "uri" in parsed.query:
+        raise SettingsError("DATABASE_URL gives a file with parameters; write its path, as in sqlite:///path")
     return parsed.set(drivername="sqlite+aiosqlite")
 
 
@@ -132,9 +135,24 @@ def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: flo
     return engine
 
 
+def read_only(url: URL) -> URL:
+    """Return the URL by which SQLite leaves its files as they are.
+
+    Otherwise the last connection to close would write the WAL into the database and delete it, and the next start could
+    not see that it was still there after a kill; see ``processes.clean_end``.
+
+    >>> read_only(parse("sqlite:////srv/a b.db")).database
+    'file:/srv/a%20b.db'
+    """
+    if not is_sqlite(url):
+        return url
+    path = quote(str(Path(url.database or "").absolute()))
+    return url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+
+
 def sqlite_writing_engine(url: URL) -> Engine:
     """Return SQLite's engine without asyncio: the one connection that writes lives in a thread of its own."""
-    Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url.set(drivername="sqlite"), hide_parameters=True, connect_args={"check_same_thread": False}
     )

@@ -845,6 +845,17 @@ async def test_an_update_of_a_removed_bot_is_marked_failed_with_a_reason() -> No
     assert inbox.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
 
 
+async def test_an_update_of_a_bot_whose_token_cannot_be_read_is_left_for_a_later_start() -> None:
+    inbox = RunningIntake(echo)
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    inbox.fleet.unreadable.add(BOT_ID)
+
+    await inbox.intake.resume()
+    await inbox.pool.drain()
+
+    assert inbox.updates.ends == {}
+
+
 REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}
 
 

@@ -29,6 +29,11 @@ async def test_a_database_in_memory_is_refused(url: str) -> None:
         await Database.open(url)
 
 
+async def test_a_file_with_parameters_is_refused_as_its_lock_and_its_wal_are_found_by_its_path() -> None:
+    with pytest.raises(SettingsError, match="write its path, as in sqlite:///path"):
+        await Database.open("sqlite:///file:fleet.db?nolock=1&uri=true")
+
+
 async def test_a_server_that_refuses_connections_is_an_error_at_once() -> None:
     with pytest.raises(LedgerError, match="the database refused"):
         await Database.open("postgresql://me:hush@127.0.0.1:1/fleet")
