@@ -14,6 +14,8 @@ from tempogram.engine.model.errors import SettingsError
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
+POSTGRES_PORT = 5432
+
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process that writes to the same SQLite file. Untuned: one process writes."""
 
@@ -63,6 +65,19 @@ def parse(url: str) -> URL:
 
 def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+def name_of(url: str) -> str:
+    """Name a database without its password.
+
+    >>> name_of("postgres://me:secret@db/tempogram")
+    'PostgreSQL at db:5432, database tempogram'
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        return f"the database {parsed.database}"
+    host = f"{parsed.host}:{parsed.port or POSTGRES_PORT}" if parsed.host else "this machine"
+    return f"PostgreSQL at {host}, database {parsed.database}"
 
 
 def database_exists(url: str) -> bool:

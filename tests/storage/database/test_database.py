@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerAway, LedgerError, SettingsError
 from tempogram.storage.database.database import Database
 
 
@@ -28,7 +28,7 @@ async def test_a_database_in_memory_is_refused(url: str) -> None:
 
 
 async def test_a_server_that_refuses_connections_is_an_error_at_once() -> None:
-    with pytest.raises(LedgerError, match="the database refused"):
+    with pytest.raises(LedgerAway, match="the database cannot be reached"):
         await Database.open("postgresql://me:hush@127.0.0.1:1/fleet")
 
 
