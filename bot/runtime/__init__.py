@@ -3,6 +3,7 @@
 Read in this order:
 
     main                ``tempogram run | api | worker | scheduler``
+    start_wait          waits for a database that is away at the start
     lifecycle           starts the background tasks, and ends them in order
     loops               the background tasks, and whether all of them still run
     http_server         the HTTP server of the API

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from tempogram.bot.config.data_dir import SIMULATED, simulator_noted
+from tempogram.bot.config.data_dir import SIMULATED, database_url, simulator_noted
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.descriptors import connections_max, raise_limit
 from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
 from tempogram.bot.runtime.lifecycle import running, watch_ownership
+from tempogram.bot.runtime.start_wait import ended_by_sigterm, refusing, started
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring import Program, Storage, app_of, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
+from tempogram.storage.database.engines import name_of
 
 if TYPE_CHECKING:
     from tempogram.bot.terminal.conversation import Conversation
@@ -40,7 +42,7 @@ TALK_EVERY_MS = 700
 async def run(
     settings: Settings, role: ProcessRole = ProcessRole.RUN, conversation: Conversation | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM, and finish what is under way then.
+    """Serve until SIGINT or SIGTERM, and finish what is under way then. A database that is away is waited for.
 
     Args:
         settings: Of the process.
@@ -48,27 +50,45 @@ async def run(
         conversation: Is shown what happens; None: there is no terminal.
     """
     descriptors = raise_limit()
-    async with AsyncExitStack() as stack:
-        port = settings.port if role.takes_in else settings.metrics_port
-        listener = stack.enter_context(listening(settings.host, port))
-        clock, simulator = SystemClock(), None
+    with ended_by_sigterm():
+        async with AsyncExitStack() as stack:
+            port = settings.port if role.takes_in else settings.metrics_port
+            listener = stack.enter_context(listening(settings.host, port))
+            built, simulator = await started(
+                stack,
+                lambda parts: _start(parts, settings, role, listener, conversation),
+                database=name_of(database_url(settings)),
+                meanwhile=lambda: refusing(listener),
+            )
+            print_addresses(built, listener, simulator)
+            others = settings.telegram_connections + settings.bot_api_door * settings.bot_api_door_connections
+            serving = server(app_of(built), connections_max=connections_max(descriptors, others=others))
+            await _serve(built, listener, serving, simulator)
+
+
+async def _start(
+    stack: AsyncExitStack,
+    settings: Settings,
+    role: ProcessRole,
+    listener: socket.socket,
+    conversation: Conversation | None,
+) -> tuple[Program, RunningSimulator | None]:
+    """Start everything but the HTTP server; the simulator, too, if there is no bot."""
+    clock, simulator = SystemClock(), None
+    storage = await stack.enter_async_context(open_storage(settings, clock))
+    if role is ProcessRole.RUN and await knows_no_bot(settings, storage):
+        with step("starts a simulated Telegram"):
+            simulator = await stack.enter_async_context(simulated_telegram())
+        settings = simulated(settings, simulator, listener)
         storage = await stack.enter_async_context(open_storage(settings, clock))
-        if role is ProcessRole.RUN and await knows_no_bot(settings, storage):
-            with step("starts a simulated Telegram"):
-                simulator = await stack.enter_async_context(simulated_telegram())
-            settings = simulated(settings, simulator, listener)
-            storage = await stack.enter_async_context(open_storage(settings, clock))
-            stack.enter_context(simulator_noted(settings.data_dir, simulator.url))
-        is_simulated = simulator is not None
-        built = await stack.enter_async_context(
-            program(settings, role, opened=storage, clock=clock, simulated=is_simulated, conversation=conversation)
-        )
-        others = settings.telegram_connections + settings.bot_api_door * settings.bot_api_door_connections
-        serving = server(app_of(built), connections_max=connections_max(descriptors, others=others))
-        GcTuning().install()
-        await stack.enter_async_context(running(built))
-        print_addresses(built, listener, simulator)
-        await _serve(built, listener, serving, simulator)
+        stack.enter_context(simulator_noted(settings.data_dir, simulator.url))
+    is_simulated = simulator is not None
+    built = await stack.enter_async_context(
+        program(settings, role, opened=storage, clock=clock, simulated=is_simulated, conversation=conversation)
+    )
+    GcTuning().install()
+    await stack.enter_async_context(running(built))
+    return built, simulator
 
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:

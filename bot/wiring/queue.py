@@ -24,7 +24,7 @@ from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import BrokerUnavailable, QueueOfAnother, SettingsError
+from tempogram.engine.model.errors import BrokerRefused, BrokerUnavailable, QueueOfAnother, SettingsError
 from tempogram.engine.ports import Broker, LeaseSource, Results
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
@@ -165,11 +165,14 @@ async def claim(shared: RedisBroker) -> None:
     """Claim Redis for this ledger; if it is away, that is done when it is first asked.
 
     Raises:
-        SettingsError: It is another ledger's.
+        SettingsError: It is another ledger's, or refuses this process.
     """
     try:
         await shared.claim()
     except QueueOfAnother as error:
         raise SettingsError(str(error)) from None
+    except BrokerRefused as error:
+        way_out = "correct its user, password and database number, or set it to a Redis of version 6.2 or later"
+        raise SettingsError(f"the Redis of REDIS_URL cannot be used: {error}; {way_out}") from None
     except BrokerUnavailable:
         pass

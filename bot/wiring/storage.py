@@ -16,7 +16,7 @@ from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.engines import is_sqlite, parse
+from tempogram.storage.database.engines import name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
@@ -79,10 +79,10 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     )
     url = database_url(settings)
     async with AsyncExitStack() as stack:
-        with step(f"waits for {_name_of(url)}"):
+        with step(f"waits for {name_of(url)}"):
             use = await stack.enter_async_context(exclusive_lock(url, shared=bool(settings.redis_url)))
             announcements = await stack.enter_async_context(membership(url, process))
-        with step(f"makes the tables of {_name_of(url)}, or brings them up to date"):
+        with step(f"makes the tables of {name_of(url)}, or brings them up to date"):
             database = await Database.open(url)
         if key is None:
             key = await first_seal(settings, database)
@@ -129,11 +129,3 @@ async def first_seal(settings: Settings, database: Database) -> Seal:
     except BaseException:
         await database.close()
         raise
-
-
-def _name_of(url: str) -> str:
-    """Name a database without its password."""
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        return f"the database {parsed.database}"
-    return f"PostgreSQL at {parsed.host or 'this machine'}, database {parsed.database}"

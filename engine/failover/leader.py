@@ -14,6 +14,8 @@ Every process has a ``Leader``, which reads the epoch again and again (``epoch_w
       [schedule_lost]   older than the ledger          opens it [redis_queue_lost]
     Redis away          no verb is answered; messages  waits, then leaves the lead to a process   Redis is back, or no
       [redis_away]      go to the ledger alone         that may reach it [leader_stepped_aside]   process reaches it
+    alone               as above, and no other         begins an epoch of its own at once         its own calls are
+      [redis_away]      process has the ledger                                                    recorded
     silence             an epoch of the leader began   waits until no lease from before is good,  the queue is in its
       [one_sender]      [standalone_mode_began]        then rebuilds the queue in its memory      memory
     standalone mode     leases come from the leader's  takes in what the others wrote to the      Redis has answered

@@ -49,7 +49,8 @@ class LeaderElection:
     """Decides whether this process leads.
 
     Args:
-        has_rivals: Other processes share the ledger. If not, this one never steps aside, and never sends from memory.
+        has_rivals: Other processes share the ledger. If not, this one never steps aside; ``RedisMode`` tells when it
+            sends from memory.
     """
 
     def __init__(self, lock: LeaderLock, *, broker: FailoverBroker, clock: Clock, has_rivals: bool) -> None:

@@ -24,7 +24,11 @@ Rebuild = Callable[[Broker, OtherProcesses], Awaitable[object]]
 
 
 class RedisMode:
-    """See the table in ``leader``: not begun, Redis mode, queue lost, Redis away; and the way back from standalone."""
+    """See the table in ``leader``: not begun, Redis mode, queue lost, Redis away; and the way back from standalone.
+
+    Args:
+        has_rivals: Other processes share the ledger, and may reach Redis when this one does not.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class RedisMode:
         settings_sync: SettingsSync,
         rebuild: Rebuild,
         lease_ms: int,
+        has_rivals: bool,
     ) -> None:
         self._broker = broker
         self._redis = redis
@@ -46,9 +51,13 @@ class RedisMode:
         self._settings_sync = settings_sync
         self._rebuild = rebuild
         self._lease_ms = lease_ms
+        self._has_rivals = has_rivals
 
     async def step(self, epoch: Epoch) -> bool:
-        """Do what is to be done next; False if the epoch cannot go on, as its schema is an older one."""
+        """Do what is to be done next; False if the epoch cannot go on.
+
+        Its schema is an older one, or Redis is away and no other process could reach it.
+        """
         if NO_SCHEMA < epoch.schema < self._redis.schema:
             log.warning("older_queue_replaced", schema=epoch.schema, by_schema=self._redis.schema)
             return False
@@ -59,6 +68,7 @@ class RedisMode:
         except BrokerUnavailable:
             self._catch_up.fall_behind()
             self._settings_sync.hurry()
+            return self._has_rivals or self._broker.away_since_ms is None
         else:
             await self._compare()
         return True

@@ -258,7 +258,8 @@ class EngineCollector:
             yield GaugeMetricFamily(
                 "telegram_retry_waiting", "Messages that were tried and wait for another attempt.", self._queue.retry
             )
-            yield GaugeMetricFamily("telegram_leased", "Messages in flight.", self._queue.leased)
+            if self._queue.leased is not None:
+                yield GaugeMetricFamily("telegram_leased", "Messages in flight.", self._queue.leased)
             adapted = GaugeMetricFamily(
                 "telegram_adapted_limit",
                 "Calls that a bot may make in a window, while a 429 has lowered its limit.",

@@ -32,7 +32,7 @@ from tempogram.engine.ports.broker import (
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, LeaseSource
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.handles import Handles, References, Referral, Target
-from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Ledger, Record
+from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Ledger, OpenCounts, Record
 from tempogram.engine.ports.membership import Membership
 from tempogram.engine.ports.results import Progress, Result, Results
 from tempogram.engine.ports.transport import MayWrite, Transport
@@ -58,6 +58,7 @@ __all__ = [
     "Ledger",
     "MayWrite",
     "Membership",
+    "OpenCounts",
     "Progress",
     "QueueStats",
     "Queued",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from tempogram.engine.model.messages import BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
+from tempogram.engine.model.messages import (
+    BotChat,
+    ChatId,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Priority,
+    Rest,
+    Spent,
+    Status,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,14 @@ class Record:
     delivered_items: int | None = None
     rest: Rest | None = None
     item_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """How many messages are open, each counted once. ``retry`` = tried, and waiting to be tried again."""
+
+    waiting: Mapping[Priority, int]
+    retry: int
 
 
 BOT_CHATS_MAX = 500
@@ -169,6 +188,12 @@ class Ledger(Protocol):
         self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
     ) -> list[str]:
         """Return the ids of queued messages, in order, ``limit`` a page; of one bot, or with one tag, if given."""
+
+    async def open_counts(self) -> OpenCounts:
+        """Count open messages, as ``Broker.stats`` does where nothing is in flight.
+
+        Cost: O(open messages); some seconds for a million.
+        """
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""

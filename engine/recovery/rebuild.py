@@ -94,11 +94,13 @@ async def rebuild(
     *,
     calls_max: int = sys.maxsize,
     others: OtherProcesses = ALONE,
+    presumes: bool = True,
 ) -> RebuildReport:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
     A broker that is full before all is in leases what it has; the reconciler admits the rest later. ``calls_max`` is
-    how many calls may have been under way: no more of a purse is presumed to be spent.
+    how many calls may have been under way: no more of a purse is presumed to be spent. ``presumes`` is False if it is
+    known that none was.
     """
     found = RebuildReport()
     await _follow_clock(ledger, clock())
@@ -107,7 +109,7 @@ async def rebuild(
     await broker.hold(await ledger.holds(clock()))
     await _admit_open(ledger, broker, closer, found, others)
     now_ms = clock()
-    for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
+    for batch in batches(_presumed(found, calls_max, now_ms) if presumes else [], PAGE):
         await ledger.presume(batch)
     known_since_ms = now_ms - _longest_ms(limits)
     sends = [_bounded(each, limits, now_ms) for each in await ledger.sends_since(known_since_ms, now_ms=now_ms)]

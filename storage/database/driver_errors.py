@@ -6,11 +6,13 @@ exceeded) and https://docs.python.org/3/library/sqlite3.html (a number of more t
 
 from __future__ import annotations
 
+import ssl
+
 import asyncpg
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from tempogram.engine.model.errors import LedgerError, UnstorableValue
+from tempogram.engine.model.errors import LedgerAway, LedgerError, UnstorableValue
 
 OF_A_VALUE = (OverflowError, UnicodeEncodeError)
 """What SQLite's driver raises itself for a value that it cannot hand over."""
@@ -21,6 +23,30 @@ DRIVER_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError,
 DATA_EXCEPTION, LIMIT_EXCEEDED = "22", "54"
 NOT_IN_REPERTOIRE = "22021"
 """A NUL in a text."""
+
+
+TAKES_NO_CONNECTIONS = (
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,  # it starts, or ends
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.PostgresConnectionError,
+)
+
+STAYS_SO = (PermissionError, ssl.SSLCertVerificationError)
+"""What is an ``OSError``, too, and must be corrected."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the database cannot be reached just now; False if something must be corrected, like a password.
+
+    A host name that is not known is away: its server may not have been started yet.
+    """
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error.orig and error.orig.__cause__, TAKES_NO_CONNECTIONS)
+    if isinstance(error, OSError):
+        return not isinstance(error, STAYS_SO)
+    return isinstance(error, (PoolTimeoutError, *TAKES_NO_CONNECTIONS))
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -41,7 +67,10 @@ def as_ledger_error(error: BaseException) -> LedgerError:
 
 def _refused(error: BaseException) -> LedgerError:
     words = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    return LedgerError(f"the database refused: {words.partition(chr(10))[0] or type(error).__name__}")
+    reason = words.partition("\n")[0] or type(error).__name__
+    if is_away(error):
+        return LedgerAway(f"the database cannot be reached: {reason}")
+    return LedgerError(f"the database refused: {reason}")
 
 
 def _of_a_value(error: BaseException) -> UnstorableValue | None:

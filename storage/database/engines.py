@@ -28,6 +28,7 @@ UNREADABLE = (
     "DATABASE_URL makes no sense: its host is not a name, or its port not a number from 1 to 65535; write / # ? @ : in "
     "a user or a password as %2F %23 %3F %40 %3A"
 )
+POSTGRES_PORT = 5432
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process that writes to the same SQLite file. Untuned: one process writes."""
@@ -105,6 +106,19 @@ def _checked(url: URL) -> URL:
 
 def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+def name_of(url: str) -> str:
+    """Name a database without its password.
+
+    >>> name_of("postgres://me:secret@db/tempogram")
+    'PostgreSQL at db:5432, database tempogram'
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        return f"the database {parsed.database}"
+    host = f"{parsed.host}:{parsed.port or POSTGRES_PORT}" if parsed.host else "this machine"
+    return f"PostgreSQL at {host}, database {parsed.database}"
 
 
 def database_exists(url: str) -> bool:

@@ -67,6 +67,9 @@ PRESUMED = ""
 LOST = "lost"
 """The ``attempts.outcome`` of a call whose worker lost its lease."""
 
+THROTTLED = "throttled"
+"""The ``attempts.outcome`` of a call that Telegram put off."""
+
 UNCERTAIN, FAILED, MIGRATED = "uncertain", "failed", "migrated"
 """The ``attempts.outcome`` of a call without an answer, of a host that failed, and of a group that has moved."""
 

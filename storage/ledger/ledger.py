@@ -7,11 +7,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, true, tuple_, update
 
-from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
-from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Record
+from tempogram.engine.model.messages import (
+    OPEN,
+    BotChat,
+    ChatId,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Priority,
+    Spent,
+    Status,
+)
+from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, OpenCounts, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
-from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
+from tempogram.storage.database.models import IS_PAID, LOST, THROTTLED, attempts, bots, chats, holds, messages
 from tempogram.storage.ledger import add, amend, chat_ids, doubts, set_back
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger import record as record_verbs
@@ -78,6 +89,12 @@ class SqlLedger:
             page = page.where(messages.c.tag == tag)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
+
+    async def open_counts(self) -> OpenCounts:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(OPEN_COUNTS)).all()
+        waiting = {Priority(row.priority): row.messages for row in rows if not row.is_retry}
+        return OpenCounts(waiting=waiting, retry=sum(row.messages for row in rows if row.is_retry))
 
     async def last_id(self) -> str:
         async with self._database.reading() as connection:
@@ -193,6 +210,19 @@ class SqlLedger:
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
+
+
+def _open_counts() -> Select[Any]:
+    of_throttled = attempts.c.message_id == messages.c.id, attempts.c.outcome == THROTTLED  # which spends no attempt
+    # Not EXISTS: for that, PostgreSQL reads all attempts of the last weeks.
+    throttled = select(attempts.c.id).where(*of_throttled).limit(1).scalar_subquery()
+    was_tried = (messages.c.attempt > 0) | throttled.is_not(None)
+    is_retry = (messages.c.status == Status.QUEUED.value) & was_tried
+    each = select(messages.c.priority, is_retry.label("is_retry")).where(MESSAGE_IS_OPEN).subquery()
+    return select(each, func.count().label("messages")).group_by(each.c.priority, each.c.is_retry)
+
+
+OPEN_COUNTS = _open_counts()
 
 
 def open_page(query: Select[Any], *, after_id: str, limit: int, bot_id: int | None) -> Select[Any]:

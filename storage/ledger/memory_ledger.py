@@ -17,14 +17,16 @@ from tempogram.engine.model.messages import (
     Outgoing,
     PastSend,
     PausedBy,
+    Priority,
     Spent,
     Status,
     amended,
 )
-from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, Record, SystemClock
+from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, OpenCounts, Record, SystemClock
 
-LOST, UNCERTAIN, FAILED, MIGRATED = "lost", "uncertain", "failed", "migrated"
-"""``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved."""
+LOST, UNCERTAIN, FAILED, MIGRATED, THROTTLED = "lost", "uncertain", "failed", "migrated", "throttled"
+"""``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved, and
+that Telegram put off."""
 
 
 class MemoryLedger:
@@ -137,6 +139,17 @@ class MemoryLedger:
     ) -> list[str]:
         chosen = (each for each in self._queued() if bot_id in {None, each.bot_id} and tag in {None, each.tag})
         return [each.id for each in chosen if each.id > after_id][:limit]
+
+    async def open_counts(self) -> OpenCounts:
+        throttled = {each.message_id for each in self.records if each.outcome == THROTTLED}
+        waiting, retry = Counter[Priority](), 0
+        for message_id, status in self.statuses.items():
+            message = self.messages[message_id]
+            if status is Status.QUEUED and (message.attempt or message_id in throttled):
+                retry += 1
+            elif status in OPEN:
+                waiting[message.priority] += 1
+        return OpenCounts(waiting=waiting, retry=retry)
 
     async def last_id(self) -> str:
         return max(self.messages, default="")

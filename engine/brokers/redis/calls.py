@@ -14,10 +14,11 @@ from tempogram.engine.brokers.redis import codec, connection
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
 from tempogram.engine.brokers.redis.keys import ledger, prefix, schema_of
 from tempogram.engine.brokers.redis.ownership import Ownership, reason
+from tempogram.engine.brokers.redis.requirements import is_old
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import QueueLost, QueueOfAnother
+from tempogram.engine.model.errors import BrokerRefused, QueueLost, QueueOfAnother
 
 PAGE = 50
 """Past sends, holds, lanes or keys in one script; each takes up to 60 microseconds, and every call waits for it."""
@@ -110,7 +111,11 @@ class Calls:
 
         Raises:
             QueueOfAnother: It is claimed for another one, perhaps in an older schema.
+            BrokerRefused: It refuses this process, or is too old.
         """
+        info = await self.command("INFO", "server")
+        if is_old(str(info["redis_version"])):
+            raise BrokerRefused(f"it is version {info['redis_version']}, and 6.2 is the oldest that works")
         await self._check_claims(range(1, self._schema + 1))
         await self.command("SET", ledger(self._schema), self._ledger_id, "NX")
         await self._check_claims([self._schema])  # another may have come first

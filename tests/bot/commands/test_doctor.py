@@ -100,7 +100,7 @@ async def test_an_unreachable_database_is_a_finding(tmp_path: Path) -> None:
     ((finding,), _) = await checks.check_database(settings(tmp_path, database_url="postgresql://me@127.0.0.1:9/none"))
 
     assert finding.verdict is Verdict.LACKS
-    assert "the database refused" in finding.said
+    assert "the database cannot be reached" in finding.said
 
 
 @pytest.mark.parametrize("key", ["another key than the first", ""])

@@ -296,7 +296,7 @@ async def test_a_retry_keeps_its_time_and_its_spent_attempts(desk: Desk) -> None
 
 
 async def test_no_message_is_leased_before_the_rebuild_is_done(desk: Desk) -> None:
-    leased: list[int] = []
+    leased: list[int | None] = []
 
     class WatchfulLedger:
         """A ledger that notes, at each call, how many messages are leased by then."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerAway, LedgerError, SettingsError
 from tempogram.storage.database.database import Database
 
 
@@ -35,7 +35,7 @@ async def test_a_file_with_parameters_is_refused_as_its_lock_and_its_wal_are_fou
 
 
 async def test_a_server_that_refuses_connections_is_an_error_at_once() -> None:
-    with pytest.raises(LedgerError, match="the database refused"):
+    with pytest.raises(LedgerAway, match="the database cannot be reached"):
         await Database.open("postgresql://me:hush@127.0.0.1:1/fleet")
 
 

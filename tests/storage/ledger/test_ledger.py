@@ -692,6 +692,26 @@ class LedgerContract:
 
         assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
 
+    async def test_open_messages_are_counted_by_priority_and_those_tried_apart(self, ledger: Ledger) -> None:
+        fresh, later = message(priority=Priority.HIGH), message(priority=Priority.LOW, ready_at_ms=NOW_MS * 2)
+        failed, throttled, marked, sent = message(), message(priority=Priority.LOW), message(), message()
+        await ledger.add([fresh, later, failed, throttled, marked, sent])
+        await ledger.record(
+            [
+                became(failed, Status.QUEUED, outcome="failed"),
+                became(throttled, Status.QUEUED, outcome="throttled", attempt=0),
+                became(marked, Status.QUEUED, outcome="failed"),
+                became(sent, Status.SENT, outcome="sent"),
+            ]
+        )
+        await ledger.mark_sending([marked.id])
+
+        counts = await ledger.open_counts()
+
+        waiting = {each: count for each, count in counts.waiting.items() if count}
+        assert waiting == {Priority.HIGH: 1, Priority.NORMAL: 1, Priority.LOW: 1}
+        assert counts.retry == 2
+
     async def test_ids_of_open_messages_come_in_pages(self, ledger: Ledger) -> None:
         first, second, third, ended = (message() for _ in range(4))
         await ledger.add([first, second, third, ended])
