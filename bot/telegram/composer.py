@@ -81,6 +81,7 @@ class MethodComposer:
         if rule is None:
             raise Refusal(f"{name} is not sent through the queue; call it on the Bot API directly")
         given = read(known, params)
+        parameter_limits.check(name, given)  # before their types, which takes a second of 30,000 items
         name_files(known, given, files)
         checked = with_files(given, files)
         parameter_types.check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
@@ -108,6 +109,7 @@ class MethodComposer:
         tag: str | None = None,
     ) -> Outgoing:
         """Make a message from an aiogram method; ``expires_in_s`` is counted from its time, or else from now."""
+        parameter_limits.check(prepared.name, prepared.params)
         message = self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params)
         from_ms = max(ready_at_ms, message.submitted_at_ms)
         return replace(
@@ -120,7 +122,6 @@ class MethodComposer:
         )
 
     def _outgoing(self, bot_id: int, name: str, rule: Rule, params: dict[str, Any]) -> Outgoing:
-        parameter_limits.check(name, params)
         now_ms = self._clock()
         chat_id = rule.chat_id(params)
         params.pop("chat_id", None)
