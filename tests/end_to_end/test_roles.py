@@ -76,7 +76,7 @@ async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None
 
     heard = await commands_within(fleet, seconds)
 
-    assert a_minute <= 100  # 70 with the lease that is the default
+    assert a_minute <= 125  # 70 with the lease that is the default
     assert sum(heard.values()) <= sum(
         math.ceil(seconds / every_s) * commands for every_s, commands in beats.values()
     ), heard
