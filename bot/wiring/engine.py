@@ -155,7 +155,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
 
 def host_of(settings: Settings) -> str:
     """Return what is away when no call succeeds: Telegram, or the proxy before it."""
-    host = origin(settings.telegram_api_url)
+    host = origin(settings.telegram_api_url).partition("://")[2]
     return f"{host} through the proxy {settings.proxy}" if settings.proxy else host
 
 

@@ -78,7 +78,7 @@ def parse(url: str) -> URL:
         )
     if parsed.database in {None, "", ":memory:"}:
         raise SettingsError("DATABASE_URL names no file, and the database must outlive the process")
-    if "uri" in parsed.query:
+    if parsed.query:
         raise SettingsError("DATABASE_URL gives a file with parameters; write its path, as in sqlite:///path")
     return parsed.set(drivername="sqlite+aiosqlite")
 

@@ -69,6 +69,7 @@ NEEDED = {
     ("DELETE", "/limits"): Role.ADMIN,
     ("PATCH", "/limits"): Role.ADMIN,
     ("POST", "/bots"): Role.ADMIN,
+    ("GET", "/bots/{bot_id}/webhook-secret"): Role.ADMIN,
     ("POST", "/bots/{bot_id}/webhook-secret"): Role.ADMIN,
 }
 """What docs/operations.md says in words."""

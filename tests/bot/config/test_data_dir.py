@@ -25,7 +25,7 @@ def test_a_data_directory_that_cannot_be_written_to_is_refused(tmp_path: Path, m
     monkeypatch.setattr(os, "access", lambda *_: False)  # modes do not bind root
 
     with pytest.raises(SettingsError, match=r"which cannot be used \(Permission denied\); set it to a directory that"):
-        read_admin_token(load(data_dir=tmp_path, admin_token=SecretStr("given")))
+        read_admin_token(load(data_dir=tmp_path, admin_token=SecretStr("given-by-a-setting")))
 
 
 def test_what_is_made_in_it_is_readable_by_its_owner_only(tmp_path: Path) -> None:
