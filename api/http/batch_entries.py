@@ -93,7 +93,7 @@ def _int(text: str) -> int | _NoNumber:
 
 
 def _flaw(entry: Any) -> str | None:
-    """Return why an entry cannot be read; None if it can. Without recursion: Python's own bound is below the parser's."""
+    """Return why an entry cannot be read; None if it can. Without recursion, of which the parser allows more."""
     left = [entry]
     while left:
         match left.pop():
