@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from tempogram.api.core.errors import Malformed
+from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.schemas.fields import HALF_OF_A_PAIR
 from tempogram.api.security.auth import GuardedRoute, StrictRequest
 
@@ -94,6 +95,8 @@ def _int(text: str) -> int | _NoNumber:
 
 def _flaw(entry: Any) -> str | None:
     """Return why an entry cannot be read; None if it can. Without recursion, of which the parser allows more."""
+    if is_too_deep(entry):
+        return TOO_DEEP
     left = [entry]
     while left:
         match left.pop():
