@@ -8,5 +8,6 @@ Read in this order:
     repositories         what it needs of storage
     errors               every error, with its status and code
     validation_messages  a validation error as a sentence
+    json_depth           how deep JSON may be
     redaction            removes tokens from texts, and shortens values
 """

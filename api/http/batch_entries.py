@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from tempogram.api.core.errors import Malformed
+from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.schemas.fields import HALF_OF_A_PAIR
 from tempogram.api.security.auth import GuardedRoute, StrictRequest
 
@@ -92,20 +93,19 @@ def _int(text: str) -> int | _NoNumber:
     return int(text) if len(text) <= DIGITS_MAX else _NoNumber()
 
 
-def _flaw(value: Any) -> str | None:
-    """Return why a value cannot be read; None if it can."""
-    match value:
-        case str():
-            return HALF_A_CHARACTER if HALF_OF_A_PAIR.search(value) else None
-        case _NoNumber():
-            return NO_NUMBER
-        case dict():
-            return _first_flaw([*value, *value.values()])
-        case list():
-            return _first_flaw(value)
-        case _:
-            return None
-
-
-def _first_flaw(values: list[Any]) -> str | None:
-    return next(filter(None, map(_flaw, values)), None)
+def _flaw(entry: Any) -> str | None:
+    """Return why an entry cannot be read; None if it can. Without recursion, of which the parser allows more."""
+    if is_too_deep(entry):
+        return TOO_DEEP
+    left = [entry]
+    while left:
+        match left.pop():
+            case str() as text if HALF_OF_A_PAIR.search(text):
+                return HALF_A_CHARACTER
+            case _NoNumber():
+                return NO_NUMBER
+            case dict() as pairs:
+                left += [*pairs, *pairs.values()]
+            case list() as items:
+                left += items
+    return None

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import Malformed, TooLarge
+from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.http.body_limits import declared_bytes, is_form
 from tempogram.api.http.body_reader import BodyMemory, BodyReader
 from tempogram.api.http.forms import PARTS_MAX, Form
@@ -93,4 +94,6 @@ def _object(body: bytes) -> dict[str, Any]:
         raise Malformed(f"the body is not JSON: {error}") from None
     if not isinstance(said, dict):
         raise Malformed("the body should be a JSON object")
+    if is_too_deep(said):
+        raise Malformed(f"the body is too deep: {TOO_DEEP}")
     return said

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from tempogram.api.core.dependencies import FILES_MAX, Services
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge
+from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.core.redaction import short
 from tempogram.api.http.body_limits import is_form
 from tempogram.api.http.multipart import Multipart, Part, malformed
@@ -167,4 +168,6 @@ def _object(text: str) -> dict[str, Any]:
         params = None
     if not isinstance(params, dict):
         raise Invalid(f"params should be a JSON object, not {short(text)}")
+    if is_too_deep(params):
+        raise Invalid(f"params is too deep: {TOO_DEEP}")
     return params

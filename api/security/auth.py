@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tempogram.api.core.errors import NotAllowed
+from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.security.principals import Role
 from tempogram.api.security.requests import principal_of
 
@@ -43,13 +44,16 @@ class GuardedRoute(APIRoute):
 
 
 class StrictRequest(Request):
-    """Reads strict JSON: no NaN and no lone surrogates, which no column can store."""
+    """Reads strict JSON: no NaN and no lone surrogates, which no column can store, and nothing too deep."""
 
     async def json(self) -> Any:
         try:
-            return msgspec.json.decode(await self.body())
+            value = msgspec.json.decode(await self.body())
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JSONDecodeError(str(error), "", 0) from None
+        if is_too_deep(value):
+            raise JSONDecodeError(TOO_DEEP, "", 0)
+        return value
 
 
 def requires(role: Role) -> Any:

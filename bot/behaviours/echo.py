@@ -1,4 +1,4 @@
-"""Repeats every text."""
+"""Repeats every text, up to what one message takes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiogram.types import Message
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
+from tempogram.bot.behaviours.cutting import cut
 
 NAME = "echo"
 
@@ -25,7 +26,7 @@ def router() -> Router:
 
 
 async def echo(message: Message) -> SendMessage:
-    return message.answer(message.text or "", parse_mode=None)
+    return message.answer(cut(message.text or ""), parse_mode=None)
 
 
 def check(config: Mapping[str, Any]) -> None:

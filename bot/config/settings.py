@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     telegram_api_url: str = Field("https://api.telegram.org", description="Where the Bot API is.")
     telegram_proxy: SecretStr = Field(
         SecretStr(""),
+        repr=False,
         description="http://host:port or socks5://user:password@host:port, on the way to the Bot API; none: directly.",
     )
     bot_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(

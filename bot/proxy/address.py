@@ -11,8 +11,8 @@ SCHEMES = {"http": "http", "socks5": "socks5", "socks5h": "socks5"}
 """curl writes ``socks5h`` where the proxy looks up names; here it always does."""
 
 FORM = (
-    "write it like http://host:3128 or socks5://user:password@host:1080, with : / # ? @ % in a password as "
-    "%3A %2F %23 %3F %40 %25"
+    "write it like http://host:3128 or socks5://host:1080, a user and a password before the host as user:password@, "
+    "with : / # ? @ % in them as %3A %2F %23 %3F %40 %25"
 )
 WANTS_USER = 407
 """The status with which an HTTP proxy asks for a user. Source: https://www.rfc-editor.org/rfc/rfc9110#status.407"""

@@ -13,7 +13,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from tempogram.simulator.methods.calls import Params, Refused
+from tempogram.simulator.methods.calls import Params, Refused, bad_request
 from tempogram.simulator.methods.methods import Method
 from tempogram.simulator.server import control, wire
 from tempogram.simulator.server.simulation import Simulation
@@ -87,6 +87,8 @@ class Simulator(Simulation):
             return await self._answer_call(request, path, query)
         except Refused as refused:
             return wire.refusal(refused)
+        except RecursionError:
+            return wire.refusal(bad_request("can't parse JSON object: it is too deep"))
         except Lost as lost:
             return await self._withhold(request, lost)
         except ConnectionError:

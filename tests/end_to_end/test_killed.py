@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tempogram.simulator.client import running_simulator
 from tempogram.storage.database.engines import parse
 from tempogram.storage.processes.exclusive_lock import EXCLUSIVE_LOCK
-from tests.end_to_end.program import TOKEN, Program, program, update
+from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, Program, program, update
 from tests.storage.servers import own_postgres, run
 
 
@@ -94,6 +94,52 @@ async def test_a_signal_ends_the_program_cleanly_and_the_next_start_continues(tm
     assert before < 60
     assert report.accepted == 60
     assert report.duplicates == 0
+
+
+async def test_a_signal_during_requests_answers_those_that_are_there_and_leaves_no_traceback(tmp_path: Path) -> None:
+    bearer = f"Authorization: Bearer {ADMIN_TOKEN}\r\nContent-Type: application/json\r\n"
+    half = "Content-Length: 1000\r\n\r\n{"
+    heads = {
+        "head": "POST /messages HTTP/1.1\r\nHos",
+        "message": f"POST /messages HTTP/1.1\r\nHost: x\r\n{bearer}{half}",
+        "update": f"POST /webhook/telegram/{TOKEN} HTTP/1.1\r\nHost: x\r\n{half}",
+    }
+    waits = {"bot": "42", "chat_id": 7, "text": "hello"}
+
+    async with running_simulator() as telegram, program(tmp_path, telegram.url) as tempogram:
+        await tempogram.call("PATCH", "/bots/42", json={"paused": True})
+        waiting = asyncio.create_task(tempogram.call("POST", "/messages?wait=30", json=waits))
+        await tempogram.until(lambda: is_waiting(tempogram), within_s=10)
+        async with half_sent(tempogram.port, heads.values()) as readers:
+            status = await tempogram.end()
+            answers = dict(zip(heads, [await reader.read() for reader in readers], strict=True))
+        answered, message = await waiting
+
+    assert status == 0
+    assert (answered, message["status"]) == (202, "queued")
+    assert answers["head"] == b""
+    assert {name: answer.partition(b"\r\n")[0] for name, answer in answers.items() if name != "head"} == {
+        "message": b"HTTP/1.1 503 Service Unavailable",
+        "update": b"HTTP/1.1 503 Service Unavailable",
+    }
+    assert "Traceback" not in tempogram.output.read_text()
+
+
+async def is_waiting(tempogram: Program) -> bool:
+    return bool((await tempogram.stats())["total_queued"] == 1)
+
+
+@asynccontextmanager
+async def half_sent(port: int, heads: Iterable[str]) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Open a connection for each, which says so much and no more, until the block ends."""
+    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in heads]
+    for (_, writer), head in zip(connections, heads, strict=True):
+        writer.write(head.encode())
+        await writer.drain()
+    await asyncio.sleep(0.2)  # until it has read them: nothing tells
+    yield [reader for reader, _ in connections]
+    for _, writer in connections:
+        writer.close()
 
 
 async def test_a_removal_cut_off_by_a_kill_goes_on_when_asked_again_and_loses_nothing(tmp_path: Path) -> None:

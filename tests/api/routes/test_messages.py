@@ -382,6 +382,24 @@ class TestBatches:
         }
         assert list(world.storage.states) == [answers[0]["id"], answers[6]["id"]]
 
+    @pytest.mark.parametrize("depth", [400, 600, 900])
+    async def test_an_entry_that_is_deep_and_no_strict_json_refuses_itself_only(self, world: World, depth: int) -> None:
+        deep = b"[" * depth + b"NaN" + b"]" * depth
+
+        response = await world.client.post("/messages/batch", content=b"[%b, [], %b]" % (deep, deep), headers=JSON)
+
+        assert response.status_code == 202
+        assert [next(iter(each)) for each in response.json()] == ["error"] * 3
+
+    async def test_an_entry_that_is_too_deep_refuses_itself_only(self, world: World) -> None:
+        deep = json.loads('{"a": ' * 120 + "1" + "}" * 120)
+        entries = [HELLO, {"bot": "42", "chat_id": 7, "method": "sendMessage", "params": deep}, HELLO]
+
+        response = await world.client.post("/messages/batch", json=entries)
+
+        assert [next(iter(each)) for each in response.json()] == ["id", "error", "id"]
+        assert response.json()[1] == {"error": "lists and objects may stand in one another up to 100 deep"}
+
     @pytest.mark.parametrize("body", [b'[{"bot": "42"', b'{"text": "\\ud83d"}', b"", b"[" * 100_000])
     async def test_a_batch_that_is_no_json_list_is_refused_as_a_whole(self, world: World, body: bytes) -> None:
         response = await world.client.post("/messages/batch", content=body, headers=JSON)

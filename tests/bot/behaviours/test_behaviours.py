@@ -93,6 +93,10 @@ async def test_a_text_that_is_no_command_of_this_bot_is_not_answered(text: str) 
     assert await said(text, commands=START) is None
 
 
+async def test_echo_cuts_a_text_that_no_message_takes() -> None:
+    assert (await echo.echo(message("a" * 5_000))).text == "a" * 4_095 + "…"
+
+
 async def test_echo_does_not_repeat_a_command_for_another_bot() -> None:
     assert await said("/start@other_bot", commands=START, echo={}) is None
 

@@ -22,6 +22,7 @@ VALUES = {
     "DATABASE_URL": "postgresql://me:pass@db/tempogram",
     "REDIS_URL": "redis://:pass@cache/0",
     "BOT_TOKENS": "1:abcdefgh",
+    "TELEGRAM_PROXY": "http://me:pass@10.0.0.1:3128",
 }
 
 

@@ -125,6 +125,19 @@ async def test_a_multipart_body_that_cannot_be_read_is_refused_with_the_same_tex
         assert (await response.json())["error_code"] == 400
 
 
+@pytest.mark.parametrize("depth", [400, 500, 900])
+async def test_json_that_is_deeper_than_python_follows_is_refused_and_the_connection_stays(
+    client: Client, depth: int
+) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    body = f'{{"chat_id": 7, "text": "a", "reply_markup": {deep}}}'
+    for method in ("sendMessage", "getChat"):
+        url = f"{client.url}/bot{client.token}/{method}"
+        async with client.session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+            assert response.status in {200, 400}
+            assert "ok" in await response.json()
+
+
 async def test_a_body_above_the_bound_is_too_large(client: Client) -> None:
     client.change(body_limit_bytes=1_000)
 
