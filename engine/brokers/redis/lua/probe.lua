@@ -1,12 +1,12 @@
 -- Tell whether the queue can be used, and change nothing.
 --
--- The leader asks each two seconds for as long as it leads. So this neither asks for the time nor lets it pass: that the
--- clock was set back, other verbs find out.
+-- The leader asks each two seconds for as long as it leads. So this neither asks for the time nor lets it pass: it
+-- gives one that no queue has reached. That a clock was set back is found by every verb that needs the time.
 --
 -- KEYS
 --   1 state  string  the queue as a whole
 -- ARGV
---   1 now_ms, which is not looked at
+--   1 now_ms ("": the time of Redis)
 -- RETURNS
 --   {"done", {}}        it leases
 --   {"gone"}, {"barred"}  it does not
@@ -16,7 +16,8 @@
 local state_key = unpack(KEYS)
 local given_ms = unpack(ARGV)
 
-local refused = find(state_key, given_ms)
+local LATER_MS = "9007199254740991" -- 2^53 - 1
+
+local refused = open(state_key, string.gsub(given_ms, "^%d*", LATER_MS), true, true)
 if refused then return refused end
-if state.is_barred then return {"barred"} end
 return {"done", cmsgpack.pack({})}

@@ -560,21 +560,6 @@ async def test_a_queue_whose_clock_was_set_back_is_lost_and_one_that_is_begun_an
     assert conditions.current == []
 
 
-async def test_a_probe_finds_a_queue_that_leases_and_misses_one_that_is_not_rebuilt_yet(redis: Redis) -> None:
-    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS)
-    begun = await broker.begin()
-    with pytest.raises(QueueLost, match="nothing is leased before"):
-        await broker.probe()
-    await begun.restore([], wait_until_ms={})
-    await lease(broker)
-
-    await broker.probe()
-
-    await broker.begin()
-    with pytest.raises(QueueLost, match="another than it did"):
-        await begun.probe()
-
-
 async def test_a_queue_that_is_begun_goes_by_the_clock_of_the_process_that_begins_it(redis: Redis) -> None:
     own = Clock(await now_ms(redis) + HOUR_MS)
     conditions = Conditions(own)
@@ -620,6 +605,21 @@ async def test_a_queue_that_was_begun_anew_is_off_no_clock_before_anything_is_le
     await broker.begin()
 
     assert (was_off, broker.is_off_clock) == (True, False)
+
+
+async def test_a_probe_finds_a_queue_that_leases_and_misses_one_that_is_not_rebuilt_yet(redis: Redis) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS)
+    begun = await broker.begin()
+    with pytest.raises(QueueLost, match="nothing is leased before"):
+        await broker.probe()
+    await begun.restore([], wait_until_ms={})
+    await lease(broker)
+
+    await broker.probe()
+
+    await broker.begin()
+    with pytest.raises(QueueLost, match="another than it did"):
+        await begun.probe()
 
 
 async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make: MakeBroker, clock: Clock) -> None:

@@ -7,7 +7,7 @@ local state, limits, now_ms
 local more_is_due = false
 
 local
-  cleared_state, packed_state, unpack_limits, load_state, find, open
+  cleared_state, packed_state, unpack_limits, load_state, open
 = (function()
 
 local STATE = "<BdddddddddddddI2c0I4c0I2c0I2c0dddddd"
@@ -108,9 +108,11 @@ local function meant(given_ms)
   return string.match(given_ms, "^(%d*) (%S+) (%S+)$")
 end
 
--- Load the queue that is meant. Return why it is not there ("gone", "foreign"), if so; the time that the caller gives;
--- and how the limits are kept.
-local function find(state_key, given_ms)
+-- Load the queue. ``given_ms`` "" takes the time of Redis, and what the clock of the process that began the queue was
+-- ahead of it; a test gives its own. If it was set back, every time in the queue is one to come: it must be rebuilt.
+-- Return why nothing can be done, if that is so: "gone", "barred", "foreign", or "behind" and the seconds. A full Redis
+-- refuses only verbs that take messages in: what it holds must be leased and settled, or it would be full for ever.
+local function open(state_key, given_ms, leases, takes_in)
   prefix = string.sub(state_key, 1, -6)
   local raw, raw_limits, owner, ahead_ms =
     unpack(call("MGET", state_key, key.limits(), key.ledger(), key.clock()))
@@ -123,17 +125,6 @@ local function find(state_key, given_ms)
   if state.is_cleared then return {"gone"} end
   if incarnation ~= "-" and tonumber(incarnation) ~= state.incarnation then return {"gone"} end
   state.ahead_ms = tonumber(ahead_ms or 0)
-  return nil, given_ms, raw_limits
-end
-
--- Load the queue. ``given_ms`` "" takes the time of Redis, and what the clock of the process that began the queue was
--- ahead of it; a test gives its own. If it was set back, every time in the queue is one to come: it must be rebuilt.
--- Return why nothing can be done, if that is so: "gone", "barred", "foreign", or "behind" and the seconds. A full Redis
--- refuses only verbs that take messages in: what it holds must be leased and settled, or it would be full for ever.
-local function open(state_key, given_ms, leases, takes_in)
-  local refused, raw_limits
-  refused, given_ms, raw_limits = find(state_key, given_ms)
-  if refused then return refused end
   now_ms = given_ms == "" and time_ms() + state.ahead_ms or tonumber(given_ms)
   local behind_ms = state.clock_ms - now_ms
   if behind_ms >= constants.SET_BACK_MS then return {"behind", tostring(floor_div(behind_ms, 1000))} end
@@ -148,5 +139,5 @@ local function open(state_key, given_ms, leases, takes_in)
 end
 
 return
-  cleared_state, packed_state, unpack_limits, load_state, find, open
+  cleared_state, packed_state, unpack_limits, load_state, open
 end)()
