@@ -83,7 +83,11 @@ class StandaloneMode:
         """Begin an epoch of this process, and note when its first lease may be; without rivals, have it now.
 
         If it follows one of this Redis, nothing else was leased from: then Redis mode may go on as soon as it is back.
+
+        Raises:
+            BrokerUnavailable: Another process leads now, and begins its own.
         """
+        await self._lock.confirm()
         epoch = await self._epoch_watcher.advance(after, LeaseSource.LEADER)
         is_ours = after.schema in {NO_SCHEMA, self._epoch_watcher.schema}
         self._expect(epoch, was_redis=after.source is LeaseSource.REDIS and is_ours)

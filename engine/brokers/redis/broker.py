@@ -86,6 +86,8 @@ class RedisBroker:
         incarnation = fresh_incarnation()
         await self._calls.clear(incarnation)
         await self._calls.meet("barred", incarnation)
+        if self._clock_gap is not None:
+            self._clock_gap.begin_anew()
         return RedisBroker(
             self._redis,
             self._limits,

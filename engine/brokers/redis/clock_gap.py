@@ -28,6 +28,10 @@ class ClockGap:
         """Whether the queue should be rebuilt, if this process leads."""
         return abs(self._gap_ms) >= OFF_MS
 
+    def begin_anew(self) -> None:
+        """Forget how far off a queue was that is thrown away."""
+        self._gap_ms = 0
+
     def note(self, *, asked_at_ms: int, now_ms: int, ahead_ms: int) -> None:
         """Note an answer.
 

@@ -143,9 +143,13 @@ class FakeLeadership:
     world: World
     name: str
     had: bool = False
+    is_unaware: bool = False
+    """It does not know that it has lost the lead before it asks."""
 
     async def leads(self, *, surely: bool = False) -> bool:
         self.world.burn()
+        if self.had and self.is_unaware and not surely:
+            return True
         has = self.world.leader == self.name and self.name not in self.world.cut_from_database
         if not has and not self.had and not self.world.leader and self.name not in self.world.cut_from_database:
             self.world.leader, has = self.name, True

@@ -663,6 +663,21 @@ async def test_the_next_leader_keeps_redis_closed_while_the_memory_of_the_last_m
     assert 0 < last_until_ms <= one.world.clock()
 
 
+async def test_a_leader_that_does_not_know_that_it_lost_the_lead_does_not_end_the_epoch_of_the_next(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    """The two ended one another's epochs for half a minute, and neither sent."""
+    await until_standalone(one, other)
+    one.world.leader, one.leadership.is_unaware = "", True
+    await other.steps(for_ms=STEP_MS)
+    number = one.world.number
+
+    await other.steps(one, for_ms=SILENCE_MS + 2 * STEP_MS)
+
+    assert one.world.number == number
+    assert other.broker.memory is not None
+
+
 async def test_a_moment_without_the_database_does_not_end_standalone_mode(one: FakeProcess) -> None:
     await until_standalone(one)
     memory, number = one.broker.memory, one.world.number

@@ -593,6 +593,35 @@ async def test_a_process_whose_clock_is_far_from_the_queues_time_shows_it(redis:
     assert (conditions.current, broker.is_off_clock) == ([], False)
 
 
+async def test_a_queue_that_was_begun_anew_is_off_no_clock_before_anything_is_leased_from_it(redis: Redis) -> None:
+    """An idle leader rebuilt it at every step."""
+    right, wrong = Clock(await now_ms(redis)), Clock(await now_ms(redis) - HOUR_MS)
+    begins = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(right, Conditions(right)))
+    await (await begins.begin()).restore([], wait_until_ms={})
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(wrong, Conditions(wrong)))
+    await broker.lease(worker_id="w", slots=1)
+    was_off = broker.is_off_clock
+
+    await broker.begin()
+
+    assert (was_off, broker.is_off_clock) == (True, False)
+
+
+async def test_a_probe_finds_a_queue_that_leases_and_misses_one_that_is_not_rebuilt_yet(redis: Redis) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS)
+    begun = await broker.begin()
+    with pytest.raises(QueueLost, match="nothing is leased before"):
+        await broker.probe()
+    await begun.restore([], wait_until_ms={})
+    await lease(broker)
+
+    await broker.probe()
+
+    await broker.begin()
+    with pytest.raises(QueueLost, match="another than it did"):
+        await begun.probe()
+
+
 async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make: MakeBroker, clock: Clock) -> None:
     broker = make(UNLIMITED)
     await queue(broker, [structs.replace(each, ready_at_ms=clock() + 10) for each in many(1_200)])
