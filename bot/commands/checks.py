@@ -284,11 +284,12 @@ def check_bearer_tokens(settings: Settings) -> Finding:
     """Check the tokens of the API that a start would use; their length is checked with the settings."""
     path, admin_token = settings.data_dir / "admin_token", settings.admin_token.get_secret_value()
     try:
-        kept = "" if admin_token or not path.exists() else path.read_text().strip()
+        kept = None if admin_token else stored_key(None, path=path, name="ADMIN_TOKEN")
+    except SettingsError as error:
+        way_out = "make the file readable for this user, restore or delete it, or set ADMIN_TOKEN"
+        return Finding("API tokens", Verdict.LACKS, str(error), way_out)
+    try:
         bearer_tokens(settings, admin_token or kept or NOT_MADE_YET)
-    except OSError as error:
-        way_out = "make it readable for this user, or set ADMIN_TOKEN"
-        return Finding("API tokens", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out)
     except SettingsError as error:
         way_out = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes a good one"
         return Finding("API tokens", Verdict.LACKS, str(error), way_out)
