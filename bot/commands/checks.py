@@ -222,7 +222,10 @@ async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswe
 
         async def ask(bot_id: int, token: str) -> GetMeAnswer:
             async with slots:
-                return await _ask(session, f"{settings.telegram_api_url}/bot{token}/getMe", bot_id)
+                answer = await _ask(session, f"{settings.telegram_api_url}/bot{token}/getMe", bot_id)
+                if settings.proxy is None or answer.status != WANTS_USER:
+                    return answer
+                return GetMeAnswer(bot_id, None, "", str(refusal(settings.proxy, WANTS_USER)), None)
 
         return await asyncio.gather(*(ask(*each) for each in sorted(tokens.items())))
 

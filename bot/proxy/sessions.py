@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.exceptions import TelegramNetworkError
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import Response, TelegramType
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp_socks import ProxyConnector
 from python_socks import ProxyType
 from yarl import URL
 
-from tempogram.bot.proxy.address import Proxy
-from tempogram.bot.proxy.errors import ProxyFailed
+from tempogram.bot.proxy.address import WANTS_USER, Proxy
+from tempogram.bot.proxy.errors import ProxyFailed, refusal
 from tempogram.bot.proxy.tunnel import failures
 
 CONNECTIONS_MAX = 100
@@ -43,6 +47,14 @@ class DirectSession(AiohttpSession):
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(connector=connector_through(self._through, limit=CONNECTIONS_MAX))
         return self._session
+
+    def check_response(
+        self, bot: Bot, method: TelegramMethod[TelegramType], status_code: int, content: str
+    ) -> Response[TelegramType]:
+        if self._through is not None and status_code == WANTS_USER:
+            failed = refusal(self._through, status_code)
+            raise TelegramNetworkError(method, str(failed)) from failed
+        return super().check_response(bot, method, status_code, content)
 
 
 class _Failed(ProxyFailed, aiohttp.ClientOSError):
