@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.exceptions import TelegramNetworkError
-from aiogram.methods import TelegramMethod
-from aiogram.methods.base import Response, TelegramType
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp_socks import ProxyConnector
@@ -27,11 +23,18 @@ CONNECTIONS_MAX = 100
 """Uncounted calls under way at once; aiogram's own default."""
 
 
-def connector_through(proxy: Proxy | None, *, limit: int) -> aiohttp.TCPConnector:
-    """Return connections to Telegram for a session; ``limit`` is how many, 0 any number."""
+def session_through(proxy: Proxy | None, *, limit: int, **options: Any) -> aiohttp.ClientSession:
+    """Return a session that reaches Telegram through the proxy; ``limit`` is how many connections, 0 any number."""
     if proxy is None:
-        return aiohttp.TCPConnector(limit=limit)
-    return (_Socks if proxy.scheme == "socks5" else _Http)(proxy, limit=limit)
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit), **options)
+
+    async def check(response: aiohttp.ClientResponse) -> None:
+        if response.status == WANTS_USER:  # the proxy's own answer, to a call that it was given as it is
+            response.release()
+            raise _Failed(*refusal(proxy, response.status).args)
+
+    connector = (_Socks if proxy.scheme == "socks5" else _Http)(proxy, limit=limit)
+    return aiohttp.ClientSession(connector=connector, raise_for_status=check, **options)
 
 
 class DirectSession(AiohttpSession):
@@ -45,16 +48,8 @@ class DirectSession(AiohttpSession):
         if self._through is None:
             return await super().create_session()
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(connector=connector_through(self._through, limit=CONNECTIONS_MAX))
+            self._session = session_through(self._through, limit=CONNECTIONS_MAX)
         return self._session
-
-    def check_response(
-        self, bot: Bot, method: TelegramMethod[TelegramType], status_code: int, content: str
-    ) -> Response[TelegramType]:
-        if self._through is not None and status_code == WANTS_USER:
-            failed = refusal(self._through, status_code)
-            raise TelegramNetworkError(method, str(failed)) from failed
-        return super().check_response(bot, method, status_code, content)
 
 
 class _Failed(ProxyFailed, aiohttp.ClientOSError):

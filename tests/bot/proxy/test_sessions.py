@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
@@ -24,7 +23,7 @@ from tempogram.bot.commands.checks import TELEGRAM, Finding, Verdict
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.proxy.errors import why_unanswered
-from tempogram.bot.proxy.sessions import DirectSession, connector_through
+from tempogram.bot.proxy.sessions import DirectSession, session_through
 from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.server.server import Served
@@ -128,13 +127,13 @@ async def test_a_session_reaches_a_host_over_tls_through_the_proxy_and_only_the_
     trusted = ssl.create_default_context(cafile=certificate)
     server, proxy = Server(FRAMED), FakeProxy(wants=USER)
 
-    async with server.serve(tls_with(certificate)) as url, proxy.serve(scheme) as proxy_url:
-        connector = connector_through(parse_proxy(through(proxy_url, USER)), limit=1)
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.post(at_host(url), ssl=trusted) as got,
-        ):
-            assert await got.read() == b"hi"
+    async with (
+        server.serve(tls_with(certificate)) as url,
+        proxy.serve(scheme) as proxy_url,
+        session_through(parse_proxy(through(proxy_url, USER)), limit=1) as session,
+        session.post(at_host(url), ssl=trusted) as got,
+    ):
+        assert await got.read() == b"hi"
 
     assert proxy.credentials == [USER]
     assert "Proxy-Authorization" not in server.heads[0]
