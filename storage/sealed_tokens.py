@@ -84,6 +84,9 @@ class SealedTokens:
         if rotation.left and not rotation.renewed:
             raise SettingsError("neither the former key that was entered nor SECRET_KEY decrypts any token")
         await adopt_key(self._database, self._seal)
+        # Some were paused as unreadable. One that Telegram refused is paused again by its first call.
+        for bot_id in rotation.renewed:
+            await SqlLedger(self._database).pause(bot_id, paused=False, by=PausedBy.TOKEN)
         return rotation
 
     async def _take_key(self) -> None:

@@ -22,9 +22,8 @@ from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
 from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
-from tempogram.bot.proxy.address import WANTS_USER
-from tempogram.bot.proxy.errors import ProxyFailed, refusal, why_unanswered
-from tempogram.bot.proxy.sessions import connector_through
+from tempogram.bot.proxy.errors import ProxyFailed, why_unanswered
+from tempogram.bot.proxy.sessions import session_through
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
@@ -197,14 +196,13 @@ async def check_proxy(settings: Settings) -> list[Finding]:
     proxy = settings.proxy
     if proxy is None:
         return []
-    connector, timeout = connector_through(proxy, limit=1), aiohttp.ClientTimeout(total=TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.get(settings.telegram_api_url, allow_redirects=False) as response,
+            session_through(proxy, limit=1, timeout=timeout) as session,
+            session.get(settings.telegram_api_url, allow_redirects=False),
         ):
-            if response.status == WANTS_USER:
-                raise refusal(proxy, response.status)
+            pass
     except ProxyFailed as error:
         return [Finding("proxy", Verdict.LACKS, str(error), "correct TELEGRAM_PROXY, or let this machine use it")]
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -217,8 +215,7 @@ async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswe
     """Call ``getMe`` with every token."""
     slots = asyncio.Semaphore(CALLS_MAX)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    connector = connector_through(settings.proxy, limit=CALLS_MAX)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with session_through(settings.proxy, limit=CALLS_MAX, timeout=timeout) as session:
 
         async def ask(bot_id: int, token: str) -> GetMeAnswer:
             async with slots:
@@ -284,11 +281,12 @@ def check_bearer_tokens(settings: Settings) -> Finding:
     """Check the tokens of the API that a start would use; their length is checked with the settings."""
     path, admin_token = settings.data_dir / "admin_token", settings.admin_token.get_secret_value()
     try:
-        kept = "" if admin_token or not path.exists() else path.read_text().strip()
+        kept = None if admin_token else stored_key(None, path=path, name="ADMIN_TOKEN")
+    except SettingsError as error:
+        way_out = "make the file readable for this user, restore or delete it, or set ADMIN_TOKEN"
+        return Finding("API tokens", Verdict.LACKS, str(error), way_out)
+    try:
         bearer_tokens(settings, admin_token or kept or NOT_MADE_YET)
-    except OSError as error:
-        way_out = "make it readable for this user, or set ADMIN_TOKEN"
-        return Finding("API tokens", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out)
     except SettingsError as error:
         way_out = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes a good one"
         return Finding("API tokens", Verdict.LACKS, str(error), way_out)

@@ -97,9 +97,10 @@ def _token_file(settings: Settings) -> Path:
 def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(
-            f"ADMIN_TOKEN is not set, and {path} cannot be read ({error.strerror}); set it to the token of the API"
+            f"ADMIN_TOKEN is not set, and {path} cannot be read ({reason}); set it to the token of the API"
         ) from None
 
 

@@ -23,11 +23,15 @@ HEAD = """\
 
 
 def main(folder: Path) -> int:
-    """Write the file if there is none; return the exit status: 1 if there is one."""
+    """Write the file; return the exit status: 1 if there is one, or a secret that is in use cannot be read."""
     path = folder / ".env"
     known = (folder / ".env.example").read_text(encoding="utf-8")
     names = [*(name for name in SECRETS if f"#{name}=" in known), *OF_COMPOSE]
-    lines = [f"{name}={in_use(folder / 'data', name) or secrets.token_urlsafe(SECRET_BYTES)}\n" for name in names]
+    try:
+        lines = [f"{name}={in_use(folder / 'data', name) or secrets.token_urlsafe(SECRET_BYTES)}\n" for name in names]
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"a secret in {folder / 'data'} is in use and cannot be read ({error}); nothing was written\n")
+        return 1
     try:
         written = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -40,10 +44,15 @@ def main(folder: Path) -> int:
 
 
 def in_use(data_dir: Path, name: str) -> str:
-    """Return the secret that a start here has made and uses; empty if there is none."""
+    """Return the secret that a start here has made and uses; empty if there is none.
+
+    Raises:
+        OSError: It cannot be read; another one in its place would make the stored bot tokens unreadable.
+        UnicodeDecodeError: It is damaged.
+    """
     try:
         return (data_dir / name.lower()).read_text(encoding="utf-8").strip()
-    except OSError:
+    except FileNotFoundError:
         return ""
 
 

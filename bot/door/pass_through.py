@@ -17,7 +17,7 @@ from tempogram.api.core.errors import ApiError
 from tempogram.api.core.ports import ApiAnswer, Crowded, PassedAnswer, PassedCall, TelegramUnreachable
 from tempogram.bot.proxy.address import Proxy
 from tempogram.bot.proxy.errors import why_unanswered
-from tempogram.bot.proxy.sessions import connector_through
+from tempogram.bot.proxy.sessions import session_through
 from tempogram.bot.telegram.methods import numbered
 from tempogram.bot.telegram.responses import classify
 from tempogram.bot.updates.shares import Shares
@@ -54,8 +54,9 @@ NOTHING_CALLED = b'{"ok":true,"result":true}'
 @asynccontextmanager
 async def connections(proxy: Proxy | None = None) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the connections; ``PassThrough`` bounds them."""
-    async with aiohttp.ClientSession(
-        connector=connector_through(proxy, limit=0),
+    async with session_through(
+        proxy,
+        limit=0,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
         auto_decompress=False,  # a client gets what it asked for

@@ -15,19 +15,26 @@ from aiohttp_socks import ProxyConnector
 from python_socks import ProxyType
 from yarl import URL
 
-from tempogram.bot.proxy.address import Proxy
-from tempogram.bot.proxy.errors import ProxyFailed
+from tempogram.bot.proxy.address import WANTS_USER, Proxy
+from tempogram.bot.proxy.errors import ProxyFailed, refusal
 from tempogram.bot.proxy.tunnel import failures
 
 CONNECTIONS_MAX = 100
 """Uncounted calls under way at once; aiogram's own default."""
 
 
-def connector_through(proxy: Proxy | None, *, limit: int) -> aiohttp.TCPConnector:
-    """Return connections to Telegram for a session; ``limit`` is how many, 0 any number."""
+def session_through(proxy: Proxy | None, *, limit: int, **options: Any) -> aiohttp.ClientSession:
+    """Return a session that reaches Telegram through the proxy; ``limit`` is how many connections, 0 any number."""
     if proxy is None:
-        return aiohttp.TCPConnector(limit=limit)
-    return (_Socks if proxy.scheme == "socks5" else _Http)(proxy, limit=limit)
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit), **options)
+
+    async def check(response: aiohttp.ClientResponse) -> None:
+        if response.status == WANTS_USER:  # the proxy's own answer, to a call that it was given as it is
+            response.release()
+            raise _Failed(*refusal(proxy, response.status).args)
+
+    connector = (_Socks if proxy.scheme == "socks5" else _Http)(proxy, limit=limit)
+    return aiohttp.ClientSession(connector=connector, raise_for_status=check, **options)
 
 
 class DirectSession(AiohttpSession):
@@ -41,7 +48,7 @@ class DirectSession(AiohttpSession):
         if self._through is None:
             return await super().create_session()
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(connector=connector_through(self._through, limit=CONNECTIONS_MAX))
+            self._session = session_through(self._through, limit=CONNECTIONS_MAX)
         return self._session
 
 

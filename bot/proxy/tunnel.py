@@ -67,8 +67,8 @@ def failures(proxy: Proxy) -> Iterator[None]:
         raise ProxyFailed(f"the proxy {proxy} refused: {error}") from None
     except aiohttp.ClientHttpProxyError as error:
         raise refusal(proxy, error.status) from None
-    except aiohttp.ClientProxyConnectionError as error:
-        raise away(proxy, error.os_error) from None
+    except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as error:
+        raise away(proxy, error.os_error) from None  # the only name that is looked up here is the proxy's
     except (aiohttp.ClientError, ssl.SSLError):
         raise  # the host's own
     except AWAY as error:

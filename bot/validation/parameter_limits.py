@@ -86,8 +86,9 @@ class Characters:
             if len(text) <= self.most or beside.get(self.parse_mode):
                 continue
             if (length := length_of(text)) > self.most:
+                way_out = "; send it in parts" if self.most == TEXT_MAX else ""
                 what = f"{self.path} has {length:,} characters, and {method} takes {self.most:,}"
-                raise _refusal(self.words, f"{what}; send it in parts")
+                raise _refusal(self.words, f"{what}{way_out}")
 
 
 def length_of(text: str) -> int:

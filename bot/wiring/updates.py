@@ -22,7 +22,7 @@ from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.generator.templates import Fallback, Templates
-from tempogram.bot.proxy.sessions import connector_through
+from tempogram.bot.proxy.sessions import session_through
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.updates.handler_pool import HandlerPool
@@ -89,7 +89,7 @@ async def updates_of(
     engine.metrics.handlers = pool.counts
     async with (
         conversation_writer_of(context, storage) as conversation_writer,
-        aiohttp.ClientSession(connector=connector_through(context.settings.proxy, limit=0)) as polls,
+        session_through(context.settings.proxy, limit=0) as polls,
     ):
         dispatchers = await dispatchers_of(
             behaviours.all if context.role.handles_updates else (),

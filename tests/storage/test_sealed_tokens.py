@@ -83,6 +83,18 @@ class SealedTokensContract:
 
         assert await SealedTokens(database, PRESENT).rotate(FORMER) == Rotation([42], [41])
 
+    async def test_a_bot_that_waited_for_a_token_which_a_rotation_decrypts_sends_again(
+        self, database: Database, former: Bots
+    ) -> None:
+        tokens, ledger = SealedTokens(database, PRESENT), SqlLedger(database)
+        await tokens.enter(41, "41:present")
+        for bot_id, by in ((41, PausedBy.OPERATOR), (42, PausedBy.TOKEN)):
+            await ledger.pause(bot_id, paused=True, by=by)
+
+        assert await tokens.rotate(FORMER) == Rotation([41, 42], [])
+
+        assert await ledger.paused_bots() == [41]
+
     async def test_a_rotation_from_a_wrong_key_changes_nothing(self, database: Database, former: Bots) -> None:
         with pytest.raises(SettingsError, match="neither the former key that was entered nor SECRET_KEY decrypts any"):
             await SealedTokens(database, PRESENT).rotate(Seal("a key that was never used"))

@@ -9,6 +9,7 @@ import pytest
 
 from tempogram.bot.commands.client import client
 from tempogram.bot.config.settings import Settings
+from tempogram.engine.model.errors import SettingsError
 
 OWN, SIMULATED, RUNNING = "admin_token", "simulated/admin_token", "simulated/simulator"
 
@@ -33,3 +34,10 @@ def test_a_command_finds_the_token_of_the_program_that_runs(
     settings = Settings(_env_file=None, data_dir=tmp_path, bot_tokens=bot_tokens)
 
     assert client(None, settings)._headers == {"Authorization": f"Bearer {found}"}
+
+
+def test_a_file_of_the_token_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / OWN).write_bytes(b"\xff")
+
+    with pytest.raises(SettingsError, match=f"{OWN} cannot be read"):
+        client(None, Settings(_env_file=None, data_dir=tmp_path))

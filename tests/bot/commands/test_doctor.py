@@ -198,6 +198,16 @@ def test_a_public_url_is_https_on_one_of_four_ports_of_a_public_host(
     assert bool(finding.way_out) is (verdict is Verdict.LACKS)
 
 
+def test_a_damaged_file_of_the_admin_token_is_a_finding_that_quotes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "admin_token").write_bytes(b"canary\xff")
+
+    finding = checks.check_bearer_tokens(settings(tmp_path, admin_token=""))
+
+    assert finding.verdict is Verdict.LACKS
+    assert str(tmp_path / "admin_token") in finding.said
+    assert "canary" not in finding.said
+
+
 def test_files_that_other_users_can_read_are_a_finding_with_its_chmod(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "secret_key").touch(0o600)

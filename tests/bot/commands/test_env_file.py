@@ -75,6 +75,16 @@ def test_a_secret_that_is_in_use_here_is_taken_over(folder: Path) -> None:
     assert values(folder)["SECRET_KEY"] == "the-key-of-the-first-start"
 
 
+def test_a_secret_in_use_that_cannot_be_read_is_not_replaced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "secret_key").write_bytes(b"\xff" * 43)
+
+    assert main(folder) == 1
+
+    assert not (folder / ".env").exists()
+    assert "cannot be read" in capsys.readouterr().err
+
+
 def test_a_password_with_any_character_is_read_as_it_was_meant(folder: Path) -> None:
     (folder / ".env").write_text(r"""LLM_API_KEY='p@ss:/#?%&$ "x\'ü'""")
 

@@ -244,3 +244,14 @@ async def test_a_client_is_answered_which_proxy_is_away(known_holds: KnownHolds)
         with pytest.raises(TelegramUnreachable, match=r"\(the proxy 127\.0\.0\.1:9 cannot be reached"):
             async with passing.open(call()):
                 pass
+
+
+async def test_a_client_is_answered_that_the_proxy_wants_another_user(url: str, known_holds: KnownHolds) -> None:
+    async with (
+        FakeProxy(wants="me:right").serve("http") as proxy_url,
+        connections(parse_proxy(through(proxy_url, "me:canary"))) as session,
+    ):
+        passing = PassThrough(session=session, api_url=at_host(url), places=Shares(16), known_holds=known_holds)
+        with pytest.raises(TelegramUnreachable, match="refused with HTTP 407; it wants a user and a password"):
+            async with passing.open(call()):
+                pass

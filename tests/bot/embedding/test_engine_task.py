@@ -11,7 +11,7 @@ from tempogram.bot.calls import session
 from tempogram.bot.embedding.tempogram import Tempogram
 from tempogram.engine.model.errors import SettingsError
 from tempogram.simulator.limits.faults import Fault
-from tempogram.storage.processes.exclusive_lock import ExclusiveLock
+from tempogram.storage.processes.exclusive_lock import SqliteExclusiveLock
 from tests.bot.embedding.own_program import OwnProgram
 
 HANGS = Fault(kind="hang", method="sendMessage")
@@ -106,11 +106,11 @@ async def test_an_engine_whose_database_another_takes_refuses_calls_with_the_rea
 ) -> None:
     taken = asyncio.Event()
 
-    async def watch(_: ExclusiveLock) -> None:
+    async def watch(_: SqliteExclusiveLock) -> None:
         await taken.wait()
         raise SettingsError("another tempogram uses the database")
 
-    monkeypatch.setattr(ExclusiveLock, "watch", watch)
+    monkeypatch.setattr(SqliteExclusiveLock, "watch", watch)
     tempogram = own.tempogram()
     await tempogram._start()
     await own.bot.send_message(7, "hello")

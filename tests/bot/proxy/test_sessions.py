@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiogram import Bot
+from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import GetMe
 from aiogram.types import BufferedInputFile
@@ -19,11 +19,11 @@ from pydantic import SecretStr
 
 from tempogram.bot import wiring
 from tempogram.bot.commands import checks
-from tempogram.bot.commands.checks import Finding, Verdict
+from tempogram.bot.commands.checks import TELEGRAM, Finding, Verdict
 from tempogram.bot.config.settings import Settings, load
-from tempogram.bot.proxy.address import parse_proxy
+from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.proxy.errors import why_unanswered
-from tempogram.bot.proxy.sessions import DirectSession, connector_through
+from tempogram.bot.proxy.sessions import DirectSession, session_through
 from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.server.server import Served
@@ -88,16 +88,35 @@ async def called(served: Served, method: str) -> bool:
 
 @SCHEMES
 async def test_an_uncounted_call_names_the_proxy_that_is_away(scheme: str) -> None:
-    session = DirectSession(parse_proxy(f"{scheme}://{USER}@127.0.0.1:9"))
-    bot = Bot(TOKEN, session=session)
+    assert await why_get_me_failed(parse_proxy(f"{scheme}://{USER}@127.0.0.1:9")) == (
+        "the proxy 127.0.0.1:9 cannot be reached (ConnectionRefusedError)"
+    )
+
+
+@SCHEMES
+async def test_an_uncounted_call_names_the_proxy_whose_name_is_unknown(scheme: str) -> None:
+    assert (await why_get_me_failed(parse_proxy(f"{scheme}://{USER}@{HOST}:9"))).startswith(
+        f"the proxy {HOST}:9 cannot be reached ("
+    )
+
+
+async def test_an_uncounted_call_names_the_proxy_that_wants_another_user() -> None:
+    async with FakeProxy(wants="me:right").serve("http") as proxy_url:
+        proxy = parse_proxy(through(proxy_url, USER))
+        assert await why_get_me_failed(proxy, url=f"http://{HOST}") == (
+            f"the proxy {proxy} refused with HTTP 407; it wants a user and a password, or others"
+        )
+
+
+async def why_get_me_failed(proxy: Proxy, url: str = TELEGRAM) -> str:
+    session = DirectSession(proxy, api=TelegramAPIServer.from_base(url))
     try:
         with pytest.raises(TelegramNetworkError) as failed:
-            await session(bot, GetMe())
+            await session(Bot(TOKEN, session=session), GetMe())
     finally:
         await session.close()
-
-    assert why_unanswered(failed.value) == "the proxy 127.0.0.1:9 cannot be reached (ConnectionRefusedError)"
     assert "canary" not in repr(failed.value) + repr(failed.value.__cause__)
+    return why_unanswered(failed.value)
 
 
 @SCHEMES
@@ -108,13 +127,13 @@ async def test_a_session_reaches_a_host_over_tls_through_the_proxy_and_only_the_
     trusted = ssl.create_default_context(cafile=certificate)
     server, proxy = Server(FRAMED), FakeProxy(wants=USER)
 
-    async with server.serve(tls_with(certificate)) as url, proxy.serve(scheme) as proxy_url:
-        connector = connector_through(parse_proxy(through(proxy_url, USER)), limit=1)
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.post(at_host(url), ssl=trusted) as got,
-        ):
-            assert await got.read() == b"hi"
+    async with (
+        server.serve(tls_with(certificate)) as url,
+        proxy.serve(scheme) as proxy_url,
+        session_through(parse_proxy(through(proxy_url, USER)), limit=1) as session,
+        session.post(at_host(url), ssl=trusted) as got,
+    ):
+        assert await got.read() == b"hi"
 
     assert proxy.credentials == [USER]
     assert "Proxy-Authorization" not in server.heads[0]
@@ -147,7 +166,8 @@ async def test_the_doctor_names_a_proxy_that_refuses(url: str, proxy: FakeProxy,
 
     assert finding.verdict is Verdict.LACKS
     assert finding.said.startswith(f"the proxy {settings.proxy} {said}")
-    assert answers[0].status == 407 or answers[0].reason.startswith(f"the proxy {settings.proxy} {said}")
+    assert answers[0].status is None
+    assert answers[0].reason.startswith(f"the proxy {settings.proxy} {said}")
     assert "canary" not in repr([finding, answers])
 
 

@@ -112,6 +112,12 @@ def test_a_list_is_taken_within_its_bounds_and_refused_beyond_in_telegrams_words
         assert said(method, **{name: [{}] * (least - 1)}) == too_few
 
 
+def test_only_a_text_is_to_be_sent_in_parts() -> None:
+    assert said("sendPoll", question="a" * 301, options=["a"]) == (
+        "poll question length must not exceed 300: question has 301 characters, and sendPoll takes 300"
+    )
+
+
 def test_a_list_inside_of_a_parameter_has_its_bounds() -> None:
     tasks = [{"id": number, "text": "a"} for number in range(31)]
 

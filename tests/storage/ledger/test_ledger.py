@@ -12,7 +12,7 @@ from sqlalchemy import select, text, update
 
 from tempogram.engine.model.clock import SET_BACK_MS
 from tempogram.engine.model.conversations import conversation
-from tempogram.engine.model.errors import LedgerError, UnstorableValue
+from tempogram.engine.model.errors import LedgerAway, LedgerError, UnstorableValue
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     KEPT_METHOD,
@@ -1030,7 +1030,7 @@ class TestLedgerOnPostgres(OnPostgres, SqlLedgerContract):
         refused = await asyncio.gather(*(ledger.add([message()]) for _ in range(3)), return_exceptions=True)
         answers = await ledger.add([message()])
 
-        assert [type(answer) for answer in refused] == [LedgerError] * 3
+        assert [type(answer) for answer in refused] == [LedgerAway] * 3
         assert answers == [Accepted()]
         assert len(await open_ids(ledger)) == 2
 
