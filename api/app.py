@@ -81,11 +81,16 @@ def _middleware(services: Services, memory: BodyMemory) -> list[Middleware]:
     ]
 
 
+TRUNCATED = "it ends too early, or a string has half of a surrogate pair"
+"""msgspec says "truncated" of both."""
+
+
 async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "it is installed for this error only"  # noqa: S101
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return error_response(Malformed(f"the body is not JSON: {first['ctx']['error']}"))
+        said = first["ctx"]["error"]
+        return error_response(Malformed(f"the body is not JSON: {TRUNCATED if 'truncated' in said else said}"))
     return error_response(Invalid(sentence_of(first)))
 
 

@@ -217,6 +217,8 @@ def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:
 def _read(entry: Any) -> MessageIn | str:
     if isinstance(entry, Malformed):  # see ``http.batch_entries``
         return str(entry)
+    if not isinstance(entry, dict):
+        return "an entry should be a JSON object"
     try:
         return MESSAGE.validate_python(entry)
     except ValidationError as error:

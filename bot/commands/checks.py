@@ -225,11 +225,11 @@ async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswe
 
 
 def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Finding]:
-    """Check whether Telegram answers, and which tokens it refuses."""
-    if not settings.bot_tokens and settings.bot_api_door:
-        return [Finding("bots", Verdict.FINE, "BOT_TOKENS is not set; bots come through the Bot API door")]
-    if not settings.bot_tokens:
-        said = "BOT_TOKENS is not set, so a start runs a simulated Telegram"
+    """Check whether there are bots, whether Telegram answers, and which tokens it refuses."""
+    if not answers and settings.bot_api_door:
+        return [Finding("bots", Verdict.FINE, "none yet; they come through the Bot API door")]
+    if not answers:
+        said = "none in BOT_TOKENS, and none in the database; so tempogram run starts a simulated Telegram"
         return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; get a token from @BotFather")]
     answered = [each for each in answers if each.status is not None]
     if not answered:
@@ -245,9 +245,11 @@ def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Fin
 
 def check_clock(answers: Sequence[GetMeAnswer]) -> Finding:
     """Compare our clock with Telegram's, whose answers give the time in whole seconds."""
+    if not answers:
+        return Finding("clock", Verdict.ADVICE, "not compared with Telegram's: there is no bot", "see the one on bots")
     ahead_s = min((each.ahead_s for each in answers if each.ahead_s is not None), key=abs, default=None)
     if ahead_s is None:
-        return Finding("clock", Verdict.ADVICE, "not compared: no answer had the time", "see the findings on Telegram")
+        return Finding("clock", Verdict.ADVICE, "not compared: no answer had the time", "see the one on Telegram")
     if abs(ahead_s) > CLOCK_AHEAD_S_MAX:
         said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Telegram's"
         return Finding("clock", Verdict.LACKS, said, "synchronise the machine's clock (NTP)")
@@ -361,7 +363,7 @@ def _ahead_s(date: str | None, now_s: float) -> float | None:
 
 def _refusal(each: GetMeAnswer) -> Finding:
     if each.status in {401, 404}:
-        way_out = "get the valid one from @BotFather, or remove the bot from BOT_TOKENS"
+        way_out = "get the valid one from @BotFather, or remove the bot"
         return Finding("bots", Verdict.LACKS, f"Telegram does not know the token of bot {each.bot_id}", way_out)
     said = f"the token of bot {each.bot_id} could not be checked ({each.reason or f'HTTP {each.status}'})"
     return Finding("bots", Verdict.LACKS, said, "try again in a moment")

@@ -135,7 +135,10 @@ async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-_BODY = b'{"status":"starting"}'
+_BODY = (  # for /health, for a client of the API, and for a client of the Bot API door
+    b'{"status":"starting","error":{"code":"starting","message":"this process waits for its database"},'
+    b'"ok":false,"error_code":503,"description":"Service Unavailable: this process waits for its database"}'
+)
 STARTING = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)

@@ -17,7 +17,7 @@ ELSEWHERE = ("make ", "docker ", "BEHAVIOURS=", "curl http://127.0.0.1:8000/bot"
 """How commands begin that other tests run: they set up, serve until they are ended, or need servers or the door."""
 
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
-TRIES = 3
+TRIES = 10
 """The simulated users write meanwhile: a message of theirs may be on its way when the queue is looked at."""
 
 

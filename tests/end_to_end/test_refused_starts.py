@@ -76,7 +76,8 @@ async def test_each_role_waits_for_its_database_and_starts_without_redis(tmp_pat
         }
         running = WaitedFor(made(tmp_path / role), role=role, TELEGRAM_API_URL=NOWHERE, **away)
         async with started(running) as running:
-            assert await running.call("GET", "/health") == (503, {"status": "starting"})
+            status, health = await running.call("GET", "/health")
+            assert (status, health["status"]) == (503, "starting")
             if await waiting.wait() == 0:
                 await proxy.listen()
             await Program.until(running.is_up, within_s=60)

@@ -352,7 +352,7 @@ class TestBatches:
             "priority should be 'high', 'normal' or 'low', not 'urgent'",
             "Telegram has no method 'sendNonsense'",
             "bot 5 does not run here; add it with POST /bots",
-            "the body should be a JSON object, sent with Content-Type: application/json",
+            "an entry should be a JSON object",
             "a message needs either a text or a method",
         ]
         assert {answers[0]["id"], answers[7]["id"], first} == set(world.storage.states)
@@ -406,6 +406,14 @@ class TestBatches:
 
         assert response.status_code in {400, 422}
         assert not world.storage.states
+
+    async def test_half_of_an_emoji_is_named_where_a_body_cannot_be_read(self, world: World) -> None:
+        half, cut = (b'{"bot": "42", "chat_id": 7, "text": "%s' % end for end in (b'a\\ud83db"}', b"\\ud83d\\ude00"))
+
+        refused = [await world.client.post("/messages", content=body, headers=JSON) for body in (half, cut)]
+
+        words = "the body is not JSON: it ends too early, or a string has half of a surrogate pair"
+        assert {error_of(each) for each in refused} == {(400, "malformed", words)}
 
     async def test_a_message_that_the_database_will_never_take_refuses_itself_only(self, world: World) -> None:
         world.storage.unstorable = {7}

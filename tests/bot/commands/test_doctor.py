@@ -147,6 +147,22 @@ def test_a_start_without_tokens_is_fine_where_bots_come_by_the_door(tmp_path: Pa
     (without,) = checks.check_tokens(settings(tmp_path, bot_tokens=()), [])
 
     assert (by_the_door.verdict, without.verdict) == (Verdict.FINE, Verdict.LACKS)
+    assert "no bot" in checks.check_clock([]).said
+
+
+@pytest.mark.parametrize("has_door", [False, True])
+def test_bots_of_the_database_are_checked_without_tokens_in_the_settings(tmp_path: Path, *, has_door: bool) -> None:
+    given = settings(tmp_path, bot_tokens=(), bot_api_door=has_door)
+
+    findings = checks.check_tokens(
+        given, [GetMeAnswer(42, 200, "shop_bot", "", 0.0), GetMeAnswer(43, 401, "", "", 0.0)]
+    )
+
+    assert [(each.name, each.verdict) for each in findings] == [
+        ("Telegram", Verdict.FINE),
+        ("bots", Verdict.FINE),
+        ("bots", Verdict.LACKS),
+    ]
 
 
 async def test_an_unreachable_telegram_is_a_finding_without_the_token(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
+from aiogram.methods import Response
 from structlog.testing import capture_logs
 
 from tempogram.bot.runtime.http_server import address_of, listening
@@ -113,8 +114,12 @@ async def test_a_process_that_waits_answers_503_and_leaves_its_port_open() -> No
         async with aiohttp.ClientSession() as client:
             for _ in range(2):
                 async with refusing(listener), client.post(address_of(listener) + "/webhook", data=b"{}") as answer:
-                    said = answer.status, answer.headers["Retry-After"], await answer.json()
-                assert said == (503, "5", {"status": "starting"})
+                    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+                    said = await answer.json()
+                assert said["status"] == said["error"]["code"] == "starting"
+                assert said["error"]["message"] == "this process waits for its database"
+                telegram_like = Response[bool].model_validate(said)  # as a client of the Bot API door reads it
+                assert (telegram_like.ok, telegram_like.error_code) == (False, 503)
 
 
 async def test_a_start_that_gets_sigterm_ends_quietly() -> None:
