@@ -76,7 +76,8 @@ async def test_after_a_death_only_recent_messages_are_read(
 
     await one.steps(for_ms=CATCH_UP_MS)
     monkeypatch.setattr(world.ledger, "open_ids", noted)
-    monkeypatch.setattr("tempogram.engine.failover.catch_up.RECONCILE_MS", 10 * MISSING_MS)
+    for name in ("RECONCILE_MS", "RECONCILED_MS"):
+        monkeypatch.setattr(f"tempogram.engine.failover.catch_up.{name}", 10 * MISSING_MS)
     other.die()
     await one.steps(for_ms=SOON_MS)
 
