@@ -46,9 +46,6 @@ PAGE = 500
 NOT_AN_UPDATE = "an update is a JSON object with an update_id, a whole number"
 TOO_DEEP = f"the update is nested deeper than {DEPTH_MAX} levels, so it is none of Telegram's"
 
-ADOPT_EVERY_S = 10.0
-"""Between two looks for updates of a process that has ended; untuned: a look costs one query."""
-
 
 class Handlers(Protocol):
     """See ``bot.behaviours.dispatchers.Dispatchers``."""
@@ -69,6 +66,7 @@ class UpdateIntake:
     database does not take a value, such as the id of a chat beyond 64 bits, fails once.
 
     Args:
+        death: Returns when a process that shares the database may have ended.
         watch: Is called with an update and its bot's id when its handler begins; it returns at once.
     """
 
@@ -76,6 +74,7 @@ class UpdateIntake:
         self,
         *,
         updates: Updates,
+        death: Callable[[], Awaitable[object]],
         fleet: Fleet,
         dispatcher: Handlers,
         gateway: Gateway,
@@ -88,6 +87,7 @@ class UpdateIntake:
         watch: Callable[[Update, int], None] | None = None,
     ) -> None:
         self._updates = updates
+        self._death = death
         self._fleet = fleet
         self._dispatcher = dispatcher
         self._gateway = gateway
@@ -140,9 +140,9 @@ class UpdateIntake:
         return resumed
 
     async def adopt(self) -> None:
-        """Adopt updates of ended processes regularly, until cancelled."""
+        """Adopt the updates of processes that end, until cancelled."""
         while True:
-            await self._sleep(ADOPT_EVERY_S)
+            await self._death()
             if resumed := await self._retry(self.resume):
                 log.warning("updates_adopted", updates=resumed)
 

@@ -85,7 +85,12 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         broker=broker, closer=closer, pending_admissions=pending_admissions, conditions=conditions
     )
     parked_messages = ParkedMessages(
-        handles=storage.handles, ledger=ledger, broker=broker, results=results, conditions=conditions
+        handles=storage.handles,
+        ledger=ledger,
+        broker=broker,
+        results=results,
+        conditions=conditions,
+        looks_for_others=queue.leads,
     )
     references = HandleReferences(
         handles=storage.handles,

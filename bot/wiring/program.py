@@ -172,7 +172,7 @@ async def _program(
             reachability=engine.reachability,
             conditions=queue.conditions,
         ),
-        update_sources_lock=await stack.enter_async_context(leadership(url, UPDATE_SOURCES_LOCK)),
-        upkeep_lock=await stack.enter_async_context(leadership(url, UPKEEP_LOCK)),
+        update_sources_lock=await stack.enter_async_context(leadership(url, UPDATE_SOURCES_LOCK, storage.held_locks)),
+        upkeep_lock=await stack.enter_async_context(leadership(url, UPKEEP_LOCK, storage.held_locks)),
         loops=Loops(),
     )

@@ -31,7 +31,8 @@ from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.database.engines import is_sqlite, parse
-from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
+from tempogram.storage.processes.held_locks import LEADER_LOCK
+from tempogram.storage.processes.leadership import leadership
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -42,6 +43,7 @@ class Queue:
 
     Attributes:
         is_source: Whether leases of it may be used now; None: always.
+        leads: Whether this process does now what one does for all.
         begin: Rebuilds the queue from the ledger, before it is used.
         loops: What must run as long as the process does.
         listening: Waits until results of other processes are received.
@@ -55,6 +57,7 @@ class Queue:
     closer: Closer
     conditions: Conditions
     is_source: Callable[[], bool] | None = None
+    leads: Callable[[], bool]
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
     listening: Callable[[], Awaitable[Any]]
@@ -93,6 +96,7 @@ def in_memory(context: Context, storage: Storage, limits: Limits) -> Queue:
         changes=MemoryChanges(),
         closer=closer,
         conditions=conditions,
+        leads=lambda: True,
         begin=begin,
         loops=(reconciler.run, conditions.run),
         listening=nothing,
@@ -118,7 +122,7 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
 
     try:
         await claim(shared)
-        async with leadership(url, LEADER_LOCK) as leads:
+        async with leadership(url, LEADER_LOCK, storage.held_locks) as leads:
             built = failover.build(
                 shared,
                 partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
@@ -151,6 +155,7 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
                 closer=built.closer,
                 conditions=conditions,
                 is_source=broker.is_source,
+                leads=lambda: leader.is_leading,
                 begin=leader.look,
                 loops=(leader.run, results.run, conditions.run),
                 listening=results.listening.wait,

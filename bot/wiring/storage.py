@@ -27,6 +27,7 @@ from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.clean_end import marked_in_use
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
+from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
@@ -56,6 +57,7 @@ class Storage:
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
     epochs: SqlEpochs
+    held_locks: HeldLocks
     members: SqlMembership
     bots: Bots
     chats: Chats
@@ -77,11 +79,13 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     keep = RetentionPeriods(
         messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
     )
-    url = database_url(settings)
+    url, held_locks = database_url(settings), HeldLocks()
     async with AsyncExitStack() as stack:
         with step(f"waits for {name_of(url)}"):
-            use = await stack.enter_async_context(exclusive_lock(url, shared=bool(settings.redis_url)))
-            announcements = await stack.enter_async_context(membership(url, process))
+            use = await stack.enter_async_context(
+                exclusive_lock(url, shared=bool(settings.redis_url), held_locks=held_locks)
+            )
+            announcements = await stack.enter_async_context(membership(url, process, held_locks))
         with step(f"makes the tables of {name_of(url)}, or brings them up to date"):
             database = await Database.open(url)
         if key is None:
@@ -97,8 +101,11 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     ids=Ids(await ledger.last_id(), process=process),
                     exclusive_lock=use,
                     ledger=ledger,
-                    epochs=SqlEpochs(database, readers=epoch_readers, announcements=announcements),
-                    members=SqlMembership(epoch_readers),
+                    epochs=SqlEpochs(
+                        database, readers=epoch_readers, announcements=announcements, held_locks=held_locks
+                    ),
+                    held_locks=held_locks,
+                    members=SqlMembership(epoch_readers, held_locks),
                     bots=Bots(database, key),
                     chats=Chats(database),
                     handles=SqlHandles(database),

@@ -107,6 +107,7 @@ async def updates_of(
         )
         intake = UpdateIntake(
             updates=storage.updates,
+            death=storage.held_locks.death,
             fleet=fleet,
             dispatcher=dispatchers,
             gateway=gateway,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -13,7 +14,7 @@ from tempogram.engine.failover.dead_processes import DeadProcesses
 from tempogram.engine.model.errors import BrokerFull
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.ports import Broker, Clock, Ledger
-from tempogram.engine.recovery.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
+from tempogram.engine.recovery.reconciler import CATCH_UP_MS, RECONCILE_MS, RECONCILED_MS, Reconciler
 from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
@@ -31,7 +32,11 @@ slow comparison finds what is older."""
 
 
 class CatchUp:
-    """What the ledger may have and the queue has not."""
+    """What the ledger may have and the queue has not.
+
+    Args:
+        on_death: Is called when a process has died, of whatever it may have left undone besides.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class CatchUp:
         broker: Broker,
         lease_ms: int,
         dead_processes: DeadProcesses,
+        on_death: Callable[[], None],
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -49,6 +55,7 @@ class CatchUp:
         self._broker = broker
         self._lease_ms = lease_ms
         self._dead_processes = dead_processes
+        self._on_death = on_death
         self._clock = clock
         self._sleep = sleep
         self._behind_after: str | None = ""  # the ledger may have what the queue has not, after this id
@@ -99,6 +106,7 @@ class CatchUp:
         if died_after_ms is not None:
             log.info("dead_process_found", looked_back_ms=LEFT_MS)
             self.fall_behind(after_id=earliest(max(0, died_after_ms - LEFT_MS)))
+            self._on_death()
 
     async def _catch_up(self, after_id: str) -> None:
         """Admit what only the ledger has.
@@ -132,7 +140,8 @@ class CatchUp:
         await self._reconcile()
 
     async def _reconcile(self) -> None:
-        if self._clock() - self._reconciled_at_ms >= RECONCILE_MS:
+        every_ms = RECONCILE_MS if self._reconciler.is_under_way else RECONCILED_MS
+        if self._clock() - self._reconciled_at_ms >= every_ms:
             self._reconciled_at_ms = self._clock()
             await self._reconciler.reconcile_page()
 

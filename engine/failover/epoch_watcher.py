@@ -15,6 +15,9 @@ SHARE_OF_LEASE = 6
 """While epochs are announced, one is read so many times in a lease. untuned: leases end that much earlier, as a process
 leases until ``lease_ms`` after its last reading."""
 
+WATCH_WITHOUT_LEASES_S = 20.0
+"""The same in a process that leases nothing. untuned: it hears of each epoch."""
+
 BYPASSED_MS = 10_000
 """How long processes of another version count as present after their last sign of life. untuned: they give one each
 ``WATCH_S``."""
@@ -25,6 +28,7 @@ class EpochWatcher:
 
     Args:
         schema: The version of the queue that this process understands; the epochs that it begins are of this one.
+        leases: This process sends, and must know until when it may.
     """
 
     def __init__(
@@ -36,9 +40,12 @@ class EpochWatcher:
         lease_ms: int,
         clock: Clock,
         conditions: Conditions,
+        leases: bool = True,
     ) -> None:
         self.schema = schema
-        self._announced_watch_s = max(WATCH_S, lease_ms / SHARE_OF_LEASE / 1_000)
+        announced_watch_s = lease_ms / SHARE_OF_LEASE / 1_000 if leases else WATCH_WITHOUT_LEASES_S
+        self._announced_watch_ms = round(max(WATCH_S, announced_watch_s) * 1_000)
+        self._read_at_ms = 0
         self._epochs = epochs
         self._broker = broker
         self._clock = clock
@@ -50,6 +57,7 @@ class EpochWatcher:
         """Read the epoch, and have the broker follow it."""
         at_ms = self._clock()
         epoch = await self._read()
+        self._read_at_ms = at_ms
         self._broker.follow(epoch, read_at_ms=at_ms)
         self._note_bypass(epoch)
         return epoch
@@ -61,11 +69,17 @@ class EpochWatcher:
             await self._epochs.bypass(epoch)
 
     async def rest(self, sleep: Sleep) -> None:
-        """Wait until the epoch is to be read again."""
-        if self._epochs.are_announced and not self._broker.is_bypassed:
-            await self._epochs.next(within_s=self._announced_watch_s)
-        else:
+        """Wait until the epoch is to be read again; the leader reads it at each step anyway."""
+        if not self._epochs.are_announced or self._broker.is_bypassed:
             await sleep(WATCH_S)
+            return
+        is_heard, began_at_ms = False, self._clock()
+        while not is_heard and (due_in_ms := self._due_in_ms(began_at_ms)) > 0:
+            is_heard = await self._epochs.next(within_s=due_in_ms / 1_000)
+
+    def _due_in_ms(self, began_at_ms: int) -> int:
+        """Return when a rest is over that began then, or when the epoch was read by then."""
+        return max(self._read_at_ms, began_at_ms) + self._announced_watch_ms - self._clock()
 
     async def advance(self, after: Epoch, source: LeaseSource) -> Epoch:
         """Begin the next epoch, unless another process has; return the current one."""

@@ -84,6 +84,7 @@ def build(
         lease_ms=lease_ms,
         clock=clock,
         conditions=conditions,
+        leases=may_lead,
     )
     catch_up = CatchUp(
         reconciler=Reconciler(ledger=ledger, broker=broker, closer=closer, conditions=conditions, clock=clock),
@@ -91,6 +92,7 @@ def build(
         broker=broker,
         lease_ms=lease_ms,
         dead_processes=DeadProcesses(coordination.members, clock),
+        on_death=settings_sync.hurry,
         clock=clock,
         sleep=sleep,
     )

@@ -52,8 +52,8 @@ class Epochs(Protocol):
     def are_announced(self) -> bool:
         """Whether this process hears at once of each epoch that another begins."""
 
-    async def next(self, *, within_s: float) -> None:
-        """Return when another epoch is announced, or this process hears no more, or after a time."""
+    async def next(self, *, within_s: float) -> bool:
+        """Return when something was announced, or this process hears no more; False after a time without either."""
 
     async def bypass(self, epoch: Epoch) -> None:
         """Count that a process with another schema is there (``bypassed``); nothing happens if the epoch is over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -34,16 +34,27 @@ class ParkedMessages:
     It stands in the queue with a time that never comes (``PARKED_MS``), so that it can expire, be cancelled and be
     explained like any other; then it is amended to be ready, and enters its lane at its position by id. What it waits
     for is in the ledger, so any process finds what another one has parked.
+
+    Args:
+        looks_for_others: Whether this process finds now what others have parked; one does for all.
     """
 
     def __init__(
-        self, *, handles: Handles, ledger: Ledger, broker: Broker, results: Results, conditions: Conditions
+        self,
+        *,
+        handles: Handles,
+        ledger: Ledger,
+        broker: Broker,
+        results: Results,
+        conditions: Conditions,
+        looks_for_others: Callable[[], bool] = lambda: True,
     ) -> None:
         self._handles = handles
         self._ledger = ledger
         self._broker = broker
         self._results = results
         self._conditions = conditions
+        self._looks_for_others = looks_for_others
         self._watched: dict[str, asyncio.Future[Result]] = {}
         self._ended = asyncio.Event()
 
@@ -122,6 +133,8 @@ class ParkedMessages:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 await self._ended.wait()
+        if not self._ended.is_set() and not self._looks_for_others():
+            return
         self._ended.clear()
         with monitored(self._conditions, seen_by="the release of parked messages"):
             await self.release()

@@ -34,6 +34,9 @@ PAGE = 1_000
 RECONCILE_MS = 5_000
 """Between two pages of the slow comparison. untuned: what is urgent is found by ``CatchUp``."""
 
+RECONCILED_MS = 10_000
+"""The same after the newest message, if nothing is missing: as long as nothing happens, it is all there is to do."""
+
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
 A crash between the two steps of one costs the message this delay, unless a leader notices that the process died."""
@@ -66,6 +69,11 @@ class Reconciler:
     async def run(self) -> None:
         """Compare until cancelled: for a process without a leader, which would do it."""
         await every(RECONCILE_MS / 1_000, self._reconcile, failed="reconcile_failed", expected=LedgerError)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the next page follows another, or something was missing."""
+        return bool(self._after_id or self._missing)
 
     async def reconcile_page(self) -> int:
         """Compare the next page, and what was missing before; return how many messages were admitted again."""

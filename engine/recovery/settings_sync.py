@@ -17,9 +17,9 @@ from tempogram.engine.ports import Broker, Clock, Ledger
 
 log = structlog.get_logger()
 
-APPLY_EVERY_MS = 10_000
+APPLY_EVERY_MS = 30_000
 """Between two comparisons while all processes reach the queue. untuned: each is three queries, and finds only what a
-process that ended has not applied itself."""
+process has not applied itself that missed the queue; after one has ended they are compared at the next step."""
 
 
 async def pause(broker: Broker, bot_id: int, *, paused: bool) -> None:

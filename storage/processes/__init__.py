@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    held_locks      which locks are held, by the last reading
     session_lock    a lock that ends with its connection
     file_lock       a lock on an SQLite file, whatever its name
     clean_end       notices what an unclean end has cost

@@ -20,6 +20,7 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_er
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.clean_end import recover
 from tempogram.storage.processes.file_lock import FileInUse, LockedFile, locked_file
+from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 log = structlog.get_logger()
@@ -65,9 +66,11 @@ class SqliteExclusiveLock(ExclusiveLock):
 class PostgresExclusiveLock(ExclusiveLock):
     """The lock on a PostgreSQL database. It is lost with its connection, and then taken again as soon as possible."""
 
-    def __init__(self, engine: AsyncEngine, name: str, timeout_s: float, *, shared: bool) -> None:
+    def __init__(
+        self, engine: AsyncEngine, name: str, timeout_s: float, *, shared: bool, held_locks: HeldLocks | None
+    ) -> None:
         self._engine = engine
-        self._lock = SessionLock(engine, EXCLUSIVE_LOCK, shared=shared)
+        self._lock = SessionLock(engine, EXCLUSIVE_LOCK, shared=shared, held_locks=held_locks)
         self._name = name
         self._timeout_s = timeout_s
         self._refusal = _memory_queue_in_use if shared else _in_use
@@ -109,7 +112,7 @@ class PostgresExclusiveLock(ExclusiveLock):
 
 @asynccontextmanager
 async def exclusive_lock(
-    url: str, *, shared: bool = False, timeout_s: float = LOCK_TIMEOUT_S
+    url: str, *, shared: bool = False, timeout_s: float = LOCK_TIMEOUT_S, held_locks: HeldLocks | None = None
 ) -> AsyncIterator[ExclusiveLock]:
     """Keep other processes from a database until the block ends, or this process does.
 
@@ -118,6 +121,7 @@ async def exclusive_lock(
         shared: The queue is in Redis: only processes with a queue in memory are kept out. An SQLite file belongs to
             one process all the same.
         timeout_s: How long to wait for another process to let go.
+        held_locks: What this process reads of all locks anyway.
 
     Raises:
         SettingsError: Another process has it.
@@ -135,7 +139,7 @@ async def exclusive_lock(
             raise _in_use(name, process=error.process) from None
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    lock = PostgresExclusiveLock(engine, str(parsed.database), timeout_s, shared=shared)
+    lock = PostgresExclusiveLock(engine, str(parsed.database), timeout_s, shared=shared, held_locks=held_locks)
     try:
         await lock.take()
         yield lock

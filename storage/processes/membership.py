@@ -19,12 +19,13 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_er
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.epochs import CHANNEL, Announcements
 from tempogram.storage.processes.exclusive_lock import CHECK_EVERY_S, LOCK_QUERY_TIMEOUT_S
-from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
+from tempogram.storage.processes.held_locks import HELD, PROCESS_LOCKS, HeldLocks
+from tempogram.storage.processes.session_lock import CONFIRM_S, TELL, SessionLock
 
 log = structlog.get_logger()
 
-PROCESS_LOCKS = 0x7E3908
-"""The upper half of each process's lock; any number, the same in every version."""
+FRESH_S = 1.0
+"""How long ago the locks may have been read with the epoch, which the leader reads at each step."""
 
 
 def lock_id(process: str) -> str:
@@ -37,27 +38,36 @@ def lock_id(process: str) -> str:
 
 
 class SqlMembership:
-    """See ``Membership``. Reads all held locks from PostgreSQL; with SQLite there is a single process."""
+    """See ``Membership``. Reads all held locks from PostgreSQL; with SQLite there is a single process.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        held_locks: What is read with the epoch; None: nothing is.
+    """
+
+    def __init__(self, database: Database, held_locks: HeldLocks | None = None) -> None:
         self._database = database
+        self._held_locks = held_locks or HeldLocks()
+        self._alive: frozenset[int] = frozenset()
 
     async def alive(self) -> frozenset[int]:
         if self._database.dialect == "sqlite":
             return frozenset()
+        if not self._held_locks.are_known(within_s=FRESH_S):
+            async with self._database.reading() as connection:
+                self._held_locks.note((await connection.execute(text(HELD))).one())
+        before, self._alive = self._alive, self._held_locks.processes
+        if before - self._alive:
+            await self._tell()
+        return self._alive
+
+    async def _tell(self) -> None:
+        """Have the other processes read the locks."""
         async with self._database.reading() as connection:
-            return frozenset((await connection.execute(ALIVE, {"process_locks": PROCESS_LOCKS})).scalars())
-
-
-ALIVE = text("""
-    SELECT objid::bigint FROM pg_locks
-    WHERE locktype = 'advisory' AND classid::bigint = :process_locks AND objsubid = 1 AND granted
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-""")
+            await connection.execute(TELL, {"channel": CHANNEL})
 
 
 @asynccontextmanager
-async def membership(url: str, process: int) -> AsyncIterator[Announcements]:
+async def membership(url: str, process: int, held_locks: HeldLocks | None = None) -> AsyncIterator[Announcements]:
     """Hold the lock of this process until the block ends, and hear what others announce; with SQLite there are none.
 
     Raises:
@@ -69,7 +79,7 @@ async def membership(url: str, process: int) -> AsyncIterator[Announcements]:
         yield announcements
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    lock = SessionLock(engine, (PROCESS_LOCKS << 32) | process)
+    lock = SessionLock(engine, (PROCESS_LOCKS << 32) | process, held_locks=held_locks)
     try:
         await _take(lock, process)
         keeping = asyncio.create_task(_keep(lock, process, announcements))

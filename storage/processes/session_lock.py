@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS
+from tempogram.storage.processes.held_locks import HeldLocks
 
 
 class SessionLock:
@@ -21,9 +22,13 @@ class SessionLock:
         engine: Opens its connection; see ``reading_engine``, with a short query timeout.
         lock_id: The same number in every process that means the same lock.
         shared: Many sessions may hold it at once, as long as none holds it exclusively.
+        held_locks: What this process reads of all locks anyway; None: nothing.
     """
 
-    def __init__(self, engine: AsyncEngine, lock_id: int, *, shared: bool = False) -> None:
+    def __init__(
+        self, engine: AsyncEngine, lock_id: int, *, shared: bool = False, held_locks: HeldLocks | None = None
+    ) -> None:
+        self._held_locks = held_locks
         self._engine = engine
         self._lock_id = lock_id
         self._try_lock = TRY_LOCK_SHARED if shared else TRY_LOCK
@@ -42,12 +47,12 @@ class SessionLock:
         """Tell whether the lock is still held; if not, or if PostgreSQL does not answer, close the connection.
 
         Args:
-            within_s: How long ago PostgreSQL may have confirmed it. That the connection was closed, and with it the
-                lock, is known without a question.
+            within_s: How long ago PostgreSQL may have confirmed it, here or in ``held_locks``. That the connection was
+                closed, and with it the lock, is known without a question.
         """
         if self._connection is None:
             return False
-        if time.monotonic() - self._confirmed_at_s < within_s and not _is_closed(self._connection):
+        if within_s and self._is_confirmed(self._connection, within_s):
             return True
         try:
             is_held = (await self._connection.execute(HAS_LOCK, {"id": self._lock_id})).scalar()
@@ -57,6 +62,17 @@ class SessionLock:
         if not is_held:
             await self.release()
         return bool(is_held)
+
+    def _is_confirmed(self, connection: AsyncConnection, within_s: float) -> bool:
+        driver = _driver(connection)
+        if driver is None or driver.is_closed():
+            return False
+        if time.monotonic() - self._confirmed_at_s < within_s:
+            return True
+        held_locks = self._held_locks
+        return held_locks is not None and driver.get_server_pid() in held_locks.holders(
+            self._lock_id, within_s=within_s
+        )
 
     def _note(self, *, is_held: bool) -> None:
         self._confirmed_at_s = time.monotonic() if is_held else -math.inf
@@ -71,6 +87,17 @@ class SessionLock:
             driver.add_termination_listener(end)
             await driver.add_listener(channel, hear)
 
+    async def tell(self, channel: str) -> None:
+        """Have all that listen read the locks."""
+        if self._connection is not None:
+            await self._connection.execute(TELL, {"channel": channel})
+
+    async def unlock(self, *, tell: str) -> None:
+        """Give the lock up, and tell a channel; if PostgreSQL does not answer, nothing is told."""
+        if self._connection is not None:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                await self._connection.execute(UNLOCK, {"id": self._lock_id, "channel": tell})
+
     async def release(self) -> None:
         """Close the connection, and with it the lock; a broken connection is only discarded."""
         connection, self._connection = self._connection, None
@@ -78,11 +105,6 @@ class SessionLock:
             with contextlib.suppress(*DRIVER_ERRORS):
                 await connection.invalidate()
                 await connection.close()
-
-
-def _is_closed(connection: AsyncConnection) -> bool:
-    driver = _driver(connection)
-    return driver is None or driver.is_closed()
 
 
 def _driver(connection: AsyncConnection) -> Any:
@@ -97,6 +119,9 @@ untuned: what ends with the process, or with PostgreSQL, closes the connection."
 
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:id)")
 TRY_LOCK_SHARED = text("SELECT pg_try_advisory_lock_shared(:id)")
+
+TELL = text("SELECT pg_notify(:channel, '')")
+UNLOCK = text("SELECT pg_advisory_unlock(:id), pg_notify(:channel, '')")
 
 HAS_LOCK = text("""
     SELECT EXISTS (

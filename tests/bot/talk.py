@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,6 +95,7 @@ class Talk:
         self.gateway = accepting_gateway(self.accepting, MethodComposer(clock=clock, ids=ids))
         self.intake = UpdateIntake(
             updates=self.updates,
+            death=asyncio.Event().wait,
             fleet=self.fleet,  # type: ignore[arg-type]
             dispatcher=self,
             gateway=self.gateway,

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ class RunningIntake:
         handlers.callback_query.register(handler)
         return UpdateIntake(
             updates=self.updates,  # type: ignore[arg-type]
+            death=partial(self._sleep, 0),
             fleet=self.fleet,  # type: ignore[arg-type]
             dispatcher=handlers,
             gateway=self.gateway,

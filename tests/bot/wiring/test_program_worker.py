@@ -15,7 +15,9 @@ from tests.chaos.servers import missing_programs, own_postgres, own_redis
 WORKER = """
 import asyncio, sys
 
-from tempogram.bot.commands import entry, roles
+from tempogram.bot.commands import entry
+entry.import_structlog()
+from tempogram.bot.commands import roles
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import load
 from tempogram.bot.runtime import main
@@ -30,7 +32,7 @@ asyncio.run(work())
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
-HEAVY = {"aiogram", "aiohttp", "alembic", "fastapi", "typer"}
+HEAVY = {"aiogram", "aiohttp", "alembic", "fastapi", "rich", "typer"}
 """aiogram alone takes 140 MB and two seconds."""
 
 

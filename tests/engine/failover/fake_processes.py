@@ -124,7 +124,7 @@ class FakeEpochs:
 
     are_announced = False
 
-    async def next(self, *, within_s: float) -> None:
+    async def next(self, *, within_s: float) -> bool:
         raise NotImplementedError
 
     async def bypass(self, epoch: Epoch) -> None:

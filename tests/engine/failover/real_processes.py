@@ -39,7 +39,8 @@ from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.processes.epochs import SqlEpochs
-from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
+from tempogram.storage.processes.held_locks import LEADER_LOCK, HeldLocks
+from tempogram.storage.processes.leadership import leadership
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tests.engine.desk import UNLIMITED
 from tests.engine.failover.fake_processes import given
@@ -137,9 +138,9 @@ async def process(
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url)
         stack.push_async_callback(database.close)
-        leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK))
-        number = secrets.randbits(31)
-        announcements = await stack.enter_async_context(membership(database_url, number))
+        number, held_locks = secrets.randbits(31), HeldLocks()
+        leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK, held_locks))
+        announcements = await stack.enter_async_context(membership(database_url, number, held_locks))
         connection = await stack.enter_async_context(connected(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
@@ -149,9 +150,9 @@ async def process(
             redis,
             partial(MemoryBroker, clock=clock, lease_ms=lease_ms),
             failover.Coordination(
-                epochs=SqlEpochs(database, announcements=announcements),
+                epochs=SqlEpochs(database, announcements=announcements, held_locks=held_locks),
                 leadership=leads,
-                members=SqlMembership(database),
+                members=SqlMembership(database, held_locks),
                 shares_ledger=database_url.startswith("postgresql"),
             ),
             ledger=ledger,

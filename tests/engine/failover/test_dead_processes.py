@@ -8,6 +8,7 @@ from tempogram.engine.failover.catch_up import LEFT_MS
 from tempogram.engine.failover.dead_processes import CHECK_MS
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.ports import WaitsAt
 from tempogram.engine.recovery.reconciler import CATCH_UP_MS, MISSING_MS
 from tests.engine.failover.fake_processes import FakeProcess, World
 from tests.fakes import outgoing
@@ -76,12 +77,28 @@ async def test_after_a_death_only_recent_messages_are_read(
 
     await one.steps(for_ms=CATCH_UP_MS)
     monkeypatch.setattr(world.ledger, "open_ids", noted)
-    monkeypatch.setattr("tempogram.engine.failover.catch_up.RECONCILE_MS", 10 * MISSING_MS)
+    for name in ("RECONCILE_MS", "RECONCILED_MS"):
+        monkeypatch.setattr(f"tempogram.engine.failover.catch_up.{name}", 10 * MISSING_MS)
     other.die()
     await one.steps(for_ms=SOON_MS)
 
     assert read_from
     assert all(Ids().new(world.clock() - 2 * LEFT_MS) < each for each in read_from)
+
+
+async def test_a_pause_that_a_dead_process_had_not_applied_is_applied_within_seconds(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one.accept(outgoing(Ids().new(world.clock()), bot_id=1))
+    await world.ledger.pause(1, paused=True)
+    await one.steps(for_ms=CHECK_MS)
+    as_before = await one.broker.explain(next(iter(world.ledger.messages)))
+    other.die()
+
+    await one.steps(for_ms=SOON_MS)
+
+    paused = await one.broker.explain(next(iter(world.ledger.messages)))
+    assert [each and each.waits_at for each in (as_before, paused)] == [WaitsAt.TURN, WaitsAt.BOT_PAUSED]
 
 
 async def test_live_processes_are_read_no_more_often_than_needed(world: World, one: FakeProcess) -> None:

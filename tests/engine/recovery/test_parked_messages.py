@@ -123,6 +123,24 @@ async def test_the_queue_explains_a_parked_message_as_one_that_has_its_time(desk
     assert (explanation.waits_at, explanation.earliest_at_ms) == (WaitsAt.SCHEDULED, PARKED_MS)
 
 
+async def test_only_the_process_that_looks_for_others_finds_what_another_has_parked(
+    desk: Desk, parked_messages: ParkedMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempogram.engine.recovery.parked_messages.LOOK_S", 0)
+    looks: list[bool] = []
+    monkeypatch.setattr(parked_messages, "_looks_for_others", lambda: bool(looks))
+    await desk.work()
+    with running(parked_messages):
+        await turns()
+        await desk.work()
+        unseen = list(desk.sent)
+        looks.append(True)
+        await turns()
+        await desk.work()
+
+    assert (unseen, desk.sent) == (["a"], ["a", "b"])
+
+
 async def test_an_edit_of_a_message_that_is_just_let_go_is_not_lost(
     desk: Desk, parked_messages: ParkedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

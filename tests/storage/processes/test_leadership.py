@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tempogram.storage.processes.exclusive_lock import exclusive_lock
-from tempogram.storage.processes.leadership import LEADER_LOCK, UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
+from tempogram.storage.processes.held_locks import LEADER_LOCK
+from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 

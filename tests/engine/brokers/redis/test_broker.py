@@ -560,6 +560,19 @@ async def test_a_queue_whose_clock_was_set_back_is_lost_and_one_that_is_begun_an
     assert conditions.current == []
 
 
+async def test_a_probe_finds_no_clock_set_back_and_lets_no_time_pass(redis: Redis) -> None:
+    """By the probe's time every queue was decades ahead: the leader rebuilt it each two seconds."""
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
+    await queue(broker, many(1))
+    await broker.probe()  # the first call of a verb loads its script
+    before = await redis.get("{q2}:state")
+
+    await broker.probe()
+
+    assert await redis.get("{q2}:state") == before
+    assert await leased_ids(broker) == ["m0000"]
+
+
 async def test_a_queue_that_is_begun_goes_by_the_clock_of_the_process_that_begins_it(redis: Redis) -> None:
     own = Clock(await now_ms(redis) + HOUR_MS)
     conditions = Conditions(own)
