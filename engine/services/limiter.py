@@ -1,0 +1,145 @@
+"""Awaits places for calls: the doors to the two queues of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.ports.call_uses import CallUses
+from tempogram.engine.services.calls import Call, Limiter
+from tempogram.engine.services.memory_queue import COVER_MS, MemoryCallQueue
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS
+
+log = structlog.get_logger()
+
+
+class CallLimiter(Protocol):
+    """Who may call now. A call passes several limiters at once, all or none."""
+
+    async def begin(self, call: Call) -> None:
+        """Return when the call has its places; ``end`` must follow. Cancelling takes it out of the queue."""
+
+    def end(self, call: Call, used: Sequence[int] | None = None) -> None:
+        """Give the places back; ``used`` says what it cost at each limiter, None: what was thought."""
+
+    def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
+        """Let nothing begin at a limiter before a time, in any process; 0 ends a hold."""
+
+    def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
+        """Take the service's word for what is left until a time, of a limit of ``of``."""
+
+
+class MemoryCallLimiter:
+    """See ``CallLimiter``; for one process.
+
+    Args:
+        uses: Where long windows are kept; None: a restart forgets them.
+    """
+
+    def __init__(self, *, clock: Clock, uses: CallUses | None = None, after_start: bool = True) -> None:
+        self._clock = clock
+        self._uses = uses
+        self._queue = MemoryCallQueue(
+            _wake, keeps_uses=uses is not None, started_at_ms=clock() if after_start else None
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._limiters: dict[str, Limiter] = {}
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.waiting
+
+    async def begin(self, call: Call) -> None:
+        now_ms = self._clock()
+        if self._queue.ask(now_ms, call):
+            return
+        waiter = call.waiter = asyncio.get_running_loop().create_future()
+        self._go_on(now_ms)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._take_back(call)
+            raise
+
+    def end(self, call: Call, used: Sequence[int] | None = None) -> None:
+        now_ms = self._clock()
+        self._queue.end(now_ms, call, used)
+        if self._queue.waiting:
+            self._go_on(now_ms)
+
+    def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
+        now_ms = self._clock()
+        if until_ms:
+            self._queue.hold(limiter, now_ms, until_ms, by)
+        else:
+            self._queue.release_hold(limiter, now_ms)
+        self._go_on(now_ms)
+
+    def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
+        now_ms = self._clock()
+        self._queue.believe(limiter, now_ms, left=left, until_ms=until_ms, of=of)
+        self._go_on(now_ms)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take_back(self, call: Call) -> None:
+        now_ms = self._clock()
+        if call.began_at_ms < 0:
+            self._queue.withdraw(now_ms, call)
+        else:  # it could begin just as it was cancelled
+            self._queue.end(now_ms, call, [0] * len(call.charges))
+        self._go_on(now_ms)
+
+    def _go_on(self, now_ms: int) -> None:
+        """Do what the queue asks for next: look again at a time, or write to the database."""
+        next_ms = self._queue.look(now_ms)
+        for name, units in self._queue.wants(now_ms):
+            task = asyncio.create_task(self._restore(name) if units < 0 else self._cover(name, units))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if next_ms is not None and (self._timer is None or next_ms < self._timer_at_ms):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at_ms = next_ms
+            self._timer = asyncio.get_running_loop().call_later((next_ms - now_ms) / 1_000, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._go_on(self._clock())
+
+    async def _cover(self, name: str, units: int) -> None:
+        assert self._uses is not None
+        try:
+            await self._uses.add([(name, self._clock() + COVER_MS + COUNTED_WITHIN_MS, units)])
+        except LedgerError as error:  # asked again after a second, while a call waits for it
+            log.warning("call_uses_not_kept", limiter=name, reason=str(error))
+        else:
+            self._queue.cover(name, self._clock(), units)
+        self._go_on(self._clock())
+
+    async def _restore(self, name: str) -> None:
+        assert self._uses is not None
+        try:
+            uses = await self._uses.since(name, self._clock() - self._queue.window_ms(name))
+        except LedgerError as error:
+            log.warning("call_uses_not_read", limiter=name, reason=str(error))
+        else:
+            self._queue.restore(name, self._clock(), uses)
+        self._go_on(self._clock())
+
+
+def _wake(call: Call) -> None:
+    if call.waiter is not None and not call.waiter.done():
+        call.waiter.set_result(None)

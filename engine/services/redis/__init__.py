@@ -1,0 +1,1 @@
+"""The queue of calls of many processes, in Redis."""
