@@ -435,7 +435,9 @@ class WeightedWindow:
     def entries(self, now_ms: int) -> list[tuple[int, int]]:
         """Return the end of each grain in which something is used, and how much; oldest first."""
         self.taken(now_ms)
-        return [(free_at_ms - self._window_ms, units) for free_at_ms, units in zip(self._frees_ms, self._units, strict=True)]
+        return [
+            (free_at_ms - self._window_ms, units) for free_at_ms, units in zip(self._frees_ms, self._units, strict=True)
+        ]
 
     def _free_again_ms(self, at_ms: int) -> int:
         return (at_ms // self._grain_ms + 1) * self._grain_ms + self._window_ms

@@ -23,6 +23,8 @@ BACK_OFF_MS_MAX = 5_000
 
 
 class BreakerState(StrEnum):
+    """As the metrics and ``GET /services`` show it."""
+
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"

@@ -121,7 +121,7 @@ def service_of(name: str, table: Any, base: Service | None = None) -> Service:
     if (tenant := words.pop("tenant", None)) is not None:
         given["tenant"] = limit_of(_table(tenant, "tenant"))
     limit = {word: words.pop(word) for word in _LIMIT_WORDS if word in words}
-    given["limit"] = _limit(limit, base.limit if base else None)
+    given["limit"] = limit_of(limit, base.limit if base else None)
     if "throttled_codes" in words:
         given["throttled_codes"] = tuple(words.pop("throttled_codes"))
     known = {each.name for each in fields(Service)} - {"name", "version", "operations", "limit", "breaker", "tenant"}
@@ -133,7 +133,10 @@ def service_of(name: str, table: Any, base: Service | None = None) -> Service:
 
 
 def from_environment(service: Service, environment: Mapping[str, str]) -> Service:
-    """Apply ``<SERVICE>_CONCURRENCY_LIMIT`` and ``<SERVICE>_RATE_LIMIT_WINDOW`` (ms, of each operation with a count)."""
+    """Apply ``<SERVICE>_CONCURRENCY_LIMIT`` and ``<SERVICE>_RATE_LIMIT_WINDOW``.
+
+    The second is in milliseconds, and of each operation that has a count.
+    """
     prefix = service.name.upper().replace("-", "_")
     concurrency = _variable(environment, f"{prefix}_CONCURRENCY_LIMIT")
     window_ms = _variable(environment, f"{prefix}_RATE_LIMIT_WINDOW")
@@ -165,17 +168,8 @@ def _operation(name: str, table: Any, base: Operation | None) -> Operation:
     if "tokens" in words:
         given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"))
     if words:
-        given["limit"] = _limit(words, base.limit)
+        given["limit"] = limit_of(words, base.limit)
     return replace(base, **given)
-
-
-def _limit(words: Mapping[str, Any], base: CallLimit | None) -> CallLimit:
-    if base is None or not words:
-        return base if base is not None and not words else limit_of(words)
-    kept = {name: getattr(base, name) for name in CallLimit.__slots__}
-    ours = {WORDS.get(word, word): value for word, value in words.items()}
-    limit_of(words if "count" in ours or "window_ms" not in ours else {**words, "count": base.count})
-    return limit_of({**kept, **ours})
 
 
 def _breaker(words: Mapping[str, Any], base: BreakerRule) -> BreakerRule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tempogram.engine.model.errors import SettingsError
@@ -69,8 +69,8 @@ class CallLimit:
         return not (self.count or self.apart_ms or self.concurrency)
 
 
-def limit_of(words: Mapping[str, Any]) -> CallLimit:
-    """Return a limit from our words, or from Bottleneck's.
+def limit_of(words: Mapping[str, Any], base: CallLimit | None = None) -> CallLimit:
+    """Return a limit from our words, or from Bottleneck's; what they leave out is as in ``base``.
 
     >>> limit_of({"max_concurrent": 5, "min_time": 200, "reservoir": 10, "reservoir_refresh_interval": 1000})
     CallLimit(count=10, window_ms=1000, burst=None, apart_ms=200, concurrency=5)
@@ -86,7 +86,7 @@ def limit_of(words: Mapping[str, Any]) -> CallLimit:
             raise SettingsError(f"{word} is no part of a limit; there are {known}")
         if given.setdefault(ours, value) != value:
             raise SettingsError(f"{word} ({value}) and another word for it ({given[ours]}) differ")
-    return CallLimit(**given)
+    return replace(base or CallLimit(), **given)
 
 
 def _check(name: str, value: int, most: int) -> None:

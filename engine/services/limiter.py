@@ -6,16 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-import structlog
-
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports.call_uses import CallUses
 from tempogram.engine.services.calls import Call, Limiter
-from tempogram.engine.services.memory_queue import COVER_MS, MemoryCallQueue
-from tempogram.engine.services.meter import COUNTED_WITHIN_MS
-
-log = structlog.get_logger()
+from tempogram.engine.services.kept_uses import KeptUses
+from tempogram.engine.services.memory_queue import MemoryCallQueue
 
 
 class CallLimiter(Protocol):
@@ -33,6 +28,12 @@ class CallLimiter(Protocol):
     def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
         """Take the service's word for what is left until a time, of a limit of ``of``."""
 
+    def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
+        """Say that this process does not call it before a time; if two say so, none does, and then so many at once."""
+
+    def well(self, limiter: Limiter) -> None:
+        """Say that it is called again."""
+
 
 class MemoryCallLimiter:
     """See ``CallLimiter``; for one process.
@@ -43,14 +44,12 @@ class MemoryCallLimiter:
 
     def __init__(self, *, clock: Clock, uses: CallUses | None = None, after_start: bool = True) -> None:
         self._clock = clock
-        self._uses = uses
         self._queue = MemoryCallQueue(
             _wake, keeps_uses=uses is not None, started_at_ms=clock() if after_start else None
         )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._limiters: dict[str, Limiter] = {}
+        self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
 
     @property
     def waiting(self) -> int:
@@ -87,12 +86,16 @@ class MemoryCallLimiter:
         self._queue.believe(limiter, now_ms, left=left, until_ms=until_ms, of=of)
         self._go_on(now_ms)
 
+    def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
+        """There is no other process that could agree."""
+
+    def well(self, limiter: Limiter) -> None:
+        """See ``fails``."""
+
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._kept.close()
 
     def _take_back(self, call: Call) -> None:
         now_ms = self._clock()
@@ -106,9 +109,7 @@ class MemoryCallLimiter:
         """Do what the queue asks for next: look again at a time, or write to the database."""
         next_ms = self._queue.look(now_ms)
         for name, units in self._queue.wants(now_ms):
-            task = asyncio.create_task(self._restore(name) if units < 0 else self._cover(name, units))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._kept.want(name, units, now_ms=now_ms, window_ms=self._queue.window_ms(name))
         if next_ms is not None and (self._timer is None or next_ms < self._timer_at_ms):
             if self._timer is not None:
                 self._timer.cancel()
@@ -119,25 +120,15 @@ class MemoryCallLimiter:
         self._timer = None
         self._go_on(self._clock())
 
-    async def _cover(self, name: str, units: int) -> None:
-        assert self._uses is not None
-        try:
-            await self._uses.add([(name, self._clock() + COVER_MS + COUNTED_WITHIN_MS, units)])
-        except LedgerError as error:  # asked again after a second, while a call waits for it
-            log.warning("call_uses_not_kept", limiter=name, reason=str(error))
-        else:
-            self._queue.cover(name, self._clock(), units)
-        self._go_on(self._clock())
+    def _cover(self, name: str, units: int) -> None:
+        now_ms = self._clock()
+        self._queue.cover(name, now_ms, units)
+        self._go_on(now_ms)
 
-    async def _restore(self, name: str) -> None:
-        assert self._uses is not None
-        try:
-            uses = await self._uses.since(name, self._clock() - self._queue.window_ms(name))
-        except LedgerError as error:
-            log.warning("call_uses_not_read", limiter=name, reason=str(error))
-        else:
-            self._queue.restore(name, self._clock(), uses)
-        self._go_on(self._clock())
+    def _restore(self, name: str, uses: Sequence[tuple[int, int]]) -> None:
+        now_ms = self._clock()
+        self._queue.restore(name, now_ms, uses)
+        self._go_on(now_ms)
 
 
 def _wake(call: Call) -> None:

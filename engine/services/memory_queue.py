@@ -24,8 +24,7 @@ COVER_MS = 1_000
 """How long units that the database has as used may be taken: one write a second for each limit."""
 
 RECLAIM_MS = 2_500
-"""How long after Redis was emptied nothing begins where calls that are under way count: each process says its own within
-a second."""
+"""How long after Redis was emptied nothing begins where calls under way count: each process says its own soon."""
 
 SWEEP_MIN = 1_000
 """From so many limiters on, those at which nothing is used are forgotten. untuned: each takes about 1 kB."""
@@ -48,7 +47,9 @@ class MemoryCallQueue:
         self._started_at_ms = started_at_ms
         self._gates: dict[str, _Gate] = {}
         self._arrivals = 0
-        self._looks: list[tuple[int, str]] = []  # a heap: when which limiter is looked at; outdated ones are passed over
+        self._looks: list[
+            tuple[int, str]
+        ] = []  # a heap: when which limiter is looked at; outdated ones are passed over
         self._sweep_at = SWEEP_MIN
         self._wanted: set[str] = set()
         self.waiting = 0
@@ -144,7 +145,9 @@ class MemoryCallQueue:
         return asked
 
     def _try(self, call: Call, now_ms: int) -> bool:
-        gates = [self._gate(charge.limiter, now_ms) for charge in call.charges]  # first: a new limit may let others begin
+        gates = [
+            self._gate(charge.limiter, now_ms) for charge in call.charges
+        ]  # first: a new limit may let others begin
         for gate, charge in zip(gates, call.charges, strict=True):
             if (gate.waiting and gate.is_before(call)) or not self._lets_through(gate, charge.cost, now_ms):
                 call.stands_at = gate.name

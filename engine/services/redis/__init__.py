@@ -1,1 +1,4 @@
-"""The queue of calls of many processes, in Redis."""
+"""The queue of calls of many processes, in Redis.
+
+Read in this order: ``keys``, ``scripts`` (and ``lua/``), ``queue``: what one process says and hears, ``limiter``.
+"""

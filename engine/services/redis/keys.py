@@ -7,6 +7,8 @@
     {svc0}:calls               every call that waits or is under way, by its id                   hash of msgpack
     {svc0}:processes           processes by when their calls are forgotten if nothing is heard    zset, ms
     {svc0}:of:<process>        ids of the calls of a process                                      set
+    {svc0}:fails:<limiter>     processes that do not call it, by until when                       zset, ms
+    {svc0}:failing             limiters of which processes agree that they fail, by until when    zset, ms
     {svc0}:begun:<process>     ids of its calls that another process's exchange let begin         list
 
 They have nothing to do with the queue of messages, whose keys stand in ``brokers/redis/keys``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -12,12 +12,11 @@ from redis.asyncio import Redis
 
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports.call_uses import CallUses
 from tempogram.engine.resilience.batcher import Batcher
 from tempogram.engine.services.calls import Call, Limiter
-from tempogram.engine.services.memory_queue import COVER_MS
-from tempogram.engine.services.meter import COUNTED_WITHIN_MS
+from tempogram.engine.services.kept_uses import KeptUses
 from tempogram.engine.services.redis.keys import prefix
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import BEGUN_MAX, LEASE_MS
@@ -37,10 +36,20 @@ LOST_AFTER_S = LEASE_MS / 1_000 - 2
 class RedisCallLimiter:
     """See ``CallLimiter``; for many processes."""
 
-    def __init__(self, redis: Redis, process: str, *, uses: CallUses | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        process: str,
+        *,
+        uses: CallUses | None = None,
+        clock: Clock | None = None,
+        on_failing: Callable[[str, int], None] = lambda _name, _until_ms: None,
+    ) -> None:
+        self.on_failing = on_failing
         self._redis = redis
         self._process = process
-        self._uses = uses
+        self._keeps_uses = uses is not None
+        self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
         self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None)
         self._words: Batcher[list[Any]] = Batcher(self._exchange, batch_max=BEGUN_MAX)
         self._calls: dict[str, Call] = {}
@@ -48,10 +57,10 @@ class RedisCallLimiter:
         self._numbers = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._heard_at_s = 0.0
+        self._window_ms: dict[str, int] = {}  # of the limiters that are kept in the database
 
     @property
     def waiting(self) -> int:
@@ -62,6 +71,9 @@ class RedisCallLimiter:
         call.call_id = f"{self._process}-{self._numbers}"
         call.waiter = asyncio.get_running_loop().create_future()
         self._calls[call.call_id] = call
+        for charge in call.charges:
+            if self._keeps_uses and charge.limiter.limit.is_kept:
+                self._window_ms[charge.limiter.name] = charge.limiter.limit.window_ms
         self._waiting += 1
         self._words.put(ask(call))
         self._stay_heard()
@@ -83,9 +95,16 @@ class RedisCallLimiter:
     def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
         self._words.put(["believe", limiter_words(limiter), left, until_ms, of or 0])
 
+    def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
+        self._words.put(["fails", limiter_words(limiter), until_ms, probes])
+
+    def well(self, limiter: Limiter) -> None:
+        self._words.put(["well", limiter_words(limiter)])
+
     async def close(self) -> None:
         await self._words.emptied()
-        for task in (*self._tasks, self._beating, self._listening):
+        await self._kept.close()
+        for task in (self._beating, self._listening):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -110,23 +129,23 @@ class RedisCallLimiter:
         loop = asyncio.get_running_loop()
         self._heard_at_s = loop.time()
         for call_id in heard.begun:
-            self._begin(call_id, heard.now_ms)
+            self._begin(call_id)
+        for name, until_ms in heard.failing.items():
+            self.on_failing(name, until_ms)
         for name, units in heard.wants:
-            task = asyncio.create_task(self._restore(name, heard.now_ms) if units < 0 else self._cover(name, units, heard.now_ms))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._kept.want(name, units, now_ms=heard.now_ms, window_ms=self._window_ms[name])
         if heard.next_ms is not None and self._waiting:
             delay_s = max(0.0, (heard.next_ms - heard.now_ms) / 1_000)
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_later(delay_s, self._look)
 
-    def _begin(self, call_id: str, now_ms: int) -> None:
+    def _begin(self, call_id: str) -> None:
         call = self._calls.get(call_id)
         if call is None:
             self._words.put(["end", call_id, False])  # it was cancelled meanwhile
         elif call.began_at_ms < 0:
-            call.began_at_ms = now_ms
+            call.began_at_ms = 0
             if call.waiter is not None and not call.waiter.done():
                 call.waiter.set_result(None)
 
@@ -154,15 +173,13 @@ class RedisCallLimiter:
         while self._waiting:
             try:
                 with DRIVER_ERRORS:
-                    heard = await self._redis.blpop([key], timeout=LISTEN_S)  # type: ignore[misc]
+                    heard = await self._redis.blpop([key], timeout=LISTEN_S)
             except BrokerUnavailable:
                 await asyncio.sleep(BEAT_S)
                 continue
             if heard is not None:
-                self._begin(heard[1].decode(), self._now_ms())
-
-    def _now_ms(self) -> int:
-        return 0
+                call_id = heard[1]
+                self._begin(call_id.decode() if isinstance(call_id, bytes) else call_id)
 
     def _end_lost(self) -> None:
         """End the calls whose places are about to be given to others."""
@@ -172,20 +189,8 @@ class RedisCallLimiter:
             if call.began_at_ms >= 0 and call.lost is not None:
                 call.lost()
 
-    async def _cover(self, name: str, units: int, now_ms: int) -> None:
-        assert self._uses is not None
-        try:
-            await self._uses.add([(name, now_ms + COVER_MS + COUNTED_WITHIN_MS, units)])
-        except LedgerError as error:
-            log.warning("call_uses_not_kept", limiter=name, reason=str(error))
-        else:
-            self._words.put(["cover", name, units])
+    def _cover(self, name: str, units: int) -> None:
+        self._words.put(["cover", name, units])
 
-    async def _restore(self, name: str, now_ms: int) -> None:
-        assert self._uses is not None
-        try:
-            uses = await self._uses.since(name, now_ms)
-        except LedgerError as error:
-            log.warning("call_uses_not_read", limiter=name, reason=str(error))
-        else:
-            self._words.put(["restore", name, uses])
+    def _restore(self, name: str, uses: Sequence[tuple[int, int]]) -> None:
+        self._words.put(["restore", name, [list(use) for use in uses]])

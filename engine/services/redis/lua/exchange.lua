@@ -13,12 +13,14 @@
 --   {"end", id, used}                   used at each limiter, or false: what was thought
 --   {"hold", limiter, until_ms, by}     a limiter is {name, version, limit}; until_ms 0 ends a hold
 --   {"believe", limiter, left, until_ms, of}
+--   {"fails", limiter, until_ms, probes}  the process does not call it before; two that say so are believed
+--   {"well", limiter}                   it does again
 --   {"cover", name, units}  {"restore", name, {{at_ms, units}, ...}}
 --   and a limit is {count, window_ms, burst, apart_ms, concurrency}, 0 where it has none.
 -- RETURNS
 --   {"new", incarnation}  nothing was heard; say first which calls are running, and ask for the others again
---   {"ok", now_ms, begun, next_ms, wants}  ids; when to come again, -1: not by time; {name, units, ...} to be covered,
---                         units -1: to be restored
+--   {"ok", now_ms, begun, next_ms, wants, failing}  ids; when to come again, -1: not by time; {name, units, ...} to be
+--                         covered, units -1: to be restored; {name, until_ms, ...} that processes agree on
 -- COST  O(log n) in what waits, for each that is said
 -- USES  call_queue
 
@@ -70,6 +72,25 @@ function hear.believe(limiter, left, until_ms, of)
   serve(gate)
 end
 
+function hear.fails(limiter, until_ms, probes)
+  local gate = gate_of(unpack(limiter))
+  local votes = key("fails", gate.name)
+  redis.call("ZADD", votes, until_ms, process)
+  redis.call("ZREMRANGEBYSCORE", votes, "-inf", now_ms)
+  redis.call("PEXPIRE", votes, math.max(1, until_ms - now_ms))
+  if redis.call("ZCARD", votes) < constants.AGREEING then return end
+  meters.open(gate.meter, until_ms, probes)
+  redis.call("ZADD", key("failing"), until_ms, gate.name)
+end
+
+function hear.well(limiter)
+  local gate = gate_of(unpack(limiter))
+  meters.close(gate.meter)
+  redis.call("DEL", key("fails", gate.name))
+  redis.call("ZREM", key("failing"), gate.name)
+  serve(gate)
+end
+
 function hear.cover(name, units)
   local gate = gate_of(name)
   if not gate.meter then return end
@@ -92,4 +113,4 @@ for _, words in ipairs(cmsgpack.unpack(said)) do hear[words[1]](unpack(words, 2)
 forget()
 local next_ms = serve_due()
 local asked = wants()
-return {"ok", now_ms, save(state_key, process), next_ms, asked}
+return {"ok", now_ms, save(state_key, process), next_ms, asked, failing()}

@@ -14,7 +14,7 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, failing, key
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -219,6 +219,12 @@ local function forget()
   end
 end
 
+-- Return the limiters of which processes agree that they fail, and until when they are not called.
+local function failing()
+  call("ZREMRANGEBYSCORE", key("failing"), "-inf", now_ms)
+  return call("ZRANGE", key("failing"), 0, constants.BEGUN_MAX, "WITHSCORES")
+end
+
 -- Serve the limiters whose time has come, and return when the next one's comes; -1: none has a time.
 local function serve_due()
   for _, name in ipairs(call("ZRANGEBYSCORE", key("looks"), "-inf", now_ms, "LIMIT", 0, constants.BEGUN_MAX)) do
@@ -284,5 +290,5 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, failing, key
 end)()

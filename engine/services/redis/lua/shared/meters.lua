@@ -1,6 +1,6 @@
 -- The state of one limiter: what of its limit is used, and when the next call may begin.
 --
--- TWIN  engine/services/meter.py, engine/limits/windows.py (WeightedWindow)
+-- TWIN  engine/services/meter.py, engine/limits/windows.py (WeightedWindow); what processes agree on has none
 -- USES  windows
 --
 -- A meter is kept as one array: see PLACES. ``uses`` is {free_at_ms, units, free_at_ms, units, ...}, the next first.
@@ -19,7 +19,7 @@ function meters.fresh(limit, version, begins_at_ms)
     version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0, is_restored = true,
-    used_since_cover = 0,
+    used_since_cover = 0, open_until_ms = 0, probes = 0,
   }
 end
 
@@ -110,7 +110,8 @@ end
 function meters.ready_at_ms(meter, now_ms, cost)
   local limit = meter.limit
   if limit[CONCURRENCY] > 0 and meter.busy >= limit[CONCURRENCY] then return nil end
-  local at_ms = math.max(now_ms, meter.held_until_ms, meter.apart_at_ms)
+  if meter.probes > 0 and meter.busy >= meter.probes then return nil end
+  local at_ms = math.max(now_ms, meter.held_until_ms, meter.apart_at_ms, meter.open_until_ms)
   if meter.said_until_ms > 0 then at_ms = math.max(at_ms, said_at_ms(meter, now_ms, cost)) end
   if limit[COUNT] == 0 then return at_ms end
   if not (meter.said_until_ms > 0 and meter.said_wins) then
@@ -181,9 +182,19 @@ end
 function meters.idle_at_ms(meter)
   if meter.busy > 0 then return nil end
   local uses, limit = meter.uses, meter.limit
+  if meter.probes > 0 then return nil end
   local at_ms = math.max(meter.held_until_ms, meter.apart_at_ms, meter.said_until_ms, meter.covered_until_ms)
   if limit[BURST] > 0 then at_ms = math.max(at_ms, floor_div(meter.drained_at, limit[COUNT]) + 1) end
   return math.max(at_ms, #uses > 0 and uses[#uses - 1] or 0)
+end
+
+-- Begin nothing before a time, as processes agree that the service fails; then so many at once, until one finds it well.
+function meters.open(meter, until_ms, probes)
+  meter.open_until_ms, meter.probes = math.max(meter.open_until_ms, until_ms), probes
+end
+
+function meters.close(meter)
+  meter.open_until_ms, meter.probes = 0, 0
 end
 
 -- Go on under another limit; what is used stays used.
@@ -206,7 +217,7 @@ end
 local PLACES = {
   "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
   "said_left", "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
-  "is_restored", "used_since_cover",
+  "is_restored", "used_since_cover", "open_until_ms", "probes",
 }
 
 function meters.packed(meter)
