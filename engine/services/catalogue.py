@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from tempogram.engine.model.errors import SettingsError
@@ -15,6 +16,8 @@ RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
 
 NAME_MAX = 64
+
+SHIPPED = Path(__file__).parent / "shipped.toml"
 
 _LIMIT_WORDS = (*CallLimit.__slots__, *WORDS)
 
@@ -85,6 +88,11 @@ def check_name(name: str) -> None:
         raise SettingsError(
             f"{name!r} is no name of a service; use up to {NAME_MAX} letters, digits, underscores and hyphens"
         )
+
+
+def shipped() -> dict[str, Service]:
+    """Return the services that are known without being declared, by name."""
+    return parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
 
 
 def parse(text: str, where: str) -> dict[str, Service]:

@@ -347,12 +347,10 @@ class Services:
         if options.tenant is not None and not service.tenant.is_none:
             of_tenant = Limiter(f"{service.name}@{options.tenant}", service.tenant, service.version)
         of_service = None if service.limit.is_none else Limiter(service.name, service.limit, service.version)
-        charges = [Charge(limiter) for limiter in (self._all, of_service, of_tenant, own) if limiter is not None]
-        if not rules.limit.is_none:
-            charges.append(Charge(self._operation_limiter(service, operation, rules)))
-        if tokens is not None:
-            charges.append(Charge(tokens, options.cost))
-        return tuple(charges) or (Charge(self._operation_limiter(service, operation, rules)),)  # it may be held
+        of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
+        limiters = (self._all, of_service, of_tenant, own, of_operation)
+        charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
+        return charges if tokens is None else (*charges, Charge(tokens, options.cost))
 
     def _own_limiter(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> Limiter | None:
         """Return the limiter of calls that ask for less than is declared."""

@@ -169,7 +169,11 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
 
 
 async def test_an_operation_is_called_by_none_once_two_processes_find_it_failing(redis: Redis, queue: InRedis) -> None:
-    other, third, sms = InRedis(redis, queue.clock, "p2"), InRedis(redis, queue.clock, "p3"), limiter("sms", concurrency=9)
+    other, third, sms = (
+        InRedis(redis, queue.clock, "p2"),
+        InRedis(redis, queue.clock, "p3"),
+        limiter("sms", concurrency=9),
+    )
     until_ms = queue.clock() + 60_000
 
     of_one = (await queue.say(["fails", limiter_words(sms), until_ms, 1])).failing
