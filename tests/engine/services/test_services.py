@@ -183,7 +183,7 @@ async def test_a_call_that_waits_beyond_its_deadline_is_overdue_and_leaves_its_p
     holding = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
     await settled()
 
-    with pytest.raises(CallOverdue, match="shop:pay had no answer within 0.01 s"):
+    with pytest.raises(CallOverdue, match=r"shop:pay had no answer within 0\.01 s"):
         await services.call_with(CallOptions(deadline_s=0.01), "shop", "pay", Remote())
 
     release.set()
@@ -215,7 +215,7 @@ async def test_more_calls_than_may_wait_are_refused(make: Make) -> None:
     tasks = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
     await settled()
 
-    with pytest.raises(CallsFull, match="1 calls of shop wait already, its waiting_max"):
+    with pytest.raises(CallsFull, match=r"1 calls of shop wait already, its waiting_max"):
         await services.call("shop", "pay", Remote())
 
     release.set()
