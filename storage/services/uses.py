@@ -20,12 +20,7 @@ class SqlCallUses:
         self._database = database
 
     async def add(self, uses: Sequence[tuple[str, int, int]]) -> None:
-        rows = [{"limiter": limiter, "at_ms": at_ms, "units": units} for limiter, at_ms, units in uses]
-
-        def write(connection: Connection) -> None:
-            connection.execute(call_uses.insert(), rows)
-
-        await self._database.write(write)
+        await self._database.write(_add, uses)
 
     async def since(self, limiter: str, at_ms: int) -> Sequence[tuple[int, int]]:
         query = (
@@ -44,3 +39,9 @@ class SqlCallUses:
             connection.execute(delete(call_uses).where(call_uses.c.at_ms < before_ms))
 
         await self._database.write_alone(write)
+
+
+def _add(connection: Connection, uses: Sequence[tuple[str, int, int]]) -> Sequence[None]:
+    rows = [{"limiter": limiter, "at_ms": at_ms, "units": units} for limiter, at_ms, units in uses]
+    connection.execute(call_uses.insert(), rows)
+    return [None] * len(uses)
