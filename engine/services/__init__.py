@@ -9,5 +9,6 @@ Read in this order:
    ``kept_uses``: what a restart must not forget.
 3. ``said``, ``answers``: what came of an attempt, and what the service says of its limits.
 4. ``breaker``, ``retry_quota``: a service that fails is left alone.
-5. ``catalogue`` (and ``shipped.toml``): which services there are; ``errors``; ``services``: one call, with all of it.
+5. ``catalogue`` (and ``shipped.toml``): which services there are; ``errors``; ``services``: one call, with all of it;
+   ``httpx_transport``: for every request of an httpx client.
 """

@@ -198,6 +198,7 @@ class Services:
             if made.verdict is Verdict.WELL:
                 quota.succeed()
             elif attempt <= retries and self._may_retry(made, rules, options) and quota.take():
+                await _discard(made.result)
                 await self._pause(service, options, made, attempt)
                 continue
             outcome: R = made.outcome()
@@ -426,6 +427,14 @@ class _Made:
         if self.error is not None:
             raise self.error
         return self.result
+
+
+async def _discard(result: Any) -> None:
+    """Give back the connection of a response that is not returned, if it has one."""
+    if (close := getattr(result, "aclose", None)) is not None:
+        await close()
+    elif (release := getattr(result, "release", None)) is not None:
+        release()
 
 
 def _lose(call: Call, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
