@@ -16,7 +16,6 @@ RUN useradd --create-home tempogram && mkdir /data && chown tempogram /data
 USER tempogram
 WORKDIR /home/tempogram
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=8000
-VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"

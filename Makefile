@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format bench model chaos simulator migrate clean
+.PHONY: help setup env run demo test check format bench model chaos fuzz simulator migrate clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ setup: .venv/ready ## Install everything into .venv
 	@echo "Tempogram installs its packages, as pinned in constraints.txt (once, a minute or two) …"
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+env: ## Write .env with secrets of its own, for docker compose; one that is there stays
+	@$(PYTHON) -I bot/commands/env_file.py
 
 run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram
 	@$(BIN)/tempogram run
@@ -46,6 +49,9 @@ model: setup ## Run 100,000 steps of the brokers against their model
 
 chaos: setup ## Kill, freeze and cut off processes and servers for ten minutes, and judge what arrived
 	$(BIN)/python -m tests.chaos --minutes 10
+
+fuzz: setup ## Make requests for two minutes as no client should make them, and judge the answers
+	$(BIN)/python -m tests.fuzz --minutes 2
 
 simulator: setup ## Run the simulated Telegram by itself
 	@$(BIN)/tempogram simulator

@@ -2,11 +2,12 @@
 
 Read in this order:
 
-    core/      what the API depends on, and every error
-    app        ``create_app(services)`` puts it together
-    routes/    the endpoints, one noun a file
-    usecases/  what the endpoints do
-    schemas/   the bodies of requests and responses
-    security/  bearer tokens and roles
-    http/      forms, body limits and the access log
+    core/           what the API depends on, and every error
+    app             ``create_app(services)`` puts it together
+    monitoring_app  the health and the metrics alone, of a process that serves no API
+    routes/         the endpoints, one noun a file
+    usecases/       what the endpoints do
+    schemas/        the bodies of requests and responses
+    security/       bearer tokens and roles
+    http/           forms, body limits and the access log
 """

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from tempogram.api.core import errors
 from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import Invalid, Malformed, error_response
+from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
+from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import bots, health, limits, messages, metrics, queue
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases.submissions import Submissions
 
-App = FastAPI
+ROUTERS = (
+    messages.forms,
+    messages.batches,
+    messages.router,
+    queue.router,
+    bots.router,
+    limits.router,
+    metrics.router,
+    health.router,
+)
 
-ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router)
-MONITORING = (metrics.router, health.router)
 
-
-def create_app(services: Services, *, serves_requests: bool = True) -> FastAPI:
-    """Return an app that works with these services; it has no global state.
-
-    Args:
-        services: What the endpoints use.
-        serves_requests: False for a process that serves only its health and its metrics.
-    """
-    submissions = Submissions(services)
+def create_app(services: Services) -> FastAPI:
+    """Return an app that works with these services; it has no global state."""
+    submissions, memory = Submissions(services), BodyMemory()
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=_hot_routes(services, submissions) if serves_requests else [],
-        middleware=_middleware(services),
+        routes=_hot_routes(services, submissions, memory),
+        middleware=_middleware(services, memory),
         # Spans would contain the webhook's path, and that contains a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,  # a redirect would contain it, too
@@ -46,19 +52,20 @@ def create_app(services: Services, *, serves_requests: bool = True) -> FastAPI:
     )
     app.state.services = services
     app.state.submissions = submissions
-    errors.install(app)
-    for router in (*(ROUTERS if serves_requests else ()), *MONITORING, openapi):
+    error_handlers.install(app)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    for router in (*ROUTERS, openapi):
         app.include_router(router)
     return app
 
 
-def _hot_routes(services: Services, submissions: Submissions) -> list[BaseRoute]:
+def _hot_routes(services: Services, submissions: Submissions, memory: BodyMemory) -> list[BaseRoute]:
     """Return those that are not FastAPI's: where updates arrive, and the Bot API if it is served here."""
     door = services.door
-    return [webhook(services), *(bot_api(services, door, submissions) if door is not None else ())]
+    return [webhook(services), *(bot_api(services, door, submissions, memory) if door is not None else ())]
 
 
-def _middleware(services: Services) -> list[Middleware]:
+def _middleware(services: Services, memory: BodyMemory) -> list[Middleware]:
     """Return them from the outermost to the innermost."""
     return [
         Middleware(AccessLog, clock=services.clock),
@@ -68,9 +75,18 @@ def _middleware(services: Services) -> list[Middleware]:
             bytes_max=services.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
             bytes_max_of_forms={messages.PATH: services.form_bytes_max},
+            memory=memory,
             bounds_itself=is_of_a_bot if services.door is not None else lambda _: False,
         ),
     ]
+
+
+async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "it is installed for this error only"  # noqa: S101
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return error_response(Malformed(f"the body is not JSON: {first['ctx']['error']}"))
+    return error_response(Invalid(sentence_of(first)))
 
 
 openapi = APIRouter(route_class=GuardedRoute)

@@ -22,6 +22,7 @@ BENCHES = (
     "mass_work",
     "load",
     "hanging_bots",
+    "idle",
 )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.clean_exit import run_and_clean_up
 from tempogram.bot.demo.process import EngineProcess, ProcessFailed
+from tempogram.storage.migrations import migrate
 from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000
@@ -108,16 +109,27 @@ class Engine(EngineProcess):
 
 @asynccontextmanager
 async def engine(
-    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, by_webhook: bool = False, **environment: str
+    telegram_url: str,
+    tokens: Sequence[str],
+    *,
+    broken: bool = False,
+    by_webhook: bool = False,
+    as_roles: bool = False,
+    module: str = "tempogram",
+    **environment: str,
 ) -> AsyncIterator[Engine]:
-    """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook."""
-    module = "bench.broken_engine" if broken else "tempogram"
+    """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook.
+
+    ``as_roles``: many processes, also without ``--roles``.
+    """
+    module = "bench.broken_engine" if broken else module
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = await _servers(stack, environment) if has_roles() else {}
+        as_roles = as_roles or has_roles()
+        servers = await _servers(stack, environment) if as_roles else {}
         started, *beside = [
             Engine(telegram_url, _made(directory / f"{role}-{number}"), tokens, environment, module, role)
-            for number, role in enumerate(ROLES if has_roles() else ("run",))
+            for number, role in enumerate(ROLES if as_roles else ("run",))
         ]
         started.beside, started.servers = beside, servers
         if by_webhook:
@@ -132,8 +144,9 @@ async def engine(
 
 
 async def _servers(stack: AsyncExitStack, environment: dict[str, str]) -> dict[str, int]:
-    """Start both, put their addresses into the environment, and return their process ids."""
+    """Start both, make the tables, put their addresses into the environment, and return their process ids."""
     redis, postgres = await stack.enter_async_context(own_redis()), await stack.enter_async_context(own_postgres())
+    await migrate(postgres.url)
     environment |= {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
     return {"Redis": redis.pid, "PostgreSQL": postgres.pid}
 

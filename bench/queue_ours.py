@@ -131,7 +131,7 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
     while True:
         await asyncio.sleep(0.02)
         stats = await broker.stats()
-        if not sum(stats.waiting.values()) + stats.leased:
+        if not sum(stats.waiting.values()):
             break
     assert transport.since is not None
     wall_s, cpu_s = transport.since

@@ -5,6 +5,8 @@ Read in this order:
     config/      settings, process roles, the data directory, logging
     calls/       calls of a Bot: into the engine, and the answer back
     telegram/    turns Bot API calls into messages of the engine, and messages into HTTP calls
+    proxy/       the proxy between us and Telegram
+    validation/  refuses calls that Telegram is certain to refuse
     door/        what the API needs to serve the Bot API itself
     updates/     incoming updates: webhooks, polling, the inbox, the handlers
     fleet/       adds, changes and removes bots

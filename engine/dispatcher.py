@@ -12,7 +12,14 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.batching import batches, runs
 from tempogram.engine.model.conversations import conversation_of
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports import Accepted, Admission, Broker, Known, Ledger, Queued, References, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
@@ -76,6 +83,7 @@ class Dispatcher:
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
             ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
             TargetLost: It refers to what is not there, or was not sent; nothing was accepted. (Likewise.)
+            UnstorableValue: The ledger takes no such message; nothing was accepted. (Likewise.)
             LedgerError: It was not accepted, as far as can be known, but others before it were.
 
         Raises:
@@ -163,6 +171,11 @@ class Dispatcher:
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
         try:
             return await self._ledger.add(messages)
+        except UnstorableValue as error:
+            if len(messages) == 1:
+                return [error]
+            half = len(messages) // 2  # so that the others are accepted; what was added before is accepted again
+            return [*await self._add(messages[:half]), *await self._add(messages[half:])]
         except LedgerError:
             # If only the commit's answer was lost, they are there, and would not be admitted for a minute.
             with observed(self._conditions):

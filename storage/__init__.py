@@ -2,19 +2,21 @@
 
 Read in this order:
 
-    database/    opens, writes and reads a database; the tables
-    ledger/      the engine's port: messages and their outcomes, in batches
-    messages     reads the history of messages and the dead letters
-    handles      provisional numbers of messages that wait
-    updates      received updates, until they are handled
-    bots, chats  the registered bots, and the state of their chats
-    limits       limits changed at run time
-    texts        recent texts of chats, for text generators
-    services/    calls of services: what was changed of their limits, and what of long windows is used
-    fsm/         where each user stands in a conversation: aiogram's states
-    files/       the files of messages
-    processes/   locks, living processes, and the epoch
-    retention    deletes what is old
-    keys         ``SECRET_KEY``, and what is encrypted with it
-    migrations/  the history of the tables
+    database/      opens, writes and reads a database; the tables
+    ledger/        the engine's port: messages and their outcomes, in batches
+    messages       reads the history of messages and the dead letters
+    handles        provisional numbers of messages that wait
+    updates        received updates, until they are handled
+    bots, chats    the registered bots, and the state of their chats
+    limits         limits changed at run time
+    totals         sums over all processes, for the metrics
+    services/      calls of services: what was changed of their limits, and what of long windows is used
+    texts          recent texts of chats, for text generators
+    fsm/           where each user stands in a conversation: aiogram's states
+    files/         the files of messages
+    processes/     locks, living processes, and the epoch
+    retention      deletes what is old
+    keys           ``SECRET_KEY``, and what is encrypted with it
+    sealed_tokens  which tokens can be read, entered anew, or encrypted with another key
+    migrations/    the history of the tables
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -90,10 +90,10 @@ class StoredWebhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBot:
-    """One bot with its secrets."""
+    """One bot with its secrets. ``token`` is None if it cannot be decrypted."""
 
     registered: RegisteredBot
-    token: str = field(repr=False)
+    token: str | None = field(repr=False)
     webhook: StoredWebhook
 
 
@@ -154,19 +154,15 @@ class Bots:
     async def get(self, bot_id: int) -> RegisteredBot | None:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(bots).where(IS_ADDED, bots.c.bot_id == bot_id))).first()
-            return None if row is None else _registered(row)
+            return None if row is None else self._registered(row)
 
     async def all(self) -> list[RegisteredBot]:
         """Return every bot, in the order of their ids."""
         async with self._database.reading() as connection:
-            return [_registered(row) for row in await connection.execute(_ALL)]
+            return [self._registered(row) for row in await connection.execute(_ALL)]
 
-    async def tokens(self) -> dict[int, str]:
-        """Return every bot's token.
-
-        Raises:
-            SettingsError: They were stored under another ``SECRET_KEY``.
-        """
+    async def tokens(self) -> dict[int, str | None]:
+        """Return every bot's token; None for one that cannot be decrypted."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._seal.open(row.sealed_token, bot_id=row.bot_id) for row in rows}
@@ -174,14 +170,14 @@ class Bots:
     async def stored(self, bot_ids: Collection[int] | None = None) -> dict[int, StoredBot | None]:
         """Return these bots, or all, as of one moment; None for each that was removed.
 
-        A bot that was never added is left out. Raises as ``tokens`` does.
+        A bot that was never added is left out.
         """
         chosen = select(bots).where(IS_ADDED | bots.c.removal.is_not(None))
         if bot_ids is not None:
             chosen = chosen.where(bots.c.bot_id.in_(bot_ids))
         async with self._database.reading() as connection:
             rows = (await connection.execute(chosen)).all()
-        return {row.bot_id: None if row.sealed_token is None else self._stored(row) for row in rows}
+        return {row.bot_id: None if row.removal is not None else self._stored(row) for row in rows}
 
     async def among(self, bot_ids: Collection[int]) -> set[int]:
         """Return those of these bots that exist."""
@@ -190,7 +186,7 @@ class Bots:
             return set((await connection.execute(chosen)).scalars())
 
     async def webhooks(self) -> dict[int, StoredWebhook]:
-        """Return every bot's webhook; raises as ``tokens`` does."""
+        """Return every bot's webhook."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._webhook(row) for row in rows}
@@ -232,11 +228,19 @@ class Bots:
 
     def _stored(self, row: Row[Any]) -> StoredBot:
         token = self._seal.open(row.sealed_token, bot_id=row.bot_id)
-        return StoredBot(registered=_registered(row), token=token, webhook=self._webhook(row))
+        return StoredBot(registered=self._registered(row), token=token, webhook=self._webhook(row))
+
+    def _registered(self, row: Row[Any]) -> RegisteredBot:
+        registered = _registered(row)
+        if registered.paused_by is not PausedBy.TOKEN or self._seal.open(row.sealed_token, bot_id=row.bot_id):
+            return registered
+        return replace(registered, paused_by=PausedBy.UNREADABLE)
 
     def _webhook(self, row: Row[Any]) -> StoredWebhook:
         sealed = row.sealed_webhook_secret, row.sealed_next_webhook_secret
         secret, next_secret = (each and self._seal.open(each, bot_id=row.bot_id) for each in sealed)
+        if (secret is None, next_secret is None) != (sealed[0] is None, sealed[1] is None):
+            return StoredWebhook()  # one cannot be decrypted: the webhook is set anew, with another
         return StoredWebhook(secret=secret, next_secret=next_secret, fingerprint=row.webhook_told)
 
     async def _change(self, bot_id: int, **values: object) -> bool:
@@ -244,8 +248,9 @@ class Bots:
         return await self._database.write_alone(lambda connection: connection.execute(change).rowcount == 1)
 
 
-IS_ADDED = bots.c.sealed_token.is_not(None)
-"""A bot that was paused before it was ever added has a row, too."""
+IS_ADDED = bots.c.sealed_token.is_not(None) | (bots.c.removal.is_(None) & (bots.c.added_at_ms > 0))
+"""A bot that was paused before it was ever added has a row, too. One that was added, was not removed and yet has no
+token is a bot whose token cannot be read."""
 
 _ALL = select(bots).where(IS_ADDED).order_by(bots.c.bot_id)
 

@@ -15,6 +15,9 @@ from tempogram.storage.database.models import IS_PARKED, chats, handles, last_ha
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger.rows import is_chat_of, real_chat
 
+NUMBER_MIN = -(1 << 31)
+"""What is lower was never handed out, and no column of handles could be compared with it."""
+
 IS_OPEN = messages.c.settled_at_ms.is_(None)
 
 
@@ -34,7 +37,8 @@ class SqlHandles:
 
     async def targets(self, bot_id: int, numbers: Collection[int]) -> dict[int, Target]:
         async with self._database.reading() as connection:
-            rows = await connection.execute(_targets(bot_id, numbers))
+            possible = [number for number in numbers if NUMBER_MIN <= number < 0]
+            rows = await connection.execute(_targets(bot_id, possible))
             return {row.number: _target(row) for row in rows}
 
     async def refer(self, message_id: str, target_ids: Collection[str], *, after_ids: Collection[str]) -> None:

@@ -29,6 +29,8 @@ class Seal:
     >>> seal = Seal("a key that no trial finds")
     >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
     '42:secret'
+    >>> seal.open(b"cut off", bot_id=42) is None
+    True
     """
 
     def __init__(self, secret_key: str) -> None:
@@ -46,41 +48,62 @@ class Seal:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, text.encode(), _owner(bot_id))
 
-    def open(self, sealed: bytes, *, bot_id: int) -> str:
-        """Return the text.
-
-        Raises:
-            SettingsError: It was encrypted with another key, or changed since.
-        """
-        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+    def open(self, sealed: bytes, *, bot_id: int) -> str | None:
+        """Return the text; None: it was encrypted with another key, or changed since."""
         try:
+            nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
             return self._cipher.decrypt(nonce, text, _owner(bot_id)).decode()
-        except InvalidTag:
-            raise SettingsError(
-                f"SECRET_KEY is not the one with which the secrets of bot {bot_id} were encrypted; "
-                "set that one again, or remove the bot and add it with its token"
-            ) from None
+        except (InvalidTag, ValueError, TypeError):  # cut off, or no bytes at all: SQLite stores what it is given
+            return None
 
 
 def secret_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> str:
     """Return the given key, else the one in the file, which is created if it is missing.
 
     Raises:
-        SettingsError: The file cannot be read or written.
+        SettingsError: The file cannot be read or written, or holds no key.
     """
+    return stored_key(given, path=path, name=name) or _created(path, name)
+
+
+def stored_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> str | None:
+    """Return the given key, else the one in the file; None: there is none yet. Raises as ``secret_key`` does."""
     if given:
         return given
     try:
-        return _read(path) or _create(path)
+        return _read(path, name)
     except OSError as error:
-        raise SettingsError(f"{name} is not set, and its file {path} cannot be used: {error.strerror}") from error
+        raise _unusable(path, name, error) from error
 
 
-def _read(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""
+def _created(path: Path, name: str) -> str:
+    try:
+        _create(path)
+        return _read(path, name) or ""
+    except OSError as error:
+        raise _unusable(path, name, error) from error
 
 
-def _create(path: Path) -> str:
+def _unusable(path: Path, name: str, error: OSError) -> SettingsError:
+    return SettingsError(f"{name} is not set, and its file {path} cannot be used: {error.strerror}")
+
+
+def _read(path: Path, name: str) -> str | None:
+    if not path.exists():
+        return None
+    try:
+        key = path.read_text().strip()
+    except UnicodeDecodeError:
+        key = ""
+    if len(key) < SECRET_KEY_CHARACTERS_MIN:
+        raise SettingsError(
+            f"the file {path} of {name} is damaged: it should hold at least {SECRET_KEY_CHARACTERS_MIN} characters; "
+            "restore it, or delete it (if that was SECRET_KEY's, enter the tokens anew then: see tempogram keys)"
+        )
+    return key
+
+
+def _create(path: Path) -> None:
     """Write a new key to a file of its own and link it into place: of two concurrent starts, one key remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
@@ -90,7 +113,6 @@ def _create(path: Path) -> str:
     with suppress(FileExistsError):
         path.hardlink_to(own)
     own.unlink()
-    return _read(path)
 
 
 def _owner(bot_id: int) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PausedBy, Priority
 from tempogram.engine.ports import Accepted, Known, Record
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
@@ -69,7 +70,8 @@ def outgoing(
 class FlakyLedger(MemoryLedger):
     """A ledger in memory that notes its writes, and refuses those that a test chooses.
 
-    Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away.
+    Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away; ``unstorable``: chats of
+    which it takes no message, and none beside one.
     """
 
     refusal = "the database is away"
@@ -79,6 +81,7 @@ class FlakyLedger(MemoryLedger):
         self.journal: list[str] = [] if journal is None else journal
         self.refused_words: list[str] = []
         self.asleep = False
+        self.unstorable: set[ChatId | None] = set()
         self.held_up: asyncio.Event | None = None  # set by a test that wants ``add`` to wait for it
         self.reads: list[int] = []  # for how many chats each ``reach_of`` asked
         self.unread = 0  # how many questions for a message's history are refused
@@ -87,6 +90,8 @@ class FlakyLedger(MemoryLedger):
         self._write("add")
         if self.held_up is not None:
             await self.held_up.wait()
+        if any(message.chat_id in self.unstorable for message in messages):
+            raise UnstorableValue("the database takes no such value: a number is beyond its range")
         return await super().add(messages)
 
     async def discard(self, message_ids: Sequence[str]) -> None:
@@ -109,9 +114,9 @@ class FlakyLedger(MemoryLedger):
         self._write("amend")
         await super().amend(messages)
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
         self._write("hold")
-        await super().record_holds(holds)
+        await super().record_holds(holds, now_ms=now_ms)
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._write("pause")
@@ -150,3 +155,27 @@ class FlakyLedger(MemoryLedger):
     def _reach(self) -> None:
         if self.asleep:
             raise LedgerError(self.refusal)
+
+
+class MemoryTotals:
+    """See ``Totals``. ``asleep``: the database is away."""
+
+    def __init__(self) -> None:
+        self.sums = Counter[str]()
+        self.writes = 0
+        self.reads = 0
+        self.asleep = False
+
+    async def add(self, counts: Mapping[str, int]) -> None:
+        self._reach()
+        self.writes += 1
+        self.sums.update(counts)
+
+    async def read(self) -> Mapping[str, int]:
+        self._reach()
+        self.reads += 1
+        return dict(self.sums)
+
+    def _reach(self) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")

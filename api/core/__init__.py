@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    monitored            what every process lets be seen of it
     dependencies         everything that an endpoint may use
     ports                what it needs of the bot side
     repositories         what it needs of storage

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from tempogram.api.core.monitored import Monitored
 from tempogram.api.core.ports import (
     Attachments,
     BotPlaces,
@@ -21,14 +22,11 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
+from tempogram.api.core.repositories import Bots, StoredLimits
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.observability.metrics import Metrics
-from tempogram.engine.ports import Broker, Clock, Handles, Ledger, Results
+from tempogram.engine.ports import Handles, Ledger, Results
 from tempogram.engine.recovery.cancellations import Cancellations
-from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
@@ -63,12 +61,10 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(Monitored):
     """Everything that an endpoint may ask for.
 
     Attributes:
-        healthy: Tells whether the ledger can be read and the engine's loops are running.
-        admin_token: The bearer token of the role admin.
         door: None: the Bot API is not served here.
     """
 
@@ -80,19 +76,12 @@ class Services:
     dispatcher: Dispatcher
     cancellations: Cancellations
     closer: Closer
-    broker: Broker
     ledger: Ledger
     results: Results
     handles: Handles
-    history: MessageHistory
     bots: Bots
     limits: StoredLimits
     removals: Removals
-    metrics: Metrics
-    conditions: Conditions
-    clock: Clock
-    healthy: Callable[[], Awaitable[bool]]
-    admin_token: str = field(repr=False)
     door: Door | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
@@ -101,10 +90,6 @@ class Services:
     def form_bytes_max(self) -> int:
         """The largest form with files: an album."""
         return self.body_bytes_max + FILES_MAX * self.spool.bytes_max
-
-    def __post_init__(self) -> None:
-        if not self.admin_token:
-            raise SettingsError("the admin token is empty, so that anyone could use the API; set ADMIN_TOKEN")
 
 
 async def services_of(request: Request) -> Services:

@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
-from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.errors import ErrorOut
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.storage.files.spool import FileTooLarge
-
-log = structlog.get_logger()
 
 
 class ApiError(Exception):
@@ -39,6 +39,13 @@ class Invalid(ApiError):
 
 class NotAuthenticated(ApiError):
     """There is no bearer token, or it is not valid."""
+
+
+class TooManyWrongTokens(ApiError):
+    """Too many bearer tokens from this address were wrong; this one was not looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("too many wrong bearer tokens came from this address; try again in a second")
 
 
 class NotAllowed(ApiError):
@@ -89,6 +96,21 @@ class HeadTooSlow(ApiError):
     """The request line and the headers were not complete in time."""
 
 
+class BodyTooSlow(ApiError):
+    """The body did not arrive at the pace that a client must keep."""
+
+
+class Busy(ApiError):
+    """There is no room for another connection, or for more of a body."""
+
+
+class Ending(ApiError):
+    """The process ends, and does not wait any longer."""
+
+    def __init__(self) -> None:
+        super().__init__("the process ends; try again in a moment")
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
     """How one kind of error is shown. ``message`` replaces the error's text where that is only for the log."""
@@ -100,6 +122,7 @@ class ErrorFormat:
 
 
 AGAIN_SOON = {"Retry-After": "1"}
+CLOSED = {"Connection": "close"}  # what follows is still the body
 AGAIN_LATER = {"Retry-After": "10"}  # untuned: a full lane sends about one message a second
 
 LEDGER_AWAY = "the ledger cannot be reached; try again in a moment"
@@ -110,11 +133,13 @@ NOTHING_HERE = "there is nothing at this path"
 TABLE: Mapping[type[Exception], ErrorFormat] = {
     Malformed: ErrorFormat(400, "malformed"),
     Refusal: ErrorFormat(400, "refused"),
+    UnstorableValue: ErrorFormat(400, "refused"),
     NotAuthenticated: ErrorFormat(401, "not_authenticated", {"WWW-Authenticate": "Bearer"}),
     NotAllowed: ErrorFormat(403, "not_allowed"),
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
+    BodyTooSlow: ErrorFormat(408, "body_too_slow", CLOSED),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
     TargetLost: ErrorFormat(409, "target_lost"),
     Conflict: ErrorFormat(409, "conflict"),
@@ -124,7 +149,10 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     Invalid: ErrorFormat(422, "invalid"),
     UnknownToken: ErrorFormat(422, "unknown_token"),
     QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
+    TooManyWrongTokens: ErrorFormat(429, "too_many_wrong_tokens", AGAIN_SOON),
     HeadTooLarge: ErrorFormat(431, "head_too_large"),
+    Busy: ErrorFormat(503, "busy", AGAIN_SOON | CLOSED),
+    Ending: ErrorFormat(503, "ending", AGAIN_SOON | CLOSED),
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
     TelegramUnreachable: ErrorFormat(503, "telegram_unreachable", AGAIN_LATER),
@@ -141,7 +169,7 @@ ROUTING: Mapping[int, tuple[str, str]] = {
 }
 """Errors that the framework raises, by status."""
 
-ALWAYS = (NotAuthenticated, NotAllowed)
+ALWAYS = (NotAuthenticated, NotAllowed, TooManyWrongTokens)
 """Errors that every guarded route may give."""
 
 INTERNAL = ErrorFormat(500, "internal")
@@ -154,7 +182,7 @@ def format_of(error: Exception) -> ErrorFormat:
 def error_response(error: Exception) -> JSONResponse:
     """Return the response to an error."""
     format_ = format_of(error)
-    return _response(format_.status, format_.code, format_.message or str(error), format_.headers)
+    return response(format_.status, format_.code, format_.message or str(error), format_.headers)
 
 
 def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
@@ -169,42 +197,7 @@ def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install(app: FastAPI) -> None:
-    """Handle every error of the table."""
-    for kind in TABLE:
-        app.add_exception_handler(kind, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-
-
-async def _on_error(_request: Request, error: Exception) -> JSONResponse:
-    if format_of(error).message:  # the ledger or the broker is unavailable, which is logged as a condition
-        log.debug("request_failed", error=type(error).__name__, reason=without_tokens(str(error)))
-    return error_response(error)
-
-
-async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError), "it is installed for this error only"  # noqa: S101
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return error_response(Malformed(f"the body is not JSON: {first['ctx']['error']}"))
-    return error_response(Invalid(sentence_of(first)))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException), "it is installed for this error only"  # noqa: S101
-    code, message = ROUTING.get(error.status_code, ("refused", "the request was refused"))
-    headers = dict(error.headers or {}) | (_allow(request) if error.status_code == 405 else {})
-    return _response(error.status_code, code, message, headers)
-
-
-def _allow(request: Request) -> dict[str, str]:
-    """Return every method of a path: each is a route of its own, and the framework names only the first."""
-    path = getattr(request.scope.get("route"), "path", None)
-    methods = request.app.openapi()["paths"].get(path, {})
-    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
-
-
-def _response(status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
+def response(status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
+    """Return an error in the one format."""
     body = {"error": {"code": code, "message": without_tokens(message)}}
     return JSONResponse(body, status_code=status, headers=dict(headers))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tempogram.api.core.errors import TooLarge, error_response
+from tempogram.api.http.body_reader import BodyMemory, BodyReader
 
 
 class BodyLimits:
@@ -16,7 +17,8 @@ class BodyLimits:
     Args:
         bytes_max: For each path that is not in one of these:
         bytes_max_of: By path.
-        bytes_max_of_forms: Of a form with files, by path.
+        bytes_max_of_forms: Of a form with files, by path; it is read as a stream.
+        memory: Of all other bodies.
         bounds_itself: Tells of which paths the endpoint counts the bytes itself.
     """
 
@@ -27,29 +29,33 @@ class BodyLimits:
         bytes_max: int,
         bytes_max_of: Mapping[str, int],
         bytes_max_of_forms: Mapping[str, int],
+        memory: BodyMemory,
         bounds_itself: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._bytes_max = bytes_max
         self._bytes_max_of = bytes_max_of
         self._bytes_max_of_forms = bytes_max_of_forms
+        self._memory = memory
         self._bounds_itself = bounds_itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._bounds_itself(scope["path"]):
             await self._app(scope, receive, send)
             return
-        bytes_max = self._bytes_max_for(scope)
+        is_streamed = scope["path"] in self._bytes_max_of_forms and is_form(Headers(scope=scope))
+        bytes_max = self._bytes_max_for(scope["path"], is_streamed=is_streamed)
         if declared_bytes(scope) > bytes_max:
             await error_response(TooLarge(bytes_max))(scope, receive, send)
             return
-        await self._app(scope, counting(receive, bytes_max), send)
+        reader = BodyReader(receive, bytes_max, None if is_streamed else self._memory)
+        try:
+            await self._app(scope, reader, send)
+        finally:
+            reader.close()
 
-    def _bytes_max_for(self, scope: Scope) -> int:
-        path = scope["path"]
-        if path in self._bytes_max_of_forms and is_form(Headers(scope=scope)):
-            return self._bytes_max_of_forms[path]
-        return self._bytes_max_of.get(path, self._bytes_max)
+    def _bytes_max_for(self, path: str, *, is_streamed: bool) -> int:
+        return self._bytes_max_of_forms[path] if is_streamed else self._bytes_max_of.get(path, self._bytes_max)
 
 
 def is_form(headers: Headers) -> bool:
@@ -61,18 +67,3 @@ def declared_bytes(scope: Scope) -> int:
     """Return the declared length; 0 if there is none, and then the bytes are counted."""
     length = Headers(scope=scope).get("content-length", "")
     return int(length) if length.isdecimal() else 0
-
-
-def counting(receive: Receive, bytes_max: int) -> Receive:
-    """Pass a body on until it is too large; then raise ``TooLarge``."""
-    left = bytes_max
-
-    async def counted() -> Message:
-        nonlocal left
-        event = await receive()
-        left -= len(event.get("body", b""))
-        if left < 0:
-            raise TooLarge(bytes_max)
-        return event
-
-    return counted

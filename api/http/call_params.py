@@ -16,7 +16,8 @@ from starlette.datastructures import Headers
 
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import Malformed, TooLarge
-from tempogram.api.http.body_limits import counting, declared_bytes, is_form
+from tempogram.api.http.body_limits import declared_bytes, is_form
+from tempogram.api.http.body_reader import BodyMemory, BodyReader
 from tempogram.api.http.forms import PARTS_MAX, Form
 from tempogram.storage.files.spool import Spooled
 
@@ -24,37 +25,47 @@ URLENCODED = "application/x-www-form-urlencoded"
 
 
 def bounded(request: Request, services: Services) -> Request:
-    """Return a request of whose body no more is read than such a call may have.
+    """Return a request of whose body no more is read than such a call may have, as a stream.
 
     Raises:
         TooLarge: Its head says already that it is larger.
     """
+    return Request(request.scope, _reader(request, services))
+
+
+def _reader(request: Request, services: Services, memory: BodyMemory | None = None) -> BodyReader:
     bytes_max = services.form_bytes_max if is_form(request.headers) else services.body_bytes_max
     if declared_bytes(request.scope) > bytes_max:
         raise TooLarge(bytes_max)
-    return Request(request.scope, counting(request.receive, bytes_max))
+    return BodyReader(request.receive, bytes_max, memory)
 
 
 async def read_params(
-    request: Request, services: Services, stack: AsyncExitStack
+    request: Request, services: Services, memory: BodyMemory, stack: AsyncExitStack
 ) -> tuple[dict[str, Any], Mapping[str, Spooled]]:
     """Read the parameters and files of a call; what the body says goes before the query.
 
     Args:
-        request: A ``bounded`` one.
+        request: Its body is read no further than such a call may have.
         services: Those of the app.
+        memory: Of the bodies of the app that are not forms.
         stack: Deletes the files when it closes.
 
     Raises:
         Malformed: The body is not what its head says.
         Invalid, TooLarge, FileTooLarge: See ``Form.read``.
+        BodyTooSlow, Busy: See ``BodyReader``.
     """
     given: dict[str, Any] = _pairs(request.scope["query_string"])
     if is_form(request.headers):
         form = Form(services, stack)
-        await form.read(request)
+        await form.read(bounded(request, services))
         return given | form.fields, form.files
-    body = await request.body()
+    reader = _reader(request, services, memory)
+    try:
+        body = await Request(request.scope, reader).body()
+    finally:
+        reader.close()
     said = _pairs(body) if is_urlencoded(request.headers) else _object(body)
     return given | {name: value for name, value in said.items() if value is not None}, {}
 

@@ -14,6 +14,8 @@ import msgspec
 from starlette.responses import Response
 
 from tempogram.api.core.errors import (
+    BodyTooSlow,
+    Busy,
     Conflict,
     Invalid,
     Malformed,
@@ -25,7 +27,14 @@ from tempogram.api.core.errors import (
 from tempogram.api.core.ports import ApiAnswer, Crowded, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.http.unhandled_errors import log_unhandled
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.storage.files.spool import FileTooLarge
 
 JSON = "application/json"
@@ -58,7 +67,8 @@ def refusal_of(error: Exception) -> ApiAnswer:
 
 
 def response_of(answer: ApiAnswer) -> Response:
-    return Response(answer.body, status_code=answer.status, media_type=JSON)
+    headers = {"Allow": "GET, POST"} if answer.status == 405 else None
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
 
 def _with(code: int, words: str) -> Callable[[Any], ApiAnswer]:
@@ -84,10 +94,12 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     Invalid: _with(400, BAD_REQUEST),
     Refusal: _with(400, BAD_REQUEST),
     TargetLost: _with(400, BAD_REQUEST),
+    UnstorableValue: _with(400, BAD_REQUEST),
     UnknownToken: _always(401, UNAUTHORIZED),
     ChatUnreachable: lambda error: _with(403, FORBIDDEN)(error.reason),
     NotFound: _with(404, NOT_FOUND),
     MethodNotAllowed: _always(405, "Method Not Allowed"),
+    BodyTooSlow: _with(408, "Request Timeout: "),
     Conflict: _with(409, "Conflict: "),
     TooLarge: _with(413, "Request Entity Too Large: "),
     FileTooLarge: _with(413, "Request Entity Too Large: "),
@@ -95,6 +107,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     Crowded: lambda error: _throttled(f"Too Many Requests: {error}", error.retry_after_s),
     QueueFull: lambda error: _throttled(f"Too Many Requests: {error}", FULL_QUEUE_S),
     TelegramUnreachable: _with(502, "Bad Gateway: "),
+    Busy: _with(503, "Service Unavailable: "),
     LedgerError: _always(503, "Service Unavailable: the ledger cannot be reached; nothing was accepted"),
     BrokerUnavailable: _always(503, "Service Unavailable: the queue cannot be reached; nothing was accepted"),
 }

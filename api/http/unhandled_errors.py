@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import traceback
 
@@ -9,7 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tempogram.api.core.errors import error_response
+from tempogram.api.core.errors import Ending, error_response
 from tempogram.api.core.redaction import without_tokens
 
 log = structlog.get_logger()
@@ -40,6 +41,9 @@ class UnhandledErrors:
             await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
             return  # there is no client to answer
+        except asyncio.CancelledError:  # the server ends, and this was the whole task
+            if not is_answered:
+                await error_response(Ending())(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the outermost handler
             reference = log_unhandled(error)
             if not is_answered:

@@ -24,6 +24,7 @@ from tempogram.api.core.dependencies import Door, Services
 from tempogram.api.core.errors import Conflict, Invalid, MethodNotAllowed, NotFound
 from tempogram.api.core.ports import ApiAnswer, PassedCall, Way
 from tempogram.api.http.body_limits import declared_bytes
+from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.call_params import bounded, read_params
 from tempogram.api.http.disconnection import watched
 from tempogram.api.http.telegram_errors import refusal_of, response_of
@@ -67,9 +68,9 @@ def is_of_a_bot(path: str) -> bool:
     return OF_A_BOT.match(path) is not None
 
 
-def bot_api(services: Services, door: Door, submissions: Submissions) -> list[NamedRoute]:
+def bot_api(services: Services, door: Door, submissions: Submissions, memory: BodyMemory) -> list[NamedRoute]:
     """Return the routes of the door."""
-    calls = Calls(services, door, BotApi(services, door, submissions))
+    calls = Calls(services, door, BotApi(services, door, submissions), memory)
     return [BotRoute(PATH, Endpoint(calls.call)), BotRoute(FILE_PATH, Endpoint(calls.file))]
 
 
@@ -107,10 +108,11 @@ class Endpoint:
 class Calls:
     """Calls and downloads of any bot whose token Telegram knows."""
 
-    def __init__(self, services: Services, door: Door, bot_api: BotApi) -> None:
+    def __init__(self, services: Services, door: Door, bot_api: BotApi, memory: BodyMemory) -> None:
         self._services = services
         self._door = door
         self._bot_api = bot_api
+        self._memory = memory
 
     async def call(self, request: Request, send: Send) -> None:
         """Answer ``/bot<token>/<method>``."""
@@ -146,7 +148,7 @@ class Calls:
     async def _queued(self, request: Request, bot_id: int, method: str) -> ApiAnswer:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._bot_api.place(bot_id))
-            params, files = await read_params(bounded(request, self._services), self._services, stack)
+            params, files = await read_params(request, self._services, self._memory, stack)
             call = BotApiCall(
                 bot_id=bot_id,
                 method=method,
@@ -161,7 +163,7 @@ class Calls:
     async def _action(self, request: Request, bot_id: int) -> ApiAnswer:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._bot_api.place(bot_id))
-            params, _ = await read_params(bounded(request, self._services), self._services, stack)
+            params, _ = await read_params(request, self._services, self._memory, stack)
         return await self._door.telegram.show_action(bot_id, request.path_params["bot_token"], params)
 
     @staticmethod

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+import structlog
+from fastapi import APIRouter, Path, Request, Response
 
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
-from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut
+from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut, WebhookSecretOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, refuse_below, requires
+from tempogram.api.security.principals import Role
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot
+
+log = structlog.get_logger()
 
 router = APIRouter(tags=["bots"], route_class=GuardedRoute)
 
@@ -60,11 +64,14 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     dependencies=[requires(Role.OPERATOR)],
     responses=error_responses(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
-async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
+async def change(request: Request, bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
     """Change a bot's behaviours or defaults, pause or resume it, change its weight, or the source of its updates.
 
-    A change of ``updates`` loses no update and handles none twice.
+    The role operator may change ``paused`` and ``weight``; the rest needs admin. A change of ``updates`` loses no
+    update and handles none twice.
     """
+    if wanted.changes_fleet:
+        refuse_below(Role.ADMIN, request)
     await _change(services, bot_id, wanted)
     return _shown(services, await _bot(services, bot_id))
 
@@ -91,6 +98,25 @@ async def remove(
     return RemovedOut(cancelled=progress.cancelled)
 
 
+@router.get(
+    "/bots/{bot_id}/webhook-secret",
+    dependencies=[requires(Role.ADMIN)],
+    responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
+)
+async def show_webhook_secret(bot_id: BotPath, services: ServicesOf, response: Response) -> WebhookSecretOut:
+    """Show the secret of a bot's webhook, with which an update can be delivered by hand. Each look is logged.
+
+    During a change it is the new one: the old one ends first.
+    """
+    await _bot(services, bot_id)
+    accepted = services.fleet.webhook_secrets(bot_id)
+    if not accepted:
+        raise NoWebhook(f"no webhook of bot {bot_id} has been set here, so its updates are taken without a secret")
+    log.info("webhook_secret_shown", bot_id=bot_id)
+    response.headers["Cache-Control"] = "no-store"
+    return WebhookSecretOut(secret=accepted[-1])
+
+
 @router.post(
     "/bots/{bot_id}/webhook-secret",
     status_code=202,
@@ -98,7 +124,7 @@ async def remove(
     responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
 async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut:
-    """Replace the secret of a bot's webhook; it is never shown.
+    """Replace the secret of a bot's webhook.
 
     202: it is stored, and set at Telegram in the background. The old one stays valid until Telegram has
     the new one, and for a minute more; a second request in that time changes nothing.

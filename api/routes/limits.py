@@ -8,7 +8,8 @@ from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.limits import LimitsChange, LimitsOut
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.recovery import settings_sync

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
+from tempogram.api.core.redaction import without_tokens
+from tempogram.api.http.batch_entries import BatchRoute
 from tempogram.api.http.forms import FORM_SCHEMA, FilesOf, FormRoute
 from tempogram.api.schemas.fields import MessageId, Tag
 from tempogram.api.schemas.messages import (
@@ -22,7 +24,8 @@ from tempogram.api.schemas.messages import (
     StatusOut,
     TagCancelledOut,
 )
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases.queued_message import cancel, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Submitted
 from tempogram.api.usecases.tagged_messages import cancel_tagged
@@ -41,6 +44,8 @@ ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(tags=["messages"], route_class=GuardedRoute)
+batches = APIRouter(tags=["messages"], route_class=BatchRoute)
+"""The route that takes many."""
 forms = APIRouter(tags=["messages"], route_class=FormRoute)
 """The route that takes files, too."""
 
@@ -75,7 +80,7 @@ async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, 
     return _submitted(await submissions.submit(wanted, files, wait_s=wait))
 
 
-@router.post(
+@batches.post(
     BATCH_PATH,
     status_code=202,
     response_model=list[StatusOut | RefusedOut],
@@ -143,8 +148,12 @@ def _submitted(answer: Submitted | MessageState) -> Response:
 
 def _submitted_many(answers: Sequence[Submitted | str]) -> Response:
     """Encode without models: validating 10,000 answers of our own would delay other requests."""
-    entries = [_entry(answer) if isinstance(answer, Submitted) else {"error": answer} for answer in answers]
+    entries = [_entry(answer) if isinstance(answer, Submitted) else _refused(answer) for answer in answers]
     return Response(msgspec.json.encode(entries), status_code=202, media_type="application/json")
+
+
+def _refused(reason: str) -> dict[str, str]:
+    return {"error": without_tokens(reason)}  # it quotes what was sent
 
 
 def _entry(submitted: Submitted) -> dict[str, str]:

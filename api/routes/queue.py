@@ -17,7 +17,8 @@ from tempogram.api.schemas.queue import (
     Selection,
     SelectionQuery,
 )
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases import dead_letters
 from tempogram.api.usecases.queue_stats import counted
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError

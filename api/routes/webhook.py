@@ -12,7 +12,7 @@ from starlette.types import Scope
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import NOTHING_HERE, NotFound, WrongSecret
 from tempogram.api.core.ports import Fleet
-from tempogram.api.security.auth import equal_in_constant_time
+from tempogram.api.security.requests import equal_in_constant_time
 
 PATH = "/webhook/telegram/{bot_token}"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name

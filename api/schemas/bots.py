@@ -1,4 +1,4 @@
-"""A bot in requests and responses. A token goes in, and none ever comes out."""
+"""A bot in requests and responses. A token goes in, and none ever comes out; its webhook's secret does, to an admin."""
 
 from __future__ import annotations
 
@@ -125,7 +125,10 @@ class BotOut(ResponseModel):
     first_name: str
     behaviours: Behaviours
     paused: bool
-    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
+    paused_by: PausedBy | None = Field(
+        description="token_revoked and token_unreadable (it cannot be decrypted) end with a valid token. null: it is "
+        "not paused."
+    )
     weight: int
     updates: Source
     defaults: BotDefaults
@@ -151,6 +154,12 @@ class BotsOut(ResponseModel):
     """Every bot, in the order of their ids."""
 
     bots: list[BotOut]
+
+
+class WebhookSecretOut(ResponseModel):
+    """What each call of a bot's webhook bears."""
+
+    secret: str = Field(description="The value of the header X-Telegram-Bot-Api-Secret-Token.")
 
 
 class RemovedOut(ResponseModel):

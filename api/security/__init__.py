@@ -2,5 +2,8 @@
 
 Read in this order:
 
-    auth  bearer tokens and roles
+    principals    bearer tokens, and the role that each gives
+    wrong_tokens  how many wrong ones an address may send
+    requests      whose token a request has
+    auth          which role a route needs
 """

@@ -1,11 +1,9 @@
-"""Authorization: a bearer token, and the role that it gives."""
+"""Authorization: the role that a route needs, and the one that a request has."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from enum import IntEnum
 from json import JSONDecodeError
 from typing import Annotated, Any
 
@@ -14,20 +12,13 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import NotAllowed, NotAuthenticated
+from tempogram.api.core.errors import NotAllowed
+from tempogram.api.security.principals import Role
+from tempogram.api.security.requests import principal_of
 
-BEARER = HTTPBearer(auto_error=False, description="The admin token.")
+BEARER = HTTPBearer(auto_error=False, description="A token of the role viewer, operator or admin.")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class Role(IntEnum):
-    """Each role includes those below it."""
-
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
 
 
 class GuardedRoute(APIRoute):
@@ -37,7 +28,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.role = role_of(request.headers.get("authorization"), request.app.state.services)
+            request.state.principal = principal_of(request, request.app.state.services)
             async with self.read(request) as strict:
                 return await handle(strict)
 
@@ -67,26 +58,16 @@ def requires(role: Role) -> Any:
     async def check(
         request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
     ) -> None:
-        if request.state.role < role:
-            raise NotAllowed(f"this needs the role {role.name.lower()}")
+        refuse_below(role, request)
 
     return Depends(check)
 
 
-def role_of(authorization: str | None, services: Services) -> Role:
-    """Return the role of a bearer token.
+def refuse_below(role: Role, request: Request) -> None:
+    """Refuse what a request's role does not allow.
 
     Raises:
-        NotAuthenticated: There is no bearer token, or it is not valid.
+        NotAllowed: It is below this one.
     """
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated("this needs the header Authorization: Bearer <token>")
-    if not equal_in_constant_time(token.strip(), services.admin_token):
-        raise NotAuthenticated("this bearer token is not valid")
-    return Role.ADMIN
-
-
-def equal_in_constant_time(given: str, secret: str) -> bool:
-    """Compare in constant time, so that a secret cannot be found out character by character."""
-    return hmac.compare_digest(given.encode(), secret.encode())
+    if request.state.principal.role < role:
+        raise NotAllowed(f"this needs the role {role.name.lower()}")

@@ -9,5 +9,6 @@ Read in this order:
     queue_stats      counts the queue
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back
+    monitoring       whether the process works, and its metrics
     retry_times      when callers that found no place are to come back
 """

@@ -12,7 +12,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import LEDGER_AWAY, Invalid
+from tempogram.api.core.errors import LEDGER_AWAY, Invalid, Malformed
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import sentence_of
@@ -26,6 +26,7 @@ from tempogram.engine.model.errors import (
     LedgerError,
     QueueFull,
     TargetLost,
+    UnstorableValue,
 )
 from tempogram.engine.model.messages import OPEN, Outgoing, Status
 from tempogram.engine.ports import Accepted, Known, Result, Results
@@ -66,6 +67,7 @@ class Submissions:
             QueueFull: Its chat or its bot has too many waiting messages.
             ChatUnreachable: Telegram refused the chat before.
             TargetLost: It refers to a message that is not there, or was not sent.
+            UnstorableValue: The ledger takes no such message.
             LedgerError: The ledger is unavailable. As with the others, nothing was accepted.
         """
         await self.known_bots.check(request.bot)
@@ -168,7 +170,9 @@ class Submissions:
         self, submitted: Submitted, result: asyncio.Future[Result], wait_s: float
     ) -> Submitted | MessageState:
         if submitted.status in OPEN:
-            await asyncio.wait([result], timeout=wait_s)
+            # The server ends where this is cancelled: the message is accepted, and is not to be submitted again.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([result], timeout=wait_s)
         state = await _state(self._services.history, submitted.id)
         return submitted if state is None or state.status in OPEN else state
 
@@ -211,6 +215,8 @@ def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:
 
 
 def _read(entry: Any) -> MessageIn | str:
+    if isinstance(entry, Malformed):  # see ``http.batch_entries``
+        return str(entry)
     try:
         return MESSAGE.validate_python(entry)
     except ValidationError as error:
@@ -224,7 +230,7 @@ def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:
             return Submitted(message.id, Status.QUEUED)
         case Known(message_id, status):
             return Submitted(message_id, status)
-        case QueueFull() | ChatUnreachable() | TargetLost() as refused:
+        case QueueFull() | ChatUnreachable() | TargetLost() | UnstorableValue() as refused:
             return str(refused)
         case LedgerError():
             return LEDGER_AWAY

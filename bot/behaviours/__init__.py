@@ -7,6 +7,7 @@ Read in this order:
 
     behaviour    what a module offers
     own          loads a user's modules, which are asked first
+    cutting      cuts a text to what one message takes
     commands     answers commands with templates
     replies      answers mentions and replies, by a text generator
     echo         repeats every text

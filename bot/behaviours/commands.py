@@ -13,6 +13,7 @@ from aiogram.types import Message
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
+from tempogram.bot.behaviours.cutting import cut
 from tempogram.storage.bots import RegisteredBot
 
 NAME = "commands"
@@ -52,7 +53,7 @@ def router() -> Router:
 
 async def answer(message: Message, registered: RegisteredBot, template: str) -> SendMessage:
     # Without markup: a user's name may hold a stray character of it.
-    return message.answer(fill(template, message, registered), parse_mode=None)
+    return message.answer(cut(fill(template, message, registered)), parse_mode=None)
 
 
 def fill(template: str, message: Message, registered: RegisteredBot) -> str:

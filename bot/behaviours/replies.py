@@ -19,9 +19,9 @@ from aiogram.types import Message, Update
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.commands import fill
+from tempogram.bot.behaviours.cutting import cut
 from tempogram.bot.generator.chat_action import typing
 from tempogram.bot.generator.conversation import ConversationWriter
-from tempogram.bot.telegram.composer import TEXT_UNITS_MAX
 from tempogram.bot.telegram.priority import is_addressed
 from tempogram.storage.bots import RegisteredBot
 
@@ -84,18 +84,6 @@ def _addressed_back(message: Message, text: str) -> SendMessage:
         return message.answer(text, parse_mode=None)
     quote = message.as_reply_parameters(allow_sending_without_reply=True, quote_parse_mode=None)
     return message.answer(text, parse_mode=None, reply_parameters=quote)
-
-
-def cut(text: str, units_max: int = TEXT_UNITS_MAX) -> str:
-    """Cut a text to what one message takes. Telegram counts UTF-16 units.
-
-    >>> cut("♞" * 9, units_max=5), cut("🐎" * 9, units_max=5), cut("horse", units_max=5)
-    ('♞♞♞♞…', '🐎🐎…', 'horse')
-    """
-    units = text.encode("utf-16-le")
-    if len(units) <= 2 * units_max:
-        return text
-    return units[: 2 * (units_max - 1)].decode("utf-16-le", errors="ignore") + "…"
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -22,9 +22,10 @@ from aiogram.exceptions import (
 from aiogram.types import Chat, InlineKeyboardMarkup, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot.telegram.methods import AnyMethod, numbered
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import numbered
 from tempogram.engine.closing.closer import REPLACED_BY
-from tempogram.engine.model.errors import ChatUnreachable, QueueFull, TargetLost
+from tempogram.engine.model.errors import ChatUnreachable, QueueFull, TargetLost, UnstorableValue
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Fault, Known, Result
@@ -60,7 +61,7 @@ class FullQueue(QueueFull, TelegramRetryAfter):
         self.retry_after = FULL_QUEUE_RETRY_S
 
 
-NotAccepted = ChatUnreachable | QueueFull | TargetLost | Refusal
+NotAccepted = ChatUnreachable | QueueFull | TargetLost | UnstorableValue | Refusal
 
 
 def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
@@ -163,8 +164,8 @@ def not_accepted(method: AnyMethod, error: NotAccepted) -> Exception:
             return FullQueue(method, error)
         case TargetLost():
             return refused(method, str(error))
-        case Refusal():
-            return TelegramBadRequest(method, str(error))
+        case Refusal() | UnstorableValue():
+            return TelegramBadRequest(method, f"{REFUSED[400]}: {error}")
 
 
 def items_of(method: AnyMethod) -> int:

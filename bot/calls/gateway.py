@@ -35,10 +35,18 @@ from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.engine_loop import EngineLoop
-from tempogram.bot.telegram.methods import AnyMethod, Rule, numbered
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import Rule, numbered
 from tempogram.bot.telegram.references import may_refer, unknown, why_lost
 from tempogram.engine.dispatcher import Dispatcher, Submission
-from tempogram.engine.model.errors import ChatUnreachable, EngineError, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import (
+    ChatUnreachable,
+    EngineError,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Handles, Known, Result
 from tempogram.engine.sending.known_holds import KnownHolds
@@ -137,7 +145,7 @@ class Gateway:
             message = await self._compose(bot, method, rule)
             with update_context.waiting_for_queue():
                 return await self._answered(bot, method, message, self._wait_s if wait_s is None else wait_s)
-        except (ChatUnreachable, QueueFull, Refusal, TargetLost) as error:
+        except (ChatUnreachable, QueueFull, Refusal, TargetLost, UnstorableValue) as error:
             raise not_accepted(method, error) from None
 
     def _check_running(self) -> None:
@@ -253,7 +261,7 @@ class Gateway:
             await self._enter(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
-        except (QueueFull, Refusal, TargetLost) as error:
+        except (QueueFull, Refusal, TargetLost, UnstorableValue) as error:
             raise not_accepted(method, error) from None
 
     async def submit_many(
@@ -318,7 +326,7 @@ class Gateway:
         match submission:
             case Known(message_id, status):
                 return Submitted(message_id, status)
-            case LedgerError():
+            case LedgerError() if not isinstance(submission, UnstorableValue):
                 return submission
             case refused:
                 return not_accepted(method, refused)

@@ -9,7 +9,8 @@ from tempogram.api.usecases.submissions import client_key
 from tempogram.bot.calls.answers import is_answered_with_a_value, not_accepted
 from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import QUEUED, UNCOUNTED, AnyMethod, Rule
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import QUEUED, UNCOUNTED, Rule
 from tempogram.bot.telegram.update_context import UpdateContext
 
 

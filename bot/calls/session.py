@@ -15,6 +15,7 @@ from aiogram.client.session.base import BaseSession
 from aiogram.methods import SendChatAction, TelegramMethod
 from aiogram.methods.base import TelegramType
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.telegram.methods import QUEUED
 from tempogram.engine.model.errors import SettingsError
@@ -100,7 +101,7 @@ async def _end(content: AsyncGenerator[bytes, None]) -> None:
 
 
 def _url(base: str) -> str:
-    return base.partition("/bot{token}")[0]
+    return origin(base)
 
 
 def is_installed() -> bool:

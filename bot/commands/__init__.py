@@ -4,10 +4,14 @@ Read in this order:
 
     entry        says that a process starts, before anything is imported
     cli          every command
+    roles        runs one role until it ends
     say          ``tempogram say``: speaks to a bot in the simulated Telegram
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words
+    keys         ``tempogram keys``: the encrypted tokens, in the database itself
+    output       what several commands print and ask
     client       an HTTP client of the API
+    env_file     ``make env``
     doctor       ``tempogram doctor``: prints the findings of ``checks``
     checks       checks what a production start needs
 """

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import stat
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
-from tempogram.bot.config.data_dir import database_url
+from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file
+from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
+from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.proxy.address import WANTS_USER
+from tempogram.bot.proxy.errors import ProxyFailed, refusal, why_unanswered
+from tempogram.bot.proxy.sessions import connector_through
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
@@ -27,13 +32,16 @@ from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, Settin
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import database_exists
-from tempogram.storage.keys import Seal
+from tempogram.storage.keys import Seal, stored_key
 from tempogram.storage.migrations import versions
+from tempogram.storage.processes.identity import bots_in_words
 
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """Source: https://core.telegram.org/bots/api#setwebhook"""
 
 TELEGRAM = "https://api.telegram.org"
+
+NOT_MADE_YET = "stands-for-what-the-first-start-makes"
 
 TIMEOUT_S = 10
 CALLS_MAX = 5
@@ -72,17 +80,24 @@ class GetMeAnswer:
     ahead_s: float | None
 
 
-def read_settings() -> tuple[Settings | None, Finding]:
-    """Read the settings as a start does; None, and why, if they are invalid."""
+def read_settings() -> tuple[Settings | None, list[Finding]]:
+    """Read the settings as a start does; None, and why, if they are invalid. Mistyped ones are named, too."""
     try:
         settings = load()
         check(ProcessRole.RUN, settings)
         own.load(settings.behaviours)
     except SettingsError as error:
-        return None, Finding(
-            "settings", Verdict.LACKS, str(error), ".env.example lists every variable with its default"
-        )
-    return settings, Finding("settings", Verdict.FINE, "readable")
+        way_out = ".env.example lists every variable with its default"
+        return None, [Finding("settings", Verdict.LACKS, str(error), way_out), *check_spelling()]
+    return settings, [Finding("settings", Verdict.FINE, "readable"), *check_spelling()]
+
+
+def check_spelling() -> list[Finding]:
+    """Name the variables that are nearly settings."""
+    return [
+        Finding("settings", Verdict.ADVICE, f"{name} is no setting, and has no effect", f"did you mean {near}?")
+        for name, near in misspelt()
+    ]
 
 
 async def every(settings: Settings) -> list[Finding]:
@@ -93,10 +108,12 @@ async def every(settings: Settings) -> list[Finding]:
     return [
         *database_findings,
         *await check_redis(settings),
+        *await check_proxy(settings),
         *check_tokens(settings, answers),
         check_clock(answers),
         check_public_url(settings),
-        check_key_files(settings),
+        check_bearer_tokens(settings),
+        check_files(settings),
         check_ceiling(settings, bots=len(tokens | given)),
     ]
 
@@ -133,20 +150,23 @@ async def _check_tables(database: Database, settings: Settings) -> tuple[list[Fi
 
 async def check_secret_key(settings: Settings, database: Database) -> tuple[Finding, dict[int, str]]:
     """Decrypt every token with the key that a start would use."""
-    path = settings.data_dir / "secret_key"
+    path = secret_key_file(settings)
     try:
-        key = settings.secret_key.get_secret_value() or (path.read_text().strip() if path.exists() else "")
-        bots = Bots(database, Seal(key or "no key at all, and nothing to open with it"))
-        if not key and not await bots.all():
-            return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
-        tokens = await bots.tokens()
-    except OSError as error:
-        way_out = "make it readable for this user, or set SECRET_KEY"
-        return Finding("SECRET_KEY", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out), {}
+        seal = stored_key(settings.secret_key.get_secret_value(), path=path)
+        found = await Bots(database, Seal(seal or secrets.token_urlsafe())).tokens()
     except SettingsError as error:
-        way_out = f"set the one that was used before, or restore {path}"
-        return Finding("SECRET_KEY", Verdict.LACKS, str(error), way_out), {}
-    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {len(tokens)} bots"), tokens
+        return Finding("SECRET_KEY", Verdict.LACKS, str(error), "restore the file, or set SECRET_KEY"), {}
+    tokens = {bot_id: token for bot_id, token in found.items() if token is not None}
+    if seal is None and not found:
+        return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
+    if found and not tokens:
+        said = f"SECRET_KEY is not the one with which the tokens of {bots_in_words(len(found))} were encrypted"
+        way_out = f"set the one that was used before, or restore {path}; if it is lost, see tempogram keys"
+        return Finding("SECRET_KEY", Verdict.LACKS, said, way_out), {}
+    if lost := sorted(found.keys() - tokens.keys()):
+        said = f"it does not decrypt the token of bot {', '.join(map(str, lost))}"
+        return Finding("SECRET_KEY", Verdict.LACKS, said, f"tempogram keys enter {lost[0]}"), tokens
+    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {bots_in_words(len(tokens))}"), tokens
 
 
 async def check_redis(settings: Settings) -> list[Finding]:
@@ -172,11 +192,33 @@ async def check_redis(settings: Settings) -> list[Finding]:
     return advice or [Finding("Redis", Verdict.FINE, f"{found.version}, reachable")]
 
 
+async def check_proxy(settings: Settings) -> list[Finding]:
+    """Check the proxy on the way to Telegram, if ``TELEGRAM_PROXY`` is set; what Telegram says is another finding."""
+    proxy = settings.proxy
+    if proxy is None:
+        return []
+    connector, timeout = connector_through(proxy, limit=1), aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(settings.telegram_api_url, allow_redirects=False) as response,
+        ):
+            if response.status == WANTS_USER:
+                raise refusal(proxy, response.status)
+    except ProxyFailed as error:
+        return [Finding("proxy", Verdict.LACKS, str(error), "correct TELEGRAM_PROXY, or let this machine use it")]
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        said = f"nothing comes back through {proxy} ({type(error).__name__})"
+        return [Finding("proxy", Verdict.LACKS, said, "check that the proxy may connect to TELEGRAM_API_URL")]
+    return [Finding("proxy", Verdict.FINE, f"{proxy} passes calls on")]
+
+
 async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswer]:
     """Call ``getMe`` with every token."""
     slots = asyncio.Semaphore(CALLS_MAX)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    connector = connector_through(settings.proxy, limit=CALLS_MAX)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
         async def ask(bot_id: int, token: str) -> GetMeAnswer:
             async with slots:
@@ -194,12 +236,12 @@ def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Fin
         return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; get a token from @BotFather")]
     answered = [each for each in answers if each.status is not None]
     if not answered:
-        said = f"{settings.telegram_api_url} does not answer ({answers[0].reason})"
+        said = f"{origin(settings.telegram_api_url)} does not answer ({answers[0].reason})"
         way_out = "check that this machine can connect to it, or set TELEGRAM_API_URL"
         return [Finding("Telegram", Verdict.LACKS, said, way_out)]
     refused = [_refusal(each) for each in answers if each.status != 200]
     valid = [f"{each.bot_id} @{each.username}" for each in answers if each.status == 200]
-    reachable = Finding("Telegram", Verdict.FINE, f"{settings.telegram_api_url} answers")
+    reachable = Finding("Telegram", Verdict.FINE, f"{origin(settings.telegram_api_url)} answers")
     fine = [Finding("bots", Verdict.FINE, ", ".join(valid))] if valid else []
     return [reachable, *fine, *refused]
 
@@ -217,18 +259,12 @@ def check_clock(answers: Sequence[GetMeAnswer]) -> Finding:
 
 def check_public_url(settings: Settings) -> Finding:
     """Check whether Telegram can deliver webhooks to ``PUBLIC_URL``."""
-    url = settings.public_url
-    if not url:
+    if not settings.public_url:
         return Finding("PUBLIC_URL", Verdict.FINE, "none: updates are fetched by polling")
+    parts, url = urlsplit(settings.public_url), origin(settings.public_url)
     if settings.telegram_api_url != TELEGRAM:
         return Finding("PUBLIC_URL", Verdict.FINE, f"{url}; a self-hosted Bot API server delivers anywhere")
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return Finding(
-            "PUBLIC_URL", Verdict.LACKS, f"{url} is not an address", "write it like https://bots.example.org"
-        )
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme != "https":
         return Finding(
             "PUBLIC_URL", Verdict.LACKS, f"{url} is not https", "put a proxy with a certificate in front of it"
@@ -244,16 +280,32 @@ def check_public_url(settings: Settings) -> Finding:
     return Finding("PUBLIC_URL", Verdict.FINE, url)
 
 
-def check_key_files(settings: Settings) -> Finding:
-    """Check whether other users of this machine can read the secrets."""
-    kept = [settings.data_dir / "secret_key", settings.data_dir / "admin_token", Path(".env")]
-    there = [path for path in kept if path.exists()]
-    open_to_others = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
-    if open_to_others:
-        names = " ".join(map(str, open_to_others))
-        return Finding("key files", Verdict.LACKS, f"other users may read {names}", f"chmod 600 {names}")
-    said = f"only this user may read {', '.join(map(str, there))}" if there else "none yet"
-    return Finding("key files", Verdict.FINE, said)
+def check_bearer_tokens(settings: Settings) -> Finding:
+    """Check the tokens of the API that a start would use; their length is checked with the settings."""
+    path, admin_token = settings.data_dir / "admin_token", settings.admin_token.get_secret_value()
+    try:
+        kept = "" if admin_token or not path.exists() else path.read_text().strip()
+        bearer_tokens(settings, admin_token or kept or NOT_MADE_YET)
+    except OSError as error:
+        way_out = "make it readable for this user, or set ADMIN_TOKEN"
+        return Finding("API tokens", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out)
+    except SettingsError as error:
+        way_out = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes a good one"
+        return Finding("API tokens", Verdict.LACKS, str(error), way_out)
+    given = {"operator": settings.operator_token, "viewer": settings.viewer_token}
+    others = [role for role, token in given.items() if token.get_secret_value()]
+    admin = "admin" if admin_token else f"admin (in {path})" if kept else "admin (the first start makes it)"
+    return Finding("API tokens", Verdict.FINE, ", ".join([admin, *others]))
+
+
+def check_files(settings: Settings) -> Finding:
+    """Check whether other users of this machine can read the secrets and the database, and whether the disk is full."""
+    if paths := open_to_others(settings):
+        said = f"other users may read or change {' '.join(map(str, paths))}"
+        return Finding("files", Verdict.LACKS, said, way_out(paths))
+    if settings.data_dir.is_dir() and (free := free_bytes(settings)) is not None:
+        return Finding("files", Verdict.LACKS, f"the disk of DATA_DIR has {free >> 20} MB left", "make room on it")
+    return Finding("files", Verdict.FINE, "only this user may read the secrets and the database")
 
 
 def check_ceiling(settings: Settings, *, bots: int) -> Finding:
@@ -275,8 +327,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, bot_id: int) -> GetMeAn
         async with session.post(url) as response:
             body = await response.read()
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        # The text of aiohttp's errors may hold the address, and that holds the token.
-        return GetMeAnswer(bot_id, None, "", type(error).__name__, None)
+        return GetMeAnswer(bot_id, None, "", why_unanswered(error), None)
     ahead_s = _ahead_s(response.headers.get("Date"), (asked_at_s + time.time()) / 2)
     answer = _read(body)
     return GetMeAnswer(bot_id, response.status, answer.result.username, answer.description, ahead_s)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-from collections.abc import Coroutine
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
-import uvloop
 
-from tempogram.bot.commands import queue
+from tempogram.bot.commands import keys, queue
+from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
+from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
-from tempogram.bot.terminal.opening import opened
-from tempogram.bot.terminal.steps import IMPORTING, step
-from tempogram.engine.model.errors import EngineError
-
-Result = TypeVar("Result")
 
 app = typer.Typer(
     name="tempogram",
@@ -30,13 +23,14 @@ app = typer.Typer(
 
 
 app.add_typer(queue.app, name="queue")
+app.add_typer(keys.app, name="keys")
 app.command()(say)
 
 
 @app.command()
 def run() -> None:
     """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
-    _run_role("RUN")
+    run_role(ProcessRole.RUN)
 
 
 @app.command()
@@ -44,8 +38,13 @@ def migrate() -> None:
     """Bring the database's tables up to date."""
     from tempogram.bot.config.data_dir import database_url
     from tempogram.storage.migrations import migrate as migrate_tables
+    from tempogram.storage.processes.exclusive_lock import alone_on_file
 
-    _until_done(migrate_tables(database_url(_settings())))
+    async def alone(url: str) -> None:
+        async with alone_on_file(url):
+            await migrate_tables(url)
+
+    until_done(alone(database_url(_settings())))
 
 
 @app.command()
@@ -62,7 +61,7 @@ def demo() -> None:
     from tempogram.bot.demo.runner import demo as show
     from tempogram.bot.demo.settings import DemoSettings
 
-    raise typer.Exit(_until_done(show(DemoSettings())))
+    raise typer.Exit(until_done(show(DemoSettings())))
 
 
 @app.command()
@@ -81,53 +80,28 @@ def simulator(
 @app.command()
 def api() -> None:
     """Serve the API and the webhooks, beside workers (needs REDIS_URL)."""
-    _run_role("API")
+    run_role(ProcessRole.API)
 
 
 @app.command()
 def worker() -> None:
     """Send messages, beside other workers (needs REDIS_URL)."""
-    _run_role("WORKER")
+    run_role(ProcessRole.WORKER)
 
 
 @app.command()
 def scheduler() -> None:
     """Poll, set webhooks and delete outdated rows, beside other processes (needs REDIS_URL)."""
-    _run_role("SCHEDULER")
+    run_role(ProcessRole.SCHEDULER)
 
 
 def main() -> None:
     """Run a command; an error is one sentence and status 2."""
-    try:
+    with reported_errors():
         app()
-    except EngineError as error:
-        _fail(error)
 
 
 def _settings() -> Settings:
     settings = load()
     logging.configure(settings.log_level, settings.log_format)
     return settings
-
-
-def _run_role(role: str) -> None:
-    """Run one role by its name; its modules take seconds to import, so settings are checked before."""
-    settings = load()
-    gc.disable()  # until ``GcTuning`` enables it: importing makes many objects and hardly any garbage
-    from tempogram.bot.config.process_roles import ProcessRole, check
-
-    check(ProcessRole[role], settings)
-    with opened(settings) as conversation:
-        with step(IMPORTING):
-            from tempogram.bot.runtime.main import run as run_role
-        _until_done(run_role(settings, ProcessRole[role], conversation))
-
-
-def _until_done(work: Coroutine[Any, Any, Result]) -> Result:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
-def _fail(error: EngineError) -> NoReturn:
-    typer.echo(f"tempogram: {error}", err=True)
-    raise SystemExit(2)

@@ -73,15 +73,18 @@ def client(url: str | None, settings: Settings) -> Client:
     """Return a client of the program that these settings start, or of the one at ``url``.
 
     Raises:
-        SettingsError: The admin token cannot be read.
+        SettingsError: There is no token, or the file of the admin token cannot be read.
     """
     return Client(url or url_of(settings.host, settings.port), _token(settings))
 
 
 def _token(settings: Settings) -> str:
-    if given := settings.admin_token.get_secret_value():
-        return given
-    return _read(_token_file(settings))
+    """Return the strongest token that there is."""
+    for given in (settings.admin_token, settings.operator_token):
+        if token := given.get_secret_value():
+            return token
+    path, viewer_token = _token_file(settings), settings.viewer_token.get_secret_value()
+    return viewer_token if viewer_token and not path.exists() else _read(path)
 
 
 def _token_file(settings: Settings) -> Path:

@@ -16,8 +16,7 @@ SIGNS = {Verdict.FINE: ("✓", "green"), Verdict.ADVICE: ("!", "yellow"), Verdic
 
 def diagnose() -> int:
     """Print every finding, and return the exit status: 1 if something is missing."""
-    settings, finding = read_settings()
-    findings = [finding]
+    settings, findings = read_settings()
     if settings is not None:
         logging.configure("ERROR")  # problems are printed below
         findings += asyncio.run(every(settings))

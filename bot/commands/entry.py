@@ -14,12 +14,18 @@ ROLES = {"run", "api", "worker", "scheduler"}
 
 def main() -> None:
     """Run the command line; imports nothing heavy before its first line."""
-    if starts(sys.argv[1:]) and sys.stderr.isatty() and os.environ.get("LOG_FORMAT") != "json":
+    words = sys.argv[1:]
+    if not starts(words):
+        from tempogram.bot.commands.cli import main as command
+
+        command()
+        return
+    if sys.stderr.isatty() and os.environ.get("LOG_FORMAT") != "json":
         say("Tempogram is starting …\n")
         steps.show(say)
     with step(IMPORTING):
-        from tempogram.bot.commands.cli import main as command
-    command()
+        from tempogram.bot.commands.roles import main as run_role
+    run_role(*words)
 
 
 def say(line: str) -> None:

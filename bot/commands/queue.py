@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
+
+from tempogram.bot.commands.output import ask, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 @app.command()
 def stats(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
     """Count waiting messages by priority, and dead letters."""
-    _print(_client(url).get("/queue/stats"), as_json, _stats_table)
+    show(_client(url).get("/queue/stats"), as_json, _stats_table)
 
 
 @app.command()
@@ -47,7 +47,7 @@ def explain(
     from tempogram.bot.commands.explanation import in_words
 
     explained = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
-    _print(explained, as_json, lambda answer: in_words(answer, datetime.now(UTC)))
+    show(explained, as_json, lambda answer: in_words(answer, datetime.now(UTC)))
 
 
 @app.command()
@@ -57,7 +57,7 @@ def cancel(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Cancel every message that waits with a tag, such as those of one campaign."""
-    _print(_cancel_tagged(_client(url), tag), as_json, _cancelled_in_words)
+    show(_cancel_tagged(_client(url), tag), as_json, _cancelled_in_words)
 
 
 @letters.command("list")
@@ -69,7 +69,7 @@ def list_letters(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List dead letters with their reasons."""
-    _print(_letters(_client(url), bot, tag, limit), as_json, _letters_table)
+    show(_letters(_client(url), bot, tag, limit), as_json, _letters_table)
 
 
 @letters.command()
@@ -77,7 +77,7 @@ def replay(url: Url = None, ids: Ids = None, bot: Bot = None, every: All = False
     """Queue dead letters again: by id, all of a bot, or all."""
     chosen, made = _chosen(ids, bot, every=every), _client(url)
     replayed = sum(made.post("/queue/dlq/replay", each)["replayed"] for each in chosen)
-    _print({"replayed": replayed}, as_json, lambda answer: f"{answer['replayed']} queued again")
+    show({"replayed": replayed}, as_json, lambda answer: f"{answer['replayed']} queued again")
 
 
 @letters.command()
@@ -92,9 +92,9 @@ def purge(
     """Delete dead letters for good: by id, all of a bot, or all."""
     chosen, made = _chosen(ids, bot, every=every), _client(url)
     if not yes:
-        _ask(f"Delete {_named(ids, bot)} for good?")
+        ask(f"Delete {_named(ids, bot)} for good?")
     purged = sum(made.delete("/queue/dlq", _query(each))["purged"] for each in chosen)
-    _print({"purged": purged}, as_json, lambda answer: f"{answer['purged']} deleted")
+    show({"purged": purged}, as_json, lambda answer: f"{answer['purged']} deleted")
 
 
 def _client(url: str | None) -> Client:
@@ -169,26 +169,10 @@ def _query(selection: dict[str, Any]) -> Params:
             return [("all", "true")]
 
 
-def _ask(question: str) -> None:
-    """Ask for confirmation on standard error, because a program may read the standard output."""
-    typer.echo(f"{question} [y/N] ", nl=False, err=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise typer.Abort
-
-
 def _named(ids: Sequence[str] | None, bot: int | None) -> str:
     if ids:
         return f"{len(ids)} dead letter{'s'[: len(ids) > 1]}"
     return "all dead letters" if bot is None else f"all dead letters of bot {bot}"
-
-
-def _print(answer: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> None:  # noqa: FBT001
-    if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    from rich.console import Console
-
-    Console(highlight=False).print(shown(answer))
 
 
 def _stats_table(answer: dict[str, Any]) -> Table:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.keys import Seal, secret_key
+from tempogram.storage.keys import Seal, secret_key, stored_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,32 @@ def read_admin_token(settings: Settings) -> AdminToken:
         )
 
 
+def bearer_tokens(settings: Settings, admin_token: str) -> BearerTokens:
+    """Return the tokens of all roles; raises as ``BearerTokens`` does."""
+    return BearerTokens(
+        {
+            "ADMIN_TOKEN": (Role.ADMIN, admin_token),
+            "OPERATOR_TOKEN": (Role.OPERATOR, settings.operator_token.get_secret_value()),
+            "VIEWER_TOKEN": (Role.VIEWER, settings.viewer_token.get_secret_value()),
+        }
+    )
+
+
 def seal(settings: Settings) -> Seal:
     """Read the key that encrypts the bot tokens, or make it; raises as ``read_admin_token`` does."""
-    with _usable(settings.data_dir) as data_dir:
-        return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
+    with _usable(settings.data_dir):
+        return Seal(secret_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings)))
+
+
+def stored_seal(settings: Settings) -> Seal | None:
+    """Read that key; None: there is none yet. Raises as ``read_admin_token`` does."""
+    with _usable(settings.data_dir):
+        key = stored_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
+    return None if key is None else Seal(key)
+
+
+def secret_key_file(settings: Settings) -> Path:
+    return settings.data_dir / "secret_key"
 
 
 def database_url(settings: Settings) -> str:
@@ -60,6 +85,7 @@ SIMULATOR = "simulator"
 def simulator_noted(data_dir: Path, url: str) -> Iterator[None]:
     """Keep the address of a simulated Telegram in a file until the block ends, so that other commands find it."""
     path = data_dir / SIMULATOR
+    path.touch(mode=0o600)
     path.write_text(url)
     try:
         yield
@@ -84,7 +110,11 @@ def _usable(data_dir: Path) -> Iterator[Path]:
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # messages are stored there
+        if not os.access(data_dir, os.W_OK | os.X_OK):  # else it would be noticed at the first upload
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         yield data_dir
+    except FileExistsError:
+        raise SettingsError(f"DATA_DIR is {str(data_dir)!r}, which is a file; set it to a directory") from None
     except OSError as error:
         raise SettingsError(
             f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "

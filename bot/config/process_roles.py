@@ -41,9 +41,22 @@ class ProcessRole(Enum):
         return self is ProcessRole.EMBEDDED
 
     @property
+    def only_sends(self) -> bool:
+        """Tell whether no call is made here: a worker sends what others have composed, and needs no aiogram."""
+        return self is ProcessRole.WORKER
+
+    @property
     def runs_own_bots(self) -> bool:
-        """Tell whether the process runs the bots of ``BOT_TOKENS``; an embedding program makes its own."""
-        return not self.is_embedded
+        """Tell whether the process adds the bots of ``BOT_TOKENS``.
+
+        An embedding program makes its own. A worker finds them in the database: no message is accepted before.
+        """
+        return not self.is_embedded and not self.only_sends
+
+    @property
+    def unused_settings(self) -> tuple[str, ...]:
+        """Return the settings that the process does not act upon; an embedding program has variables like these."""
+        return () if self.runs_own_bots else ("bot_tokens", "bot_tokens_file", "behaviours")
 
     @property
     def does_upkeep(self) -> bool:

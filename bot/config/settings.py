@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from tempogram.api.core.redaction import short, without_tokens
+from tempogram.api.security import principals
+from tempogram.bot.config import urls
 from tempogram.bot.config.logging import LogFormat
+from tempogram.bot.config.secret_files import SecretFiles
+from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
 from tempogram.bot.updates.order import Order
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
@@ -21,25 +32,46 @@ EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened 
 
 
 class Settings(BaseSettings):
-    """Every environment variable. ``.env.example`` lists the same ones, in this order."""
+    """Every environment variable. ``.env.example`` lists the same ones, in this order.
+
+    Those with ``repr=False`` are secrets, or hold one: they may stand in a file, and are quoted nowhere.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
     telegram_api_url: str = Field("https://api.telegram.org", description="Where the Bot API is.")
+    telegram_proxy: SecretStr = Field(
+        SecretStr(""),
+        description="http://host:port or socks5://user:password@host:port, on the way to the Bot API; none: directly.",
+    )
     bot_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Bots to run, comma-separated. None: the simulator is started, with bots of its own."
+        (),
+        repr=False,
+        description="Bots to run, comma-separated. None: the simulator is started, with bots of its own.",
     )
     database_url: str = Field(
-        "", description="sqlite+aiosqlite:///… or postgresql+asyncpg://…; none: a file in DATA_DIR."
+        "", repr=False, description="sqlite+aiosqlite:///… or postgresql+asyncpg://…; none: a file in DATA_DIR."
     )
     data_dir: Path = Field(Path("data"), description="Where the SQLite file and the generated keys lie.")
     redis_url: str = Field(
-        "", description="redis://…: the queue is there, for any number of processes; none: in this one."
+        "", repr=False, description="redis://…: the queue is there, for any number of processes; none: in this one."
     )
-    admin_token: SecretStr = Field(SecretStr(""), description="Bearer token of the API; none: one is made and kept.")
-    secret_key: SecretStr = Field(SecretStr(""), description="Encrypts bot tokens; none: one is made and kept.")
+    admin_token: SecretStr = Field(
+        SecretStr(""),
+        repr=False,
+        description="Bearer token of the API, of 16 characters at least; none: one is made and kept.",
+    )
+    operator_token: SecretStr = Field(
+        SecretStr(""), repr=False, description="Another one, that submits, cancels, replays and pauses; none: no such."
+    )
+    viewer_token: SecretStr = Field(
+        SecretStr(""), repr=False, description="Another one, that only reads, for Prometheus; none: no such."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), repr=False, description="Encrypts bot tokens; none: one is made and kept."
+    )
     public_url: str = Field("", description="Where Telegram reaches us; none: updates are fetched by polling.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
@@ -83,9 +115,13 @@ class Settings(BaseSettings):
         None, description="true: texts of bots without a choice of their own have no link preview."
     )
     llm_api_url: str = Field(
-        "", description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates."
+        "",
+        repr=False,
+        description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates.",
     )
-    llm_api_key: SecretStr = Field(SecretStr(""), description="Sent to LLM_API_URL as a bearer token; none: no token.")
+    llm_api_key: SecretStr = Field(
+        SecretStr(""), repr=False, description="Sent to LLM_API_URL as a bearer token; none: no token."
+    )
     llm_model: str = Field("", description="The model's name there; needed with LLM_API_URL.")
     llm_timeout: float = Field(20, gt=0, le=600, description="Seconds to write one answer; then a template is said.")
     llm_keep_texts: float = Field(
@@ -177,11 +213,24 @@ class Settings(BaseSettings):
         90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files is not offered
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read keywords first, then files of secrets, the environment, and ``.env``."""
+        given = tuple(each for each in (env_settings, dotenv_settings) if isinstance(each, EnvSettingsSource))
+        return init_settings, SecretFiles(settings_cls, given), env_settings, dotenv_settings
+
     @field_validator("bot_tokens", "behaviours", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(each.strip() for each in value.split(",") if each.strip())
+            return tuple(each.strip() for each in re.split(r"[,\n]", value) if each.strip())
         return value
 
     @field_validator("bot_tokens")
@@ -190,6 +239,14 @@ class Settings(BaseSettings):
         for number, token in enumerate(value, start=1):
             if not is_token(token.get_secret_value()):
                 raise ValueError(f"no. {number} is not a bot token; {LOOKS_LIKE}")
+        return value
+
+    @field_validator("admin_token", "operator_token", "viewer_token")
+    @classmethod
+    def _is_strong(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if token and (fault := principals.fault_of(token)):
+            raise ValueError(f"it {fault}")
         return value
 
     @field_validator("log_level")
@@ -209,20 +266,23 @@ class Settings(BaseSettings):
     @field_validator("telegram_api_url", "public_url", "llm_api_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is not an http:// or https:// address")
+        if value and (fault := urls.fault_of(value, schemes=("http://", "https://"))):
+            raise ValueError(fault)
         return value.rstrip("/")
+
+    @field_validator("telegram_proxy")
+    @classmethod
+    def _is_proxy(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_proxy(value.get_secret_value())
+        return value
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it must begin with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
-        try:
-            urlsplit(value).port  # noqa: B018 - reading it checks it
-        except ValueError:
-            # The value cannot be quoted: it may be part of the password.
-            raise ValueError("its port is not a number; write / # ? in a password as %2F %23 %3F") from None
+        fault = urls.fault_of(value, schemes=("redis://", "rediss://", "unix://"), needs_host=False) if value else None
+        if fault:
+            raise ValueError(f"{fault}, as in redis://localhost:6379/0")
         return value
 
     @model_validator(mode="after")
@@ -239,6 +299,12 @@ class Settings(BaseSettings):
                 f"TELEGRAM_MAX_DELAY ({self.telegram_max_delay})"
             )
         return self
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy on the way to the Bot API, if there is one."""
+        url = self.telegram_proxy.get_secret_value()
+        return parse_proxy(url) if url else None
 
     def bot_defaults(self) -> dict[str, object]:
         """Return the defaults of every bot without its own, by their names in aiogram."""
@@ -353,13 +419,13 @@ def _unknown(name: str) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = without_tokens(first["msg"].removeprefix("Value error, "))
     if not first["loc"]:
         return reason
-    name = str(first["loc"][0]).upper()
-    if any(word in name for word in ("TOKEN", "KEY", "REDIS")):  # its value is secret, or may hold a password
-        return f"{name} makes no sense: {reason}"
-    return f"{name} is {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+    field = str(first["loc"][0])
+    if field.endswith("_url") or not Settings.model_fields[field].repr:
+        return f"{field.upper()} makes no sense: {reason}"
+    return f"{field.upper()} is {without_tokens(short(first['input']))}: {reason[0].lower()}{reason[1:]}"
 
 
 def _ms(seconds: float) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from tempogram.bot.config.settings import Settings
+from tempogram.bot.config.misspelt import names
 from tempogram.engine.model.errors import EngineError
 
 ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - of a temporary engine
@@ -195,4 +195,5 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     >>> without_settings({"BOT_TOKENS": "42:secret", "port": "80", "PATH": "/bin"})
     {'PATH': '/bin'}
     """
-    return {name: value for name, value in environment.items() if name.lower() not in Settings.model_fields}
+    ours = set(names())
+    return {name: value for name, value in environment.items() if name.lower() not in ours}

@@ -16,7 +16,8 @@ from aiogram.types import TelegramObject
 from tempogram.api.core.ports import ApiAnswer, Way
 from tempogram.api.http.telegram_errors import refused
 from tempogram.bot.calls.answers import as_returned, shown
-from tempogram.bot.telegram.methods import BY_NAME, QUEUED, AnyMethod
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Result

@@ -15,6 +15,9 @@ from yarl import URL
 
 from tempogram.api.core.errors import ApiError
 from tempogram.api.core.ports import ApiAnswer, Crowded, PassedAnswer, PassedCall, TelegramUnreachable
+from tempogram.bot.proxy.address import Proxy
+from tempogram.bot.proxy.errors import why_unanswered
+from tempogram.bot.proxy.sessions import connector_through
 from tempogram.bot.telegram.methods import numbered
 from tempogram.bot.telegram.responses import classify
 from tempogram.bot.updates.shares import Shares
@@ -49,10 +52,10 @@ NOTHING_CALLED = b'{"ok":true,"result":true}'
 
 
 @asynccontextmanager
-async def connections() -> AsyncIterator[aiohttp.ClientSession]:
+async def connections(proxy: Proxy | None = None) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the connections; ``PassThrough`` bounds them."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=connector_through(proxy, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
         auto_decompress=False,  # a client gets what it asked for
@@ -101,8 +104,7 @@ class PassThrough:
         except UNAVAILABLE as error:
             if isinstance(error.__cause__, ApiError):  # it is the client's body that could not be read
                 raise error.__cause__ from None
-            # The text may hold the address, and that holds the token.
-            raise TelegramUnreachable(f"Telegram gave no answer ({type(error).__name__})") from None
+            raise TelegramUnreachable(f"Telegram gave no answer ({why_unanswered(error)})") from None
 
     async def show_action(self, bot_id: int, token: str, params: Mapping[str, Any]) -> ApiAnswer:
         """See ``PassThrough``."""
@@ -122,7 +124,7 @@ class PassThrough:
             async with self._session.post(URL(self._api_url + path, encoded=True), json=params) as response:
                 return ApiAnswer(response.status, await response.read())
         except UNAVAILABLE as error:
-            raise TelegramUnreachable(f"Telegram gave no answer ({type(error).__name__})") from None
+            raise TelegramUnreachable(f"Telegram gave no answer ({why_unanswered(error)})") from None
 
     @contextmanager
     def _place(self, bot_id: int) -> Iterator[None]:

@@ -13,7 +13,8 @@ from tempogram.api.usecases.known_bots import unknown_bot
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.wiring.program import Program, services
+from tempogram.bot.wiring.app import services
+from tempogram.bot.wiring.program import Program
 
 NOT_RUNNING = (
     "no engine of Tempogram runs in this program; name your module in BEHAVIOURS and start tempogram run, "
@@ -75,9 +76,9 @@ def of(built: Program) -> Iterator[None]:
     """Let a program be the one of this process until the block ends."""
     wait_s = built.context.settings.telegram_rate_limit_wait
     running = RunningEngine(
-        gateway=built.updates.gateway,
+        gateway=built.front.updates.gateway,
         services=services(built),
-        fleet=built.telegram.fleet,
+        fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )
     _running.append(running)

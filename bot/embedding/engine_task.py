@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
 from tempogram.bot.calls import session
+from tempogram.bot.config.data_dir import database_url
 from tempogram.bot.config.logging import through_standard_logger
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.embedding.feeding import Feeding
 from tempogram.bot.embedding.second_signal import second_signal
 from tempogram.bot.runtime.lifecycle import running, until_done_or, watch_ownership
+from tempogram.bot.runtime.start_wait import started
 from tempogram.bot.wiring import Program, program
+from tempogram.storage.database.engines import name_of
 
 log = structlog.get_logger()
 
@@ -57,7 +60,7 @@ class EngineTask:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start, and return when calls are taken.
+        """Start, and return when calls are taken; a database that is away is waited for.
 
         Raises:
             RuntimeError: Another engine runs in this program.
@@ -106,15 +109,18 @@ class EngineTask:
 
     async def _live(self) -> None:
         with through_standard_logger():
-            async with (
-                program(self._settings, ProcessRole.EMBEDDED) as built,
-                running(built, cut_short=self._cut_short),
-            ):
-                await self._take_calls(built)
+            async with AsyncExitStack() as stack:
+                database = name_of(database_url(self._settings))
+                await self._take_calls(await started(stack, self._enter, database=database))
+
+    async def _enter(self, stack: AsyncExitStack) -> Program:
+        built = await stack.enter_async_context(program(self._settings, ProcessRole.EMBEDDED))
+        await stack.enter_async_context(running(built, cut_short=self._cut_short))
+        return built
 
     async def _take_calls(self, built: Program) -> None:
         feeding = feeding_of(built)
-        gateway = built.updates.gateway
+        gateway = built.front.updates.gateway
         with feeding.of_every_dispatcher():
             self._started.set()
             try:
@@ -137,7 +143,7 @@ class EngineTask:
                 await watching
         except Exception as error:
             log.error("engine_ended", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
-            built.updates.gateway.refuse_calls(f"Tempogram has ended: {error}")
+            built.front.updates.gateway.refuse_calls(f"Tempogram has ended: {error}")
             raise
         finally:
             watching.cancel()
@@ -146,10 +152,10 @@ class EngineTask:
 
 def feeding_of(built: Program) -> Feeding:
     return Feeding(
-        gateway=built.updates.gateway,
-        fleet=built.telegram.fleet,
-        observer=built.updates.observer,
-        recorder=built.updates.recorder,
+        gateway=built.front.updates.gateway,
+        fleet=built.front.fleet,
+        observer=built.front.updates.observer,
+        recorder=built.front.updates.recorder,
         hearing=built.engine.hearing,
         clock=built.context.clock,
     )

@@ -20,7 +20,8 @@ from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.embedding.usernames import Usernames
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import QUEUED, AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.hearing import Hearing

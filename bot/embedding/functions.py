@@ -25,7 +25,8 @@ from tempogram.api.usecases.submissions import Submitted
 from tempogram.bot.calls.call_options import CallOptions, read
 from tempogram.bot.embedding import current
 from tempogram.bot.embedding.current import RunningEngine
-from tempogram.bot.telegram.methods import QUEUED, AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.engine.model.messages import Guarantee, Priority
 
 Returned = TypeVar("Returned")

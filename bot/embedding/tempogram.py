@@ -27,7 +27,7 @@ class Tempogram:
     """The engine, for as long as the program's Dispatcher runs: every call of every ``Bot`` goes through it.
 
     The program keeps its Dispatcher, its event loop, its logging and its signal handlers. An instance may be used
-    again after its end.
+    again after its end. It waits at the start for a PostgreSQL that is away; ``asyncio.timeout`` bounds that.
 
     Args:
         settings: By their names in lower case, such as ``redis_url``; the others are read from the environment and

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import structlog
 
-from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Conditions
@@ -119,13 +118,10 @@ class CacheInvalidation:
             await self._read_chats(stale)
 
     async def _read_bots(self, stale: Stale) -> None:
-        try:
-            if stale.everything or stale.every_bot:
-                await self._retry(self._fleet.load)
-            elif stale.bots:
-                await self._retry(lambda: self._fleet.reload(stale.bots))
-        except SettingsError as error:
-            log.error("alert", kind="secret_key_differs", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
+        if stale.everything or stale.every_bot:
+            await self._retry(self._fleet.load)
+        elif stale.bots:
+            await self._retry(lambda: self._fleet.reload(stale.bots))
 
     async def _read_chats(self, stale: Stale) -> None:
         if stale.everything:

@@ -12,11 +12,11 @@ from aiogram.types import User
 
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.fleet.bot_objects import BotObjects, Defaults
+from tempogram.bot.fleet.fleet_reader import FleetReader
 from tempogram.bot.fleet.get_me import GetMe
-from tempogram.bot.fleet.registry import BotLocks, Choice, Registry, StoredBots
+from tempogram.bot.fleet.registry import Choice
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
-from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
-from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
@@ -39,12 +39,8 @@ UNCONFIRMED_MAX = 1_000
 untuned: a program with a wrong token, or a sender of made-up ones, tries on and on."""
 
 
-class Fleet:
-    """See ``api.core.ports.Fleet``.
-
-    Args:
-        calls_end_within_ms: How long a call may still run with a token that another process has removed.
-    """
+class Fleet(FleetReader):
+    """See ``api.core.ports.Fleet``."""
 
     def __init__(
         self,
@@ -61,49 +57,24 @@ class Fleet:
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        bot_locks = BotLocks(changes)
-        self.secrets = WebhookSecrets(bots, bot_locks.of)
-        self.registry = Registry(
-            session=session,
-            secrets=self.secrets,
+        super().__init__(
+            bots=bots,
             default_source=default_source,
+            changes=changes,
             calls_end_within_ms=calls_end_within_ms,
-            defaults=defaults,
             clock=clock,
+            conditions=conditions,
+            objects=BotObjects(session, defaults),
         )
-        self._stored_bots = StoredBots(bots=bots, registry=self.registry, bot_locks=bot_locks, clock=clock)
         self.get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
         self._behaviours = behaviours
         self._default_source = default_source
         self._conditions = conditions
         self._sleep = sleep
-        self._source_changed: Callable[[int], None] | None = None
         self._token_stored: Callable[[int], Awaitable[None]] | None = None
         self._clock = clock
         self._confirming = asyncio.Lock()
         self._unconfirmed: dict[str, tuple[int, str]] = {}  # until when, and why
-
-    async def load(self) -> None:
-        """Read every bot again, and notify the listener of each whose update source changed.
-
-        Raises:
-            LedgerError: Nothing was read.
-            SettingsError: The tokens were stored under another ``SECRET_KEY``.
-        """
-        self._notify_changed(*await self._stored_bots.read_all())
-
-    async def reload(self, bot_ids: Collection[int]) -> None:
-        """Read some bots again that another process changed; see ``load``."""
-        self._notify_changed(*await self._stored_bots.read(bot_ids))
-
-    async def reload_token(self, bot_id: int) -> str | None:
-        """Read a bot again and return its token: a change of it may not have been announced yet."""
-        await self.reload([bot_id])
-        return self.registry.token_of(bot_id)
-
-    def when_changed(self, listener: Callable[[int], None] | None) -> None:
-        """Notify one listener of each bot that is added or removed, or whose update source changes."""
-        self._source_changed = listener
 
     def when_token_stored(self, listener: Callable[[int], Awaitable[None]]) -> None:
         """Notify one listener of each bot that is new here, or whose token Telegram confirmed, once it is stored."""
@@ -308,6 +279,7 @@ class Fleet:
         """See ``Fleet``."""
         if not await self._stored_bots.remove(bot_id, keep_messages=keep_messages):
             return False
+        self._report_unreadable()
         self._notify_changed(bot_id)
         return True
 
@@ -321,10 +293,6 @@ class Fleet:
             )
 
     async def _notify_token_stored(self, bot_id: int) -> None:
+        self._report_unreadable()
         if self._token_stored is not None:
             await self._token_stored(bot_id)
-
-    def _notify_changed(self, *bot_ids: int) -> None:
-        for bot_id in bot_ids:
-            if self._source_changed is not None and self.registry.knows(bot_id):
-                self._source_changed(bot_id)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from aiogram import Bot
-from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.fleet.bot_objects import aiogram_bot
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.proxy.errors import why_unanswered
 from tempogram.bot.telegram.tokens import bot_id_of
-
-
-def aiogram_bot(token: str, session: BaseSession, default: DefaultBotProperties | None = None) -> Bot:
-    """Return a bot with this session; ``session.install`` routes its counted calls through the engine."""
-    return Bot(token, session=session, default=default or DefaultBotProperties())
 
 
 class GetMe:
@@ -51,5 +46,5 @@ class GetMe:
             ) from None
         except (TelegramAPIError, ClientDecodeError) as error:
             raise TelegramUnreachable(
-                f"Telegram could not be asked about bot {bot_id_of(token)} ({type(error).__name__}); try again"
+                f"Telegram could not be asked about bot {bot_id_of(token)} ({why_unanswered(error)}); try again"
             ) from None

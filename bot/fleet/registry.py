@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
-
-from aiogram import Bot
-from aiogram.client.session.base import BaseSession
-from aiogram.types import User
+from typing import TYPE_CHECKING, Any
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot.fleet.get_me import aiogram_bot
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
-from tempogram.bot.telegram.defaults import Defaults, text_params
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import BotChanged, Changes
 from tempogram.storage.bots import Bots, ChosenBy, RegisteredBot, Source, StoredBot
+
+if TYPE_CHECKING:
+    from aiogram import Bot
+    from aiogram.types import User
+
+    from tempogram.bot.fleet.bot_objects import BotObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class RemovedBot:
     """A bot that was removed, and whose last calls may still run with its token.
 
     Attributes:
+        bot: Returns its ``Bot``.
         may_have_webhook: Telegram may still deliver its updates to us.
         until_ms: When its last call here has ended at the latest; None if this process completes the removal.
     """
 
-    bot: Bot
+    token: str
+    bot: Callable[[], Bot]
     may_have_webhook: bool
     until_ms: int | None = None
 
@@ -56,29 +59,29 @@ class Registry:
 
     Args:
         calls_end_within_ms: How long a call may be under way with a token that another process has removed.
+        objects: Makes the ``Bot`` of each that is asked for; None: none will be, as this process only sends.
     """
 
     def __init__(
         self,
         *,
-        session: BaseSession,
         secrets: WebhookSecrets,
         default_source: Source,
         calls_end_within_ms: int,
-        defaults: Defaults,
         clock: Clock,
+        objects: BotObjects | None = None,
     ) -> None:
-        self._session = session
+        self._objects = objects
         self.secrets = secrets
         self._default_source = default_source
         self._calls_end_within_ms = calls_end_within_ms
-        self._defaults = defaults
         self._clock = clock
         self._tokens: dict[int, str] = {}
         self._former: dict[int, set[str]] = {}
-        self._aiogram: dict[int, Bot] = {}
+        self._aiogram: dict[int, Bot] = {}  # of those that were asked for
         self._registered: dict[int, RegisteredBot] = {}
         self._text_params: dict[int, dict[str, Any]] = {}
+        self._unreadable: set[int] = set()
         self._removed: set[int] = set()
         self._removed_bots: dict[int, RemovedBot] = {}
         self._removal_listeners: list[Callable[[int], None]] = []
@@ -91,6 +94,11 @@ class Registry:
 
     def has(self, bot_id: int) -> bool:
         return bot_id in self._tokens
+
+    @property
+    def unreadable(self) -> AbstractSet[int]:
+        """Return the bots whose stored token cannot be decrypted. One that ran before goes on with the former token."""
+        return self._unreadable
 
     def has_token(self, token: str) -> bool:
         """Tell whether a bot runs here with exactly this token."""
@@ -105,6 +113,8 @@ class Registry:
         self._former.pop(bot_id, None)
 
     def bot(self, bot_id: int) -> Bot:
+        if bot_id not in self._aiogram:
+            self._aiogram[bot_id] = self._new(self._tokens[bot_id], self._registered[bot_id])
         return self._aiogram[bot_id]
 
     def registered(self, bot_id: int) -> RegisteredBot:
@@ -117,7 +127,7 @@ class Registry:
     def bots_with(self, behaviour: str) -> tuple[Bot, ...]:
         """Return the bots that have a behaviour. Cost: O(bots) after a change of any bot."""
         if behaviour not in self._with_behaviour:
-            chosen = [self._aiogram[bot_id] for bot_id in self._registered if self.has_behaviour(bot_id, behaviour)]
+            chosen = [self.bot(bot_id) for bot_id in self._registered if self.has_behaviour(bot_id, behaviour)]
             self._with_behaviour[behaviour] = tuple(chosen)
         return self._with_behaviour[behaviour]
 
@@ -131,7 +141,7 @@ class Registry:
         if bot_id not in self._registered:
             return {}  # another process has just added it
         if bot_id not in self._text_params:
-            self._text_params[bot_id] = text_params(self._aiogram[bot_id])
+            self._text_params[bot_id] = self._made_by.text_params(self.bot(bot_id))
         return self._text_params[bot_id]
 
     def is_verified(self, token: str) -> bool:
@@ -156,7 +166,7 @@ class Registry:
     def token_of(self, bot_id: int) -> str | None:
         """Return a bot's token, also while the last calls of a removed bot may still run."""
         removed = self.removed_bot(bot_id)
-        return self._tokens.get(bot_id) if removed is None else removed.bot.token
+        return self._tokens.get(bot_id) if removed is None else removed.token
 
     def source_of(self, bot: RegisteredBot) -> Source:
         """See ``api.core.ports.Fleet``. A bot that only a user's own ``Bot`` brought here gets no updates from us."""
@@ -193,7 +203,8 @@ class Registry:
 
     def remove(self, bot_id: int) -> None:
         """Remove a bot; ``Removals`` forgets it once its last calls have ended."""
-        self._take_out(bot_id)
+        if self.has(bot_id):
+            self._take_out(bot_id)
         self._mark_removed(bot_id)
 
     def forget(self, bot_id: int) -> None:
@@ -203,6 +214,9 @@ class Registry:
     def _apply_one(self, bot_id: int, kept: StoredBot | None) -> bool:
         if kept is None:
             return self._remove_as_elsewhere(bot_id)
+        if kept.token is None:
+            self._unreadable.add(bot_id)
+            return False
         before, token, webhook = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)
         self._put(kept.registered, kept.token)
         self.secrets.put(bot_id, kept.webhook)
@@ -217,19 +231,20 @@ class Registry:
         bot_id = registered.bot_id
         is_unchanged = self.has_token(token) and self._registered[bot_id] == registered
         if not self.has_token(token):
-            self._aiogram[bot_id] = aiogram_bot(token, self._session)
+            self._aiogram.pop(bot_id, None)
             if self.has(bot_id):
                 self._former.setdefault(bot_id, set()).add(self._tokens[bot_id])
         self._set(registered)
         self._tokens[bot_id] = token
+        self._unreadable.discard(bot_id)
         self._removed.discard(bot_id)
         self._removed_bots.pop(bot_id, None)
         if not is_unchanged:  # all bots are read again each minute
             self._notify_watchers(bot_id)
 
     def _set(self, registered: RegisteredBot) -> None:
-        bot = self._aiogram[registered.bot_id]
-        bot.default = self._defaults.of(registered.defaults)  # in place: hooks and dialogs keep their ``Bot``
+        if (bot := self._aiogram.get(registered.bot_id)) is not None:
+            self._made_by.set_defaults(bot, registered.defaults)
         self._registered[registered.bot_id] = registered
         self._text_params.pop(registered.bot_id, None)
 
@@ -246,11 +261,22 @@ class Registry:
             self.source_of(self._registered[bot_id]) is Source.WEBHOOK
             or self.secrets.of(bot_id).fingerprint is not None
         )
-        self._removed_bots[bot_id] = RemovedBot(self._aiogram[bot_id], may_have_webhook, until_ms)
+        token, registered, made = self._tokens[bot_id], self._registered[bot_id], self._aiogram.get(bot_id)
+        self._removed_bots[bot_id] = RemovedBot(
+            token, lambda: made or self._new(token, registered), may_have_webhook, until_ms
+        )
         for known in (self._tokens, self._aiogram, self._registered, self._text_params):
             known.pop(bot_id, None)
         self.secrets.forget(bot_id)
         self._notify_watchers(bot_id)
+
+    def _new(self, token: str, registered: RegisteredBot) -> Bot:
+        return self._made_by.new(token, registered.defaults)
+
+    @property
+    def _made_by(self) -> BotObjects:
+        assert self._objects is not None, "a process that only sends has no aiogram"  # noqa: S101 - an invariant
+        return self._objects
 
     def _notify_watchers(self, bot_id: int) -> None:
         self._with_behaviour.clear()
@@ -258,6 +284,7 @@ class Registry:
             listener(bot_id)
 
     def _mark_removed(self, bot_id: int) -> None:
+        self._unreadable.discard(bot_id)
         self._removed.add(bot_id)
         for listener in self._removal_listeners:
             listener(bot_id)
@@ -317,7 +344,7 @@ class StoredBots:
             self._registry.apply([bot_id], await self._bots.stored([bot_id]))  # it may have been removed since we read
             if self._registry.is_removed(bot_id):
                 raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
-            if not self._registry.has(bot_id):
+            if not self._registry.has(bot_id) and bot_id not in self._registry.unreadable:
                 await self._write(token, Choice({}, ChosenBy.PROGRAM))
 
     async def set_behaviours(self, bot_id: int, choice: Choice) -> None:
@@ -338,7 +365,8 @@ class StoredBots:
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """Remove a bot; return False if there is none."""
         async with self._bot_locks.of(bot_id):
-            if not self._registry.has(bot_id) or not await self._bots.remove(bot_id, keep_messages=keep_messages):
+            is_known = self._registry.has(bot_id) or bot_id in self._registry.unreadable
+            if not is_known or not await self._bots.remove(bot_id, keep_messages=keep_messages):
                 return False
             self._registry.remove(bot_id)
         return True

@@ -7,16 +7,23 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
-from tempogram.api.app import App
+from tempogram.api.monitoring_app import App
 from tempogram.bot.config.settings import url_of
+from tempogram.bot.runtime.client_connections import ClientConnections
+from tempogram.bot.runtime.descriptors import CONNECTIONS_MAX
 from tempogram.bot.runtime.http_protocol import HttpProtocol
 from tempogram.engine.model.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may delay the shutdown."""
+
+LAST_WORDS_S = 0.5
+"""How long the answers of requests that were cut off then have to be read. untuned: enough to send them."""
 
 KEEP_ALIVE_S = 75
 """How long an idle connection stays open: longer than clients keep theirs. A call is lost that comes just when its
@@ -45,21 +52,47 @@ class Server(uvicorn.Server):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is worked on, within ``GRACE_S``; then cut off what is left, as a half-sent body."""
+        cutting_off = asyncio.create_task(self._cut_off())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting_off.cancel()
+
+    async def _cut_off(self) -> None:
+        await asyncio.sleep(GRACE_S)
+        connections = cast("set[HttpProtocol]", self.server_state.connections)
+        for connection in tuple(connections):
+            connection.abort_unless_unanswered()
+        await asyncio.sleep(LAST_WORDS_S / 5)  # until the applications of these know that their clients are gone
+        for task in tuple(self.server_state.tasks):
+            task.cancel()  # ``UnhandledErrors`` answers it
+        await asyncio.sleep(LAST_WORDS_S)
+        for connection in tuple(connections):
+            connection.transport.abort()
+
     def end(self) -> None:
         self.should_exit = True
 
 
-def server(app: App) -> Server:
-    """Return a server without an access log, because the path of a webhook holds a token."""
+def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
+    """Return a server without an access log, because the path of a webhook holds a token.
+
+    Args:
+        app: What it serves.
+        connections_max: Of clients, at once.
+    """
+    protocol: Any = partial(HttpProtocol, clients=ClientConnections(connections_max))
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
-        http=HttpProtocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=GRACE_S + 2,  # nothing is left then
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config)

@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
-from tempogram.bot.embedding import current
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.failover.leader_election import while_leading
-from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 
 log = structlog.get_logger()
 
@@ -43,16 +42,25 @@ async def running(built: Program, *, cut_short: asyncio.Event | None = None) -> 
     So long it is the engine of ``tempogram.send`` and its like. Once ``cut_short`` is set, nothing is waited for: what
     is not finished is as after a kill.
     """
-    with current.of(built):
+    with _current(built):
         async with _running(built, cut_short):
             yield
+
+
+def _current(built: Program) -> AbstractContextManager[None]:
+    """Let the program be the one that ``tempogram.send`` and its like use, unless it only sends."""
+    if built.context.role.only_sends:
+        return nullcontext()
+    from tempogram.bot.embedding import current  # aiogram
+
+    return current.of(built)
 
 
 @asynccontextmanager
 async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIterator[None]:
     settings, role = built.context.settings, built.context.role
     if (conversation := built.context.conversation) is not None:
-        conversation.name(built.telegram.fleet.registry, await built.storage.chats.titles(limit=TITLES_MAX))
+        conversation.name(built.telegram.bots.registry, await built.storage.chats.titles(limit=TITLES_MAX))
     waiting = await _waiting(built)
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
@@ -63,11 +71,11 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
             with step("asks Telegram for the names of its bots"):
                 await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
         if role.handles_updates:
-            tasks += built.loops.start(built.updates.dispatchers.follow())
+            tasks += built.loops.start(built.front.updates.dispatchers.follow())
             log_silent_bots(built)
         with step("takes up updates that were not handled"):
-            resumed = await built.updates.intake.resume() if role.handles_updates else 0
-        bots = len(built.telegram.fleet.registry.bot_ids)
+            resumed = await built.front.updates.intake.resume() if role.handles_updates else 0
+        bots = len(built.telegram.bots.registry.bot_ids)
         log.info("started", role=role.command, bots=bots, waiting=waiting, resumed_updates=resumed)
         yield
     finally:
@@ -84,14 +92,18 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
 
 async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
     """Finish what is under way."""
-    await built.removals.end()
-    await _finish("handlers", built.updates.pool.stop(), within_s=SHUTDOWN_S)
-    await _finish("shutdown handlers", built.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
+    if (front := built.front_if_any) is not None:
+        await front.removals.end()
+        await _finish("handlers", front.updates.pool.stop(), within_s=SHUTDOWN_S)
+        await _finish("shutdown handlers", front.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
     # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
     if built.context.role.sends:
         await built.engine.worker.finish(within_s=built.context.settings.telegram_timeout, conclude_s=SETTLE_S)
         await _finish("worker", _all(sending), within_s=SETTLE_S)
     await _finish("results and announcements", built.queue.flush(), within_s=SETTLE_S)
+    if (counts := built.engine.fleet_counts) is not None:
+        with contextlib.suppress(LedgerError):
+            await _finish("counters", counts.flush(), within_s=SETTLE_S)
 
 
 async def until_done_or(cut_short: asyncio.Event | None, work: Coroutine[Any, Any, None]) -> bool:
@@ -143,11 +155,13 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
     yield built.engine.parked_messages.run()
+    if built.engine.fleet_counts is not None:
+        yield built.engine.fleet_counts.run()
     yield MemoryTrim(trim=malloc_trim()).run()
     if built.context.role.sends:
         yield built.engine.recoverer.run()
     if built.context.role.handles_updates:
-        yield built.updates.intake.adopt()
+        yield built.front.updates.intake.adopt()
     if (conversation := built.context.watched_by) is not None:
         yield conversation.follow(built.queue.broker).run()
     if built.context.role.does_upkeep:
@@ -157,7 +171,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
 async def _keep_up(built: Program) -> None:
     """Do the upkeep, which one process does for all: retention, and removals that were left unfinished."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(built.removals.keep_resuming())
+        group.create_task(built.front.removals.keep_resuming())
         group.create_task(built.storage.retention.run())
 
 
@@ -186,12 +200,12 @@ async def add_bots(built: Program, tokens: Sequence[str]) -> None:
         log.warning("bots_added_unverified", bots=len(reasons), reason=reasons[0])
     if built.context.role.handles_updates:  # another process does not know the modules
         for token in tokens:
-            await built.telegram.fleet.follow_settings(bot_id_of(token))
+            await built.front.fleet.follow_settings(bot_id_of(token))
 
 
 async def add_bot(built: Program, token: str) -> str | None:
     """Run a bot; return why Telegram could not be asked for its name, if so."""
-    fleet = built.telegram.fleet
+    fleet = built.front.fleet
     if fleet.registry.is_verified(token):
         return None
     try:
@@ -210,12 +224,12 @@ def log_silent_bots(built: Program) -> None:
     """Say which bots answer nothing, in the process that holds the update sources, and what is wrong with which."""
     if not built.context.role.update_sources:
         return
-    for unusable in built.behaviours.unusable:
+    for unusable in built.front.behaviours.unusable:
         log.warning("behaviour_needs_settings", behaviour=unusable.name, reason=unusable.reason)
-    registry, missing = built.telegram.fleet.registry, Counter[str]()
+    registry, missing = built.telegram.bots.registry, Counter[str]()
     for bot_id in registry.bot_ids:
         names = registry.registered(bot_id).behaviours
-        unknown = built.updates.dispatchers.missing(names)
+        unknown = built.front.updates.dispatchers.missing(names)
         missing.update(unknown)
         if registry.gets_updates(bot_id) and unknown == set(names):
             log.info("bot_answers_nothing", bot_id=bot_id, way_out=f"choose a behaviour: {_example(built, bot_id)}")
@@ -224,4 +238,4 @@ def log_silent_bots(built: Program) -> None:
 
 
 def _example(built: Program, bot_id: int) -> str:
-    return f'PATCH /bots/{bot_id} {{"behaviours": {{"{built.behaviours.names[0]}": {{}}}}}}'
+    return f'PATCH /bots/{bot_id} {{"behaviours": {{"{built.front.behaviours.names[0]}": {{}}}}}}'

@@ -1,7 +1,7 @@
 """HTTP/1.1 connections to the Bot API: kept open, one call at a time on each.
 
 A general HTTP client took the largest part of the engine's CPU, most of it for features that the Bot API does not use:
-redirects, cookies, proxies, compression. Decision 0011 has the figures.
+redirects, cookies, compression. Decision 0011 has the figures.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
-from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 
-from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.proxy.address import WANTS_USER, Proxy
+from tempogram.bot.proxy.errors import refusal
+from tempogram.bot.proxy.tcp import connect_tcp
+from tempogram.bot.telegram.call_body import Form
 from tempogram.engine.model.errors import SettingsError
 
 IDLE_S_MAX = 15.0
 """How long an idle connection is kept; untuned: a proxy may close it sooner without notice, and a new one is cheap."""
-
-NEXT_ADDRESS_S = 0.25
-"""How long one address of a host may take before the next is tried beside it: https://www.rfc-editor.org/rfc/rfc8305"""
 
 BODY_BYTES_MAX = 10 << 20
 """Size limit of an answer. Telegram's largest ones are a few KB."""
@@ -67,16 +66,23 @@ class Connections:
 
     Args:
         url: ``https://host[:port][/path]``; a path is put in front of each call's.
+        proxy: Through which the host is reached; None: directly.
 
     Raises:
         SettingsError: It is not such an address.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, proxy: Proxy | None = None) -> None:
         parts, self._host, port = parse_url(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = port or (443 if self._tls else 80)
-        self._head = f"POST {parts.path.rstrip('/')}", f"HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._proxy = proxy
+        self._reader = proxy if proxy is not None and proxy.takes_whole_calls(parts.scheme) else None
+        host = parts.netloc.rpartition("@")[2]
+        to_proxy = {} if self._reader is None else self._reader.headers
+        origin = "" if self._reader is None else f"http://{host}"
+        headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **to_proxy}.items())
+        self._head = f"POST {origin}{parts.path.rstrip('/')}", f"HTTP/1.1\r\n{headers}"
         self._idle: deque[Connection] = deque()
 
     async def __aenter__(self) -> Self:
@@ -119,16 +125,23 @@ class Connections:
         return None
 
     async def _open(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        open_socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
-        _, connection = await loop.create_connection(
-            lambda: Connection(*self._head),
-            sock=open_socket,
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(*self._head, self._reader),
+            sock=await self._open_socket(),
             ssl=self._tls,
             server_hostname=self._host if self._tls else None,
         )
         return connection
+
+    async def _open_socket(self) -> socket.socket:
+        if self._proxy is None:
+            return await connect_tcp(self._host, self._port)
+        from tempogram.bot.proxy.tunnel import failures, open_tunnel  # not in a process without a proxy
+
+        if self._reader is None:
+            return await open_tunnel(self._proxy, self._host, self._port)
+        with failures(self._reader):
+            return await connect_tcp(self._reader.host, self._reader.port)
 
 
 def parse_url(url: str) -> tuple[SplitResult, str, int | None]:
@@ -137,17 +150,22 @@ def parse_url(url: str) -> tuple[SplitResult, str, int | None]:
         parts = urlsplit(url)
         if parts.hostname and NO_SPACES.fullmatch(url):
             return parts, parts.hostname, parts.port
-    raise SettingsError(f"TELEGRAM_API_URL is {url!r}, which is not an address; write it like https://host:port")
+    raise SettingsError("TELEGRAM_API_URL makes no sense: it is not an address; write it like https://host:port")
 
 
 class Connection(asyncio.Protocol):
-    """One connection. The parser calls the methods ``on_…``."""
+    """One connection. The parser calls the methods ``on_…``.
 
-    def __init__(self, before_path: str, after_path: str) -> None:
+    Args:
+        reader: The proxy that is given the calls as they are, and may refuse them itself.
+    """
+
+    def __init__(self, before_path: str, after_path: str, reader: Proxy | None) -> None:
         self.idle_since_s = 0.0
         self.is_reusable = True
         self._before_path = before_path
         self._after_path = after_path
+        self._reader = reader
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[Response] | None = None
         self._writable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
@@ -161,6 +179,7 @@ class Connection(asyncio.Protocol):
 
         Raises:
             OSError: No answer came, or only a part of one.
+            ProxyFailed: The call went no farther than the proxy.
         """
         self._answer = asyncio.get_running_loop().create_future()
         head = f"{self._before_path}{path} {self._after_path}Content-Type: {content_type}\r\n"
@@ -253,6 +272,9 @@ class Connection(asyncio.Protocol):
             self.is_reusable = False
         elif not answer.done():
             self.is_reusable &= self._parser.should_keep_alive()
+            if self._reader is not None and status == WANTS_USER:
+                answer.set_exception(refusal(self._reader, status))
+                return
             answer.set_result(Response(status, bytes(self._body), self._retry_after, self._date))
 
     def _fail(self, error: Exception) -> None:

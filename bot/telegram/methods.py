@@ -1,7 +1,7 @@
 """Which way each method goes: what counts and what it costs, what only passes the queue, and what goes directly.
 
 Every method of aiogram stands in exactly one of the three tables (a test checks it), so that no new method bypasses the
-limits unnoticed.
+limits unnoticed. The tables know methods by their names: a process that only sends must not import aiogram.
 
     COUNTED    through the queue; takes places of its chat, its bot and the ceiling
     UNCOUNTED  through the queue, as Telegram does not count it: obeys holds and pauses, is tried again, takes no place
@@ -17,12 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiogram.methods
-from aiogram.methods import TelegramMethod
-
 from tempogram.engine.model.messages import ChatId, Guarantee
 
-AnyMethod = TelegramMethod[Any]
 Params = Mapping[str, Any]
 
 OWN_NAME = "method:"
@@ -193,16 +189,17 @@ DIRECT: dict[str, str] = {
     for name in names.split()
 }
 
-
-def every_method() -> dict[str, type[AnyMethod]]:
-    """Return every method of aiogram, by Telegram's spelling."""
-    classes = (getattr(aiogram.methods, name) for name in aiogram.methods.__all__)
-    return {
-        each.__api_method__: each
-        for each in classes
-        if isinstance(each, type) and issubclass(each, TelegramMethod) and each is not TelegramMethod
-    }
-
-
-BY_NAME: dict[str, type[AnyMethod]] = {name.lower(): method for name, method in every_method().items()}
-"""Method names are case-insensitive, as at Telegram."""
+MAY_RETURN_TRUE: frozenset[str] = frozenset(
+    """
+    editEphemeralMessageCaption editEphemeralMessageMedia editEphemeralMessageReplyMarkup editEphemeralMessageText
+    editMessageCaption editMessageLiveLocation editMessageMedia editMessageReplyMarkup editMessageText
+    sendGift sendMessageDraft sendRichMessageDraft setGameScore stopMessageLiveLocation
+    """.split()
+) | UNCOUNTED.keys() - set(
+    """
+    answerGuestQuery answerWebAppQuery createChatInviteLink createChatSubscriptionInviteLink createInvoiceLink
+    editChatInviteLink editChatSubscriptionInviteLink editStory exportChatInviteLink postStory repostStory
+    revokeChatInviteLink savePreparedInlineMessage savePreparedKeyboardButton uploadStickerFile
+    """.split()
+)
+"""Methods of the queue that may return ``True``: a call of one that would return nothing else is known to be done."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from tempogram.bot.telegram.methods import BY_NAME, numbered
+from tempogram.bot.telegram.methods import MAY_RETURN_TRUE, numbered
 from tempogram.engine.model.messages import Outgoing, Rest
 from tempogram.engine.model.outcomes import Doubt, Outcome, Rejected, Sent, Unquoted
 
@@ -55,7 +54,7 @@ def with_doubt(message: Outgoing, outcome: Outcome) -> Outcome:
 
 def _if_done(message: Outgoing, reason: str) -> Sent | None:
     said = _DONE_BEFORE.get(message.method, _NOT_MODIFIED)
-    if not said.search(reason) or not _may_return_true(message.method):
+    if not said.search(reason) or message.method not in MAY_RETURN_TRUE:
         return None
     message_id = msgspec.json.decode(message.params).get("message_id")
     return Sent(message_id if isinstance(message_id, int) else None, TRUE)
@@ -108,14 +107,3 @@ def _quotes_another_chat(message: Outgoing) -> bool:
     number = numbered(chat_id)
     may_be_old = isinstance(number, int) and BASIC_GROUP_ID_MIN <= number < 0
     return number != message.chat_id and not may_be_old
-
-
-@cache
-def _may_return_true(method: str) -> bool:
-    """Tell whether a method may return ``True``: of a message that it would return nothing else is known.
-
-    >>> [_may_return_true(method) for method in ("editMessageText", "deleteMessage", "stopPoll")]
-    [True, True, False]
-    """
-    returned = BY_NAME[method.lower()].__returning__
-    return returned is bool or bool in get_args(returned)

@@ -40,25 +40,29 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON of the expected type."""
 
 
+_Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""Of what is larger the database takes none, and Telegram promises 52 bits."""
+
+
 class _Parameters(msgspec.Struct):
     retry_after: Annotated[int, msgspec.Meta(ge=0, lt=10**9)] | None = None
-    migrate_to_chat_id: int | None = None
+    migrate_to_chat_id: _Id | None = None
 
 
 class _Answer(msgspec.Struct):
     ok: bool = False
-    error_code: int | None = None
+    error_code: Annotated[int, msgspec.Meta(ge=0, lt=1_000)] | None = None
     description: str = ""
     parameters: _Parameters | None = None
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Chat(msgspec.Struct):
-    id: int
+    id: _Id
 
 
 class _Message(msgspec.Struct):
-    message_id: int | None = None
+    message_id: _Id | None = None
     chat: _Chat | None = None
 
 
@@ -160,7 +164,7 @@ def _messages(result: bytes) -> list[_Message]:
 
 
 def _refused(code: int, answer: _Answer, header_s: int | None) -> Outcome:
-    parameters, reason = answer.parameters or _Parameters(), answer.description
+    parameters, reason = answer.parameters or _Parameters(), answer.description.replace("\0", "")
     if code == 429:
         wait_s = throttled_s(parameter=parameters.retry_after, header_s=header_s, text=reason)
         return Throttled(wait_s * 1_000, reason)

@@ -10,17 +10,16 @@ from typing import Protocol
 
 from msgspec import structs
 
+from tempogram.bot.proxy.errors import ProxyFailed
 from tempogram.bot.telegram.albums import album_outcome
-from tempogram.bot.telegram.attachments import carries
-from tempogram.bot.telegram.composer import body_of
+from tempogram.bot.telegram.call_body import Form, body_of, carries
 from tempogram.bot.telegram.connections import Connections, Response
-from tempogram.bot.telegram.multipart import Form
 from tempogram.bot.telegram.references import referred
 from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, after_move, with_doubt
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.round_trips import RoundTrips
 from tempogram.bot.telegram.upload_packing import UploadPacker
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from tempogram.engine.ports import Clock, Handles, MayWrite
@@ -80,7 +79,7 @@ class TelegramTransport:
         message = lease.message
         try:
             token = self._token_of(message.bot_id) or await self._reload_token(message.bot_id)
-        except (LedgerError, SettingsError):
+        except LedgerError:
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
@@ -130,6 +129,8 @@ class TelegramTransport:
                 else:
                     response = await connection.post(path, JSON, body)
             return self._meaning(lease, outcome_of(response)), written_s
+        except ProxyFailed as error:
+            return Failed(str(error)), None
         except (OSError, UnicodeError, LedgerError) as error:
             # TimeoutError is an OSError; UnicodeError: an invalid host name; LedgerError: a file could not be read.
             reason = type(error).__name__  # the text may hold the address, and that holds the token
@@ -139,7 +140,7 @@ class TelegramTransport:
         """Return the outcome for a token that Telegram does not know: it may be an outdated one."""
         try:
             is_old = await self._reload_token(bot_id) != token
-        except (LedgerError, SettingsError):
+        except LedgerError:
             is_old = True  # unknown; a bot must not be paused by mistake
         return Failed("the bot got another token during this call", code=401) if is_old else outcome
 

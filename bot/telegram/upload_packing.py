@@ -10,9 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from tempogram.bot.telegram.attachments import FileReference, file_references
-from tempogram.bot.telegram.composer import body_of
-from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.telegram.call_body import FileReference, Form, body_of, file_references
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent

@@ -8,10 +8,12 @@ A program's own Dispatcher asks Telegram for the kinds of updates that it has ha
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from aiogram.types import Update
+from typing import TYPE_CHECKING
 
 from tempogram.engine.model.messages import ChatId
+
+if TYPE_CHECKING:
+    from aiogram.types import Update
 
 
 class Hearing:

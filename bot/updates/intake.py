@@ -18,7 +18,8 @@ from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import QUEUED, AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending
@@ -27,7 +28,7 @@ from tempogram.bot.updates.nesting import DEPTH_MAX, is_cut_off, is_too_deep, up
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.order import Order, album_of, is_query, order_key
 from tempogram.bot.updates.recorder import Recorder
-from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.errors import LedgerError, QueueFull, UnstorableValue
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed, retry_ledger
@@ -64,7 +65,8 @@ class UpdateIntake:
     """See ``api.core.ports.Intake``.
 
     An update whose handler raises, or runs for too long, is marked as failed, with the reason. One whose handler cannot
-    reach the database is handled again until it can, and later updates of its key wait for it.
+    reach the database is handled again until it can, and later updates of its key wait for it; one of which the
+    database does not take a value, such as the id of a chat beyond 64 bits, fails once.
 
     Args:
         watch: Is called with an update and its bot's id when its handler begins; it returns at once.
@@ -196,6 +198,8 @@ class UpdateIntake:
         bot_id = run.bot_id
         if not self._fleet.registry.has(bot_id):
             await self._fleet.reload([bot_id])  # the process that added it may have ended before it announced that
+        if bot_id in self._fleet.registry.unreadable and not self._fleet.registry.has(bot_id):
+            return None  # the next start handles it, if the bot has a token by then
         if not self._fleet.registry.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
@@ -289,6 +293,9 @@ def _failure_reason(error: Exception, bot_id: int, update_id: int) -> str:
         log.error("handler_timed_out", bot_id=bot_id, update_id=update_id, handler=handler, timeout_s=error.timeout_s)
     elif isinstance(error, ValidationError):
         reason = _invalid_field(error)
+        log.error("handler_failed", bot_id=bot_id, update_id=update_id, reason=reason)
+    elif isinstance(error, UnstorableValue):
+        reason = str(error)
         log.error("handler_failed", bot_id=bot_id, update_id=update_id, reason=reason)
     else:
         reason = type(error).__name__

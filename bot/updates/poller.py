@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from tempogram.api.core.ports import Intake, IntakeFull, Refusal
+from tempogram.bot.proxy.errors import why_unanswered
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.updates.nesting import update_id_in, updates_in
 from tempogram.bot.updates.source_health import SourceHealth
@@ -147,8 +148,7 @@ class Poller:
         try:
             status, headers, body = await self._call("getUpdates", asked)
         except UNAVAILABLE as error:
-            # The text of aiohttp's errors may hold the address, and that holds the token.
-            return Failed(type(error).__name__)
+            return Failed(why_unanswered(error))
         updates = updates_of(body)
         if updates is None:
             header_s = header_wait_s(headers.get("Retry-After", ""), headers.get("Date", ""))

@@ -91,7 +91,7 @@ class UpdateSources:
 
     async def _delete_webhook_of(self, removed: RemovedBot) -> None:
         if removed.may_have_webhook:
-            await self._webhooks.delete(removed.bot)
+            await self._webhooks.delete(removed.bot())
 
     async def _by_webhook(self, bot_id: int, ready: asyncio.Event) -> None:
         await self._fleet.verify(bot_id)

@@ -20,6 +20,7 @@ from aiogram.exceptions import (
 )
 
 from tempogram.bot.fleet.registry import Registry
+from tempogram.bot.proxy.errors import ProxyFailed
 from tempogram.bot.telegram.responses import throttled_s
 from tempogram.bot.updates.poller import PauseRevoked
 from tempogram.bot.updates.source_health import SourceHealth
@@ -219,6 +220,8 @@ def reason_of(error: Exception) -> str:
     'ClientConnectorError'
     """
     match error:
+        case TelegramNetworkError(__cause__=ProxyFailed() as failed):
+            return str(failed)
         case TelegramNetworkError(message=message):
             return message.partition(":")[0]
         case TelegramAPIError(message=message):

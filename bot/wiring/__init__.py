@@ -9,10 +9,13 @@ Read in this order:
     engine    the parts that send messages
     updates   the parts that receive updates and answer them
     door      the parts that serve the Bot API itself
-    program   the whole program, and the HTTP API over it
+    front     these two and the fleet: what a process has that does more than send
+    program   the whole program
+    app       what its HTTP server serves
 """
 
-from tempogram.bot.wiring.program import Program, app_of, program
+from tempogram.bot.wiring.app import app_of
+from tempogram.bot.wiring.program import Program, program
 from tempogram.bot.wiring.storage import Storage, open_storage
 
 __all__ = ["Program", "Storage", "app_of", "open_storage", "program"]

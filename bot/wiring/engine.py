@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.calls.handles import HandleReferences
+from tempogram.bot.config.settings import Settings
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
@@ -18,6 +19,7 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.observability.fleet_counts import FleetCounts
 from tempogram.engine.observability.metrics import Metrics, ObservedTransport
 from tempogram.engine.observability.watched_transport import WatchedTransport
 from tempogram.engine.ports import Transport
@@ -38,9 +40,11 @@ class Engine:
 
     Attributes:
         hearing: Is given the updates that a program's own Dispatcher gets.
+        fleet_counts: None: there are no other processes.
     """
 
     metrics: Metrics
+    fleet_counts: FleetCounts | None
     reachability: Reachability
     hearing: Hearing
     dispatcher: Dispatcher
@@ -57,7 +61,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
-    hearing = Hearing(telegram.fleet.registry.gets_updates)
+    hearing = Hearing(telegram.bots.registry.gets_updates)
     reachability = Reachability(
         ledger=ledger,
         closer=closer,
@@ -67,8 +71,8 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     )
     transport = TelegramTransport(
         connections=telegram.sends,
-        token_of=telegram.fleet.registry.token_of,
-        reload_token=telegram.fleet.reload_token,
+        token_of=telegram.bots.registry.token_of,
+        reload_token=telegram.bots.reload_token,
         group_moves=reachability,
         handles=storage.handles,
         timeout_ms=settings.timeout_ms,
@@ -100,7 +104,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
-        circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        circuit_breaker=CircuitBreaker(host_of(settings), clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
         makes_needless=edits_made_needless,
         park=parked_messages.park,
@@ -118,6 +122,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     )
     return Engine(
         metrics=metrics,
+        fleet_counts=FleetCounts(metrics, storage.totals) if settings.redis_url else None,
         reachability=reachability,
         hearing=hearing,
         dispatcher=Dispatcher(
@@ -146,6 +151,12 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             clock=clock,
         ),
     )
+
+
+def host_of(settings: Settings) -> str:
+    """Return what is away when no call succeeds: Telegram, or the proxy before it."""
+    host = origin(settings.telegram_api_url).partition("://")[2]
+    return f"{host} through the proxy {settings.proxy}" if settings.proxy else host
 
 
 def watched(context: Context, transport: Transport) -> Transport:

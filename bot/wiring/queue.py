@@ -14,6 +14,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.clock_gap import ClockGap
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.ownership import Ownership, reason
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -23,7 +24,7 @@ from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import BrokerUnavailable, QueueOfAnother, SettingsError
+from tempogram.engine.model.errors import BrokerRefused, BrokerUnavailable, QueueOfAnother, SettingsError
 from tempogram.engine.ports import Broker, LeaseSource, Results
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
@@ -108,7 +109,8 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
     ownership = Ownership(storage.ledger_id)
-    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms, ownership=ownership)
+    clock_gap = ClockGap(clock, conditions)
+    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms, ownership=ownership, clock_gap=clock_gap)
 
     async def watch() -> None:
         await ownership.is_refused.wait()
@@ -163,11 +165,14 @@ async def claim(shared: RedisBroker) -> None:
     """Claim Redis for this ledger; if it is away, that is done when it is first asked.
 
     Raises:
-        SettingsError: It is another ledger's.
+        SettingsError: It is another ledger's, or refuses this process.
     """
     try:
         await shared.claim()
     except QueueOfAnother as error:
         raise SettingsError(str(error)) from None
+    except BrokerRefused as error:
+        way_out = "correct its user, password and database number, or set it to a Redis of version 6.2 or later"
+        raise SettingsError(f"the Redis of REDIS_URL cannot be used: {error}; {way_out}") from None
     except BrokerUnavailable:
         pass

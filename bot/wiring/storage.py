@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tempogram.bot.config.data_dir import database_url, seal
+from tempogram.bot.config.data_dir import database_url, seal, secret_key_file, stored_seal
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.terminal.steps import step
 from tempogram.engine.model.ids import Ids
@@ -16,19 +16,22 @@ from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.engines import is_sqlite, parse
+from tempogram.storage.database.engines import name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
+from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
+from tempogram.storage.processes.clean_end import marked_in_use
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
-from tempogram.storage.processes.identity import check_key, ledger_id
+from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.texts import Texts
+from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import Updates
 
 PROCESS_BITS = 31
@@ -61,6 +64,7 @@ class Storage:
     limits: StoredLimits
     states: States
     texts: Texts
+    totals: SqlTotals
     updates: Updates
     uploads: Uploads
     retention: Retention
@@ -69,48 +73,59 @@ class Storage:
 @asynccontextmanager
 async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
     """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
-    key, process = seal(settings), secrets.randbits(PROCESS_BITS)
+    key, process = stored_seal(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
         messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
     )
     url = database_url(settings)
     async with AsyncExitStack() as stack:
-        with step(f"waits for {_name_of(url)}"):
+        with step(f"waits for {name_of(url)}"):
             use = await stack.enter_async_context(exclusive_lock(url, shared=bool(settings.redis_url)))
-            await stack.enter_async_context(membership(url, process))
-        with step(f"makes the tables of {_name_of(url)}, or brings them up to date"):
+            announcements = await stack.enter_async_context(membership(url, process))
+        with step(f"makes the tables of {name_of(url)}, or brings them up to date"):
             database = await Database.open(url)
+        if key is None:
+            key = await first_seal(settings, database)
         ledger = SqlLedger(database)
         epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
-            yield Storage(
-                process=process,
-                ledger_id=await ledger_id(database),
-                check_key=partial(check_key, database, key),
-                ids=Ids(await ledger.last_id(), process=process),
-                exclusive_lock=use,
-                ledger=ledger,
-                epochs=SqlEpochs(database, readers=epoch_readers),
-                members=SqlMembership(epoch_readers),
-                bots=Bots(database, key),
-                chats=Chats(database),
-                handles=SqlHandles(database),
-                history=MessageHistory(database),
-                limits=StoredLimits(database, settings.limits()),
-                states=States(database),
-                texts=Texts(database, keep_ms=settings.keep_texts_ms),
-                updates=Updates(database, process=process),
-                uploads=Uploads(database),
-                retention=Retention(database, keep=keep, clock=clock),
-            )
+            async with marked_in_use(database):
+                yield Storage(
+                    process=process,
+                    ledger_id=await ledger_id(database),
+                    check_key=partial(check_key, database, key),
+                    ids=Ids(await ledger.last_id(), process=process),
+                    exclusive_lock=use,
+                    ledger=ledger,
+                    epochs=SqlEpochs(database, readers=epoch_readers, announcements=announcements),
+                    members=SqlMembership(epoch_readers),
+                    bots=Bots(database, key),
+                    chats=Chats(database),
+                    handles=SqlHandles(database),
+                    history=MessageHistory(database),
+                    limits=StoredLimits(database, settings.limits()),
+                    states=States(database),
+                    texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                    totals=SqlTotals(database),
+                    updates=Updates(database, process=process),
+                    uploads=Uploads(database),
+                    retention=Retention(database, keep=keep, clock=clock),
+                )
         finally:
             await epoch_readers.close()
             await database.close()
 
 
-def _name_of(url: str) -> str:
-    """Name a database without its password."""
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        return f"the database {parsed.database}"
-    return f"PostgreSQL at {parsed.host or 'this machine'}, database {parsed.database}"
+async def first_seal(settings: Settings, database: Database) -> Seal:
+    """Make the key of a new database.
+
+    Raises:
+        SettingsError: It is not new: the key of its tokens is missing.
+        LedgerError: It cannot be read.
+    """
+    try:
+        await check_no_key(database, secret_key_file(settings))
+        return seal(settings)
+    except BaseException:
+        await database.close()
+        raise

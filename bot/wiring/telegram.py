@@ -1,4 +1,4 @@
-"""The bots, and the connections to Telegram."""
+"""The bots, and the connections on which is sent."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-
-from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
+from tempogram.bot.fleet.fleet_reader import FleetReader
 from tempogram.bot.telegram.connections import Connections
-from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
@@ -25,38 +18,33 @@ from tempogram.storage.bots import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telegram:
-    """The bots, and the connections to Telegram."""
+    """The bots, and the connections on which is sent."""
 
-    fleet: Fleet
+    bots: FleetReader
     sends: Connections
-    polls: aiohttp.ClientSession
 
 
 @asynccontextmanager
-async def connect_telegram(
-    context: Context, storage: Storage, queue: Queue, behaviours: Behaviours
-) -> AsyncIterator[Telegram]:
+async def connect_telegram(context: Context, bots: FleetReader) -> AsyncIterator[Telegram]:
     """Open the connections. Polls have their own, so that a send never waits for one."""
-    settings, clock = context.settings, context.clock
-    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
-    fleet = Fleet(
+    async with Connections(context.settings.telegram_api_url, context.settings.proxy) as sends:
+        yield Telegram(bots=bots, sends=sends)
+
+
+def reader_of(context: Context, storage: Storage, queue: Queue) -> FleetReader:
+    """Return what a process that only sends knows of the bots."""
+    return FleetReader(
         bots=storage.bots,
-        session=direct,
-        behaviours=behaviours,
-        defaults=Defaults(settings.bot_defaults()),
-        default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
-        token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        default_source=default_source(context.settings),
         changes=queue.changes,
-        calls_end_within_ms=settings.lease_ms,
+        calls_end_within_ms=context.settings.lease_ms,
         conditions=queue.conditions,
-        clock=clock,
+        clock=context.clock,
     )
-    try:
-        no_limit = aiohttp.TCPConnector(limit=0)
-        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
-            yield Telegram(fleet=fleet, sends=sends, polls=polls)
-    finally:
-        await direct.close()
+
+
+def default_source(settings: Settings) -> Source:
+    return Source.WEBHOOK if settings.public_url else Source.POLLING
 
 
 def is_telegram(settings: Settings) -> bool:

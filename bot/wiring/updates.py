@@ -15,12 +15,14 @@ from tempogram.bot.calls import session
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.config.settings import Settings
+from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.revoked_tokens import RevokedTokens
 from tempogram.bot.fsm.storage import DatabaseStorage
 from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.generator.templates import Fallback, Templates
+from tempogram.bot.proxy.sessions import connector_through
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.updates.handler_pool import HandlerPool
@@ -35,7 +37,6 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
-from tempogram.bot.wiring.telegram import Telegram
 from tempogram.storage.files.spool import Spool
 
 UPDATES_WAITING_MAX = 20_000
@@ -60,7 +61,7 @@ class UpdateHandling:
 
 @asynccontextmanager
 async def updates_of(
-    context: Context, storage: Storage, queue: Queue, telegram: Telegram, engine: Engine, behaviours: Behaviours
+    context: Context, storage: Storage, queue: Queue, fleet: Fleet, engine: Engine, behaviours: Behaviours
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
@@ -74,7 +75,7 @@ async def updates_of(
         endings=Endings(queue.results, storage.ledger.standings),
         handles=storage.handles,
         references=engine.references,
-        tokens=telegram.fleet,
+        tokens=fleet,
         known_holds=engine.known_holds,
         wait_s=settings.telegram_rate_limit_wait,
         call_s=settings.lease_ms / 1_000,
@@ -86,10 +87,13 @@ async def updates_of(
         timeout_s=settings.handler_timeout_s or None,
     )
     engine.metrics.handlers = pool.counts
-    async with conversation_writer_of(context, storage) as conversation_writer:
+    async with (
+        conversation_writer_of(context, storage) as conversation_writer,
+        aiohttp.ClientSession(connector=connector_through(context.settings.proxy, limit=0)) as polls,
+    ):
         dispatchers = await dispatchers_of(
             behaviours.all if context.role.handles_updates else (),
-            telegram.fleet.registry,
+            fleet.registry,
             storage=DatabaseStorage(storage.states, clock=clock),
             bundled={"conversation_writer": conversation_writer},
         )
@@ -103,7 +107,7 @@ async def updates_of(
         )
         intake = UpdateIntake(
             updates=storage.updates,
-            fleet=telegram.fleet,
+            fleet=fleet,
             dispatcher=dispatchers,
             gateway=gateway,
             pool=pool,
@@ -125,7 +129,7 @@ async def updates_of(
                 dispatchers=dispatchers,
                 intake=intake,
                 pool=pool,
-                update_sources=update_sources_of(context, storage, queue, telegram, intake, dispatchers),
+                update_sources=update_sources_of(context, storage, queue, fleet, polls, intake, dispatchers),
             )
         finally:
             remove()
@@ -140,19 +144,20 @@ def update_sources_of(
     context: Context,
     storage: Storage,
     queue: Queue,
-    telegram: Telegram,
+    fleet: Fleet,
+    polls: aiohttp.ClientSession,
     intake: UpdateIntake,
     dispatchers: Dispatchers,
 ) -> UpdateSources:
-    settings, conditions, registry = context.settings, queue.conditions, telegram.fleet.registry
+    settings, conditions, registry = context.settings, queue.conditions, fleet.registry
 
     def allowed_for(bot_id: int) -> list[str]:
         return allowed_updates(dispatchers.kinds_of(registry.registered(bot_id).behaviours))
 
     health = SourceHealth(conditions)
-    revoked_tokens = RevokedTokens(fleet=telegram.fleet, ledger=storage.ledger, broker=queue.broker)
+    revoked_tokens = RevokedTokens(fleet=fleet, ledger=storage.ledger, broker=queue.broker)
     return UpdateSources(
-        fleet=telegram.fleet,
+        fleet=fleet,
         webhooks=Webhooks(
             registry=registry,
             public_url=settings.public_url,
@@ -164,7 +169,7 @@ def update_sources_of(
         ),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
-            session=telegram.polls,
+            session=polls,
             api_url=settings.telegram_api_url,
             token_of=registry.token_of,
             pause_revoked=revoked_tokens.pause,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -124,8 +125,9 @@ class RedisChanges(RedisChannel[Change]):
             return ()
 
     async def _read(self) -> Sequence[Change]:
-        await self._wait()
-        async with self._in_time(), self._redis.pipeline(transaction=True) as pipe:
+        if not await self._wait() and await self._has_entry():
+            return ()
+        async with self._in_time(), self._redis.pipeline(transaction=False) as pipe:  # one connection, so one server
             pipe.info("server")
             pipe.xrange(NEWS, min=self._position, count=1 + BATCH_MAX)
             info, entries = await pipe.execute()
@@ -134,11 +136,17 @@ class RedisChanges(RedisChannel[Change]):
         self._position = entries[-1][0]
         return [item for entry in entries[1:] if (item := self._item_of(entry)) is not None]
 
-    async def _wait(self) -> None:
-        """Return when something comes after the position, or after a while."""
+    async def _wait(self) -> bool:
+        """Wait for something after the position; False if nothing comes for a while."""
         words = ("XREAD", "BLOCK", round(self._heartbeat_s * 1_000), "COUNT", 1, "STREAMS", NEWS, self._position)
         async with self._in_time(after_s=self._heartbeat_s):
-            await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+            return bool(await self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+
+    async def _has_entry(self) -> bool:
+        """Tell whether the stream still has the entry at the position: it does not if Redis was emptied."""
+        async with self._in_time():
+            entries: Any = await self._redis.xrange(NEWS, min=self._position, count=1)
+        return bool(entries) and entries[0][0] == self._position
 
     async def _begin_anew(self) -> Sequence[Change]:
         await self._take_position()

@@ -7,6 +7,7 @@ Read in this order:
     redis_mode        what it does while leases come from Redis
     standalone_mode   what it does while they come from its own memory
     failover_broker   the broker that every process uses; it asks the source that the epoch names
+    ledger_stats      counts from the ledger while the queue cannot be asked
     redis_health      what the answers of Redis tell about it
     leader_election   which process leads
     epoch_watcher     reads the epoch each second

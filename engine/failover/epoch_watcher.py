@@ -1,4 +1,4 @@
-"""Reads the epoch each second, and has this process's broker follow it."""
+"""Reads the epoch each second, or less often while epochs are announced, and has this process's broker follow it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from tempogram.engine.failover.failover_broker import FailoverBroker
 from tempogram.engine.ports import Clock, Epoch, Epochs, LeaseSource
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import monitored
+from tempogram.engine.resilience.retry import Sleep
 
 WATCH_S = 1.0
 """Between two readings of the epoch. untuned: a process stops to lease ``lease_ms`` after its last reading."""
+
+SHARE_OF_LEASE = 6
+"""While epochs are announced, one is read so many times in a lease. untuned: leases end that much earlier, as a process
+leases until ``lease_ms`` after its last reading."""
 
 BYPASSED_MS = 10_000
 """How long processes of another version count as present after their last sign of life. untuned: they give one each
@@ -23,9 +28,17 @@ class EpochWatcher:
     """
 
     def __init__(
-        self, *, epochs: Epochs, broker: FailoverBroker, schema: int, clock: Clock, conditions: Conditions
+        self,
+        *,
+        epochs: Epochs,
+        broker: FailoverBroker,
+        schema: int,
+        lease_ms: int,
+        clock: Clock,
+        conditions: Conditions,
     ) -> None:
         self.schema = schema
+        self._announced_watch_s = max(WATCH_S, lease_ms / SHARE_OF_LEASE / 1_000)
         self._epochs = epochs
         self._broker = broker
         self._clock = clock
@@ -46,6 +59,13 @@ class EpochWatcher:
         epoch = await self.look()
         if self._broker.is_bypassed:
             await self._epochs.bypass(epoch)
+
+    async def rest(self, sleep: Sleep) -> None:
+        """Wait until the epoch is to be read again."""
+        if self._epochs.are_announced and not self._broker.is_bypassed:
+            await self._epochs.next(within_s=self._announced_watch_s)
+        else:
+            await sleep(WATCH_S)
 
     async def advance(self, after: Epoch, source: LeaseSource) -> Epoch:
         """Begin the next epoch, unless another process has; return the current one."""

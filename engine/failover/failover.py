@@ -44,7 +44,8 @@ class Coordination:
     """What the processes of one database agree by.
 
     Attributes:
-        shares_ledger: Other processes may have the same ledger; only then may one be left to send alone.
+        shares_ledger: Other processes may have the same ledger. If not, nothing waits for them: this process sends
+            from memory as soon as Redis is away.
     """
 
     epochs: Epochs
@@ -71,12 +72,18 @@ def build(
 
     ``memory`` makes an empty broker, ``limits`` reads those in force; a process that does not send must not lead.
     """
+    has_rivals = coordination.shares_ledger
     broker = FailoverBroker(redis, ledger, conditions, lease_ms=lease_ms, clock=clock)
     closer = Closer(ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep)
     lock = LeaderLock(coordination.leadership)
-    settings_sync = SettingsSync(ledger, limits)
+    settings_sync = SettingsSync(ledger, limits, clock)
     epoch_watcher = EpochWatcher(
-        epochs=coordination.epochs, broker=broker, schema=redis.schema, clock=clock, conditions=conditions
+        epochs=coordination.epochs,
+        broker=broker,
+        schema=redis.schema,
+        lease_ms=lease_ms,
+        clock=clock,
+        conditions=conditions,
     )
     catch_up = CatchUp(
         reconciler=Reconciler(ledger=ledger, broker=broker, closer=closer, conditions=conditions, clock=clock),
@@ -88,13 +95,17 @@ def build(
         sleep=sleep,
     )
 
+    # Until then it may hold leases of its predecessor, whose calls are not recorded.
+    first_calls_ended_at_ms = clock() + 2 * lease_ms
+
     async def rebuild_from_ledger(empty: Broker, others: OtherProcesses) -> None:
-        await rebuild(ledger, empty, closer, await limits(), clock, others=others)
+        presumes = has_rivals or broker.has_leases or clock() < first_calls_ended_at_ms
+        await rebuild(ledger, empty, closer, await limits(), clock, others=others, presumes=presumes)
 
     leader = Leader(
         broker=broker,
         epoch_watcher=epoch_watcher,
-        election=LeaderElection(lock, broker=broker, clock=clock, has_rivals=coordination.shares_ledger),
+        election=LeaderElection(lock, broker=broker, clock=clock, has_rivals=has_rivals),
         redis_mode=RedisMode(
             broker=broker,
             redis=redis,
@@ -104,6 +115,7 @@ def build(
             settings_sync=settings_sync,
             rebuild=rebuild_from_ledger,
             lease_ms=lease_ms,
+            has_rivals=has_rivals,
         ),
         standalone_mode=StandaloneMode(
             broker=broker,
@@ -116,6 +128,7 @@ def build(
             ledger=ledger,
             limits=limits,
             lease_ms=lease_ms,
+            has_rivals=has_rivals,
             clock=clock,
             sleep=sleep,
         ),

@@ -17,12 +17,24 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from msgspec import structs
 
+from tempogram.engine.failover.ledger_stats import LedgerStats
 from tempogram.engine.failover.redis_health import RedisHealth
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.errors import BrokerUnavailable, NoQueue, QueueLost
 from tempogram.engine.model.messages import Done, Lease, Outgoing, Settlement
-from tempogram.engine.ports import NO_SCHEMA, Admission, Broker, Clock, Epoch, Leased, LeaseSource, Ledger, Settled
+from tempogram.engine.ports import (
+    NO_SCHEMA,
+    Admission,
+    Broker,
+    Clock,
+    Epoch,
+    Leased,
+    LeaseSource,
+    Ledger,
+    QueueStats,
+    Settled,
+)
 from tempogram.engine.recovery.ended_messages import EndedMessages
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
@@ -48,12 +60,19 @@ class SharedQueue(Broker, Protocol):
     schema: int
     """Version of its keys and records; queues of two schemas know nothing of each other."""
 
+    @property
+    def is_off_clock(self) -> bool:
+        """Whether its time was so far from that of this process, when it was asked last, that it should be rebuilt."""
+
     async def begin(self) -> SharedQueue:
         """Throw away any queue there is, and begin an empty one: it admits, and leases after ``restore``.
 
         Returns:
             That queue alone, to be rebuilt: every verb raises as soon as another has been begun.
         """
+
+    async def probe(self) -> None:
+        """Do nothing; raise what a verb would that leases."""
 
     async def enforce(self, limits: Limits) -> bool:
         """Put these limits in force, as the next version of them; False if they are already."""
@@ -93,6 +112,8 @@ class FailoverBroker:
         self._memory_leases = False
         self._switched = asyncio.Event()
         self._switches = self._switches_seen = 0  # a sleeper that goes by another source's answer would sleep too long
+        self._in_hand: set[str] = set()
+        self._ledger_stats = LedgerStats(ledger)
         self._ended = EndedMessages(ledger)
         self._health = RedisHealth(conditions, clock)
 
@@ -135,13 +156,21 @@ class FailoverBroker:
     def memory(self) -> Broker | None:
         return self._memory
 
-    async def probe(self) -> None:
-        """Check that Redis has a queue that leases and admits; raises what a verb would, and changes nothing.
+    @property
+    def has_leases(self) -> bool:
+        """Whether this process has leased messages whose outcome may not be in the ledger yet."""
+        return bool(self._in_hand)
 
-        ``recover`` is refused where leasing is; with no slots, both verbs do nothing.
+    async def probe(self) -> None:
+        """Check that Redis has a queue that leases and, if it was missed, admits; raises what a verb would.
+
+        With no slots, and no messages, admitting does nothing.
         """
+        was_missed = self._health.is_missed
         with self._noted(self._redis, leases=True):
-            await self._redis.recover(worker_id="", slots=0)
+            await self._redis.probe()
+        if not was_missed:
+            return
         with self._noted(self._redis, takes_in=True):
             await self._redis.admit((), worker_id="", slots=0)
 
@@ -186,7 +215,7 @@ class FailoverBroker:
         if self._epoch is not None and _is_unbegun(self._epoch):
             # Only now that a message waits for it: at the very first start it is so for a moment.
             self._conditions.begin(Condition.NOT_BEGUN, NOT_BEGUN)
-        broker, until_ms = self._source(), self._leases_until_ms()
+        broker, until_ms, switches = self._source(), self._leases_until_ms(), self._switches
         slots = slots if until_ms > self._clock() else 0
         try:
             with self._noted(broker, leases=slots > 0, takes_in=True):
@@ -199,22 +228,23 @@ class FailoverBroker:
             # It may be there and lease nothing yet; then it admits, in order.
             with self._noted(broker, takes_in=True):
                 admission = await broker.admit(messages, worker_id=worker_id, slots=0, capped=capped)
-        return replace(admission, leased=_until(admission.leased, until_ms))
+        return replace(admission, leased=self._taken(admission.leased, until_ms, switches))
 
     async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
-        self._switches_seen = self._switches
+        self._switches_seen = switches = self._switches
         broker, until_ms = self._source(), self._leases_until_ms()
         if until_ms <= self._clock():
             return Leased(wake_at_ms=self._clock() + PAUSE_MS)
         with self._noted(broker, leases=True):
             leased = await broker.lease(worker_id=worker_id, slots=slots, connections=connections)
-        return _until(leased, until_ms)
+        return self._taken(leased, until_ms, switches)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """End leases. A message that has ended and was not held any more is noted, until it was taken out.
 
         The queue was rebuilt while such a message was in flight, and may have it waiting.
         """
+        self._in_hand.difference_update(each.lease.message.id for each in settlements)  # the ledger has their outcomes
         ended = [each.lease.message.id for each in settlements if isinstance(each.then, Done)]
         try:
             broker = self._source()
@@ -229,18 +259,29 @@ class FailoverBroker:
         return settled
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
-        broker, until_ms = self._source(), self._leases_until_ms()
+        broker, until_ms, switches = self._source(), self._leases_until_ms(), self._switches
         if until_ms <= self._clock():
             return []
         with self._noted(broker, leases=True):
             leases = await broker.recover(worker_id=worker_id, slots=slots)
-        return [_shortened(lease, until_ms) for lease in leases]
+        return list(self._taken(Leased(leases=tuple(leases)), until_ms, switches).leases)
 
     async def configure(self, limits: Limits) -> bool:
         """See ``Broker``. In Redis the versions are counted there, as each process has an environment of its own."""
         broker = self._source()
         with self._noted(broker):
             return await (self._redis.enforce(limits) if broker is self._redis else broker.configure(limits))
+
+    async def stats(self) -> QueueStats:
+        """See ``Broker``. While the queue cannot be asked, the ledger is; see ``LedgerStats``."""
+        if self.away_since_ms is None:  # else each question would wait for an answer first
+            try:
+                broker = self._source()
+                with self._noted(broker):
+                    return await broker.stats()
+            except BrokerUnavailable:
+                pass
+        return await self._ledger_stats.stats()
 
     async def wait(self, until_ms: int | None) -> None:
         """See ``Broker``; never raises, and returns when the source changes. What fails is asked again soon."""
@@ -269,12 +310,12 @@ class FailoverBroker:
     note = forwarded(Broker.note)
     knows = forwarded(Broker.knows)
     explain = forwarded(Broker.explain)
-    stats = forwarded(Broker.stats)
 
     # Within
 
     async def _wait(self, until_ms: int | None) -> None:
-        if not self._health.is_failing and self._leases_until_ms() > self._clock():
+        is_failing = self._health.is_failing and self._asks_redis()  # the leader's memory does not fail with Redis
+        if not is_failing and self._leases_until_ms() > self._clock():
             with contextlib.suppress(BrokerUnavailable):
                 # It may return without a word from Redis, so it tells nothing of it.
                 await self._source().wait(until_ms)
@@ -294,6 +335,13 @@ class FailoverBroker:
         if self._memory is None:
             raise NoQueue(ONE_SENDER)
         return self._memory
+
+    def _taken(self, leased: Leased, until_ms: int, switches: int) -> Leased:
+        """Return what may be used of an answer: nothing, if leases have come from elsewhere since the question."""
+        if switches != self._switches:
+            return replace(leased, leases=())
+        self._in_hand.update(lease.message.id for lease in leased.leases)
+        return _until(leased, until_ms)
 
     def _asks_redis(self) -> bool:
         return self._epoch is not None and self._epoch.source is LeaseSource.REDIS and not self.is_bypassed

@@ -1,6 +1,6 @@
 """Decides what the leading process does next: keep the queue in Redis, rebuild it, or stand in for it.
 
-Every process has a ``Leader``, which reads the epoch each second (``epoch_watcher``). One of them leads
+Every process has a ``Leader``, which reads the epoch again and again (``epoch_watcher``). One of them leads
 (``leader_election``), and acts as this table says. In brackets: the condition that holds, the event that is logged.
 
     state               means                          the leader                                 until
@@ -14,6 +14,8 @@ Every process has a ``Leader``, which reads the epoch each second (``epoch_watch
       [schedule_lost]   older than the ledger          opens it [redis_queue_lost]
     Redis away          no verb is answered; messages  waits, then leaves the lead to a process   Redis is back, or no
       [redis_away]      go to the ledger alone         that may reach it [leader_stepped_aside]   process reaches it
+    alone               as above, and no other         begins an epoch of its own at once         its own calls are
+      [redis_away]      process has the ledger                                                    recorded
     silence             an epoch of the leader began   waits until no lease from before is good,  the queue is in its
       [one_sender]      [standalone_mode_began]        then rebuilds the queue in its memory      memory
     standalone mode     leases come from the leader's  takes in what the others wrote to the      Redis has answered
@@ -51,6 +53,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -109,8 +112,8 @@ class Leader:
         """Watch, and act while this process leads, until cancelled; then leave the lead to another."""
         try:
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(self._each_second(self.watch))
-                loops.create_task(self._each_second(self.probe))
+                loops.create_task(self._repeat(self.watch, partial(self._epoch_watcher.rest, self._sleep)))
+                loops.create_task(self._repeat(self.probe, partial(self._sleep, WATCH_S)))
                 if self._may_lead:
                     loops.create_task(self._lead())
         finally:
@@ -142,8 +145,9 @@ class Leader:
         else:
             await self._step_in_standalone_mode(epoch)
 
-    async def _each_second(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Look each second. Each has a loop of its own: a question that waits for an answer keeps no other waiting."""
+    @staticmethod
+    async def _repeat(look: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]) -> None:
+        """Look, and rest. Each has a loop of its own: a question that waits for an answer keeps no other waiting."""
         while True:
             try:
                 await look()
@@ -151,7 +155,7 @@ class Leader:
                 pass  # a condition by now
             except Exception:
                 log.exception("failover_watch_failed")
-            await self._sleep(WATCH_S)
+            await rest()
 
     async def _lead(self) -> None:
         while True:

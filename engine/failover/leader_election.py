@@ -49,7 +49,8 @@ class LeaderElection:
     """Decides whether this process leads.
 
     Args:
-        has_rivals: Other processes share the ledger. If not, this one never steps aside, and never sends from memory.
+        has_rivals: Other processes share the ledger. If not, this one never steps aside; ``RedisMode`` tells when it
+            sends from memory.
     """
 
     def __init__(self, lock: LeaderLock, *, broker: FailoverBroker, clock: Clock, has_rivals: bool) -> None:
@@ -119,9 +120,9 @@ class LeaderLock:
         self._is_abandoned = False
         self.is_held = False
 
-    async def acquire(self) -> bool:
+    async def acquire(self, *, surely: bool = False) -> bool:
         """Tell whether this process leads, and take the lead if it is free."""
-        leads = not self._is_abandoned and await self._leadership.leads()
+        leads = not self._is_abandoned and await self._leadership.leads(surely=surely)
         if leads and not self.is_held:
             log.info("leader_elected")
         self.is_held = leads
@@ -140,7 +141,7 @@ class LeaderLock:
         Raises:
             BrokerUnavailable: Another process may be doing the same by now, or may have done it.
         """
-        if not await self.acquire():
+        if not await self.acquire(surely=True):
             raise BrokerUnavailable(NOT_LEADER)
 
     async def release(self) -> None:

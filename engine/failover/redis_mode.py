@@ -13,16 +13,22 @@ from tempogram.engine.failover.leader_election import NOT_LEADER, LeaderLock
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
 from tempogram.engine.ports import NO_SCHEMA, Broker, Epoch, LeaseSource
 from tempogram.engine.recovery.rebuild import OtherProcesses
-from tempogram.engine.recovery.settings_sync import SettingsSync
+from tempogram.engine.recovery.settings_sync import APPLY_EVERY_MS, SettingsSync
 
 log = structlog.get_logger()
+
+OFF_CLOCK = "the time of the queue in Redis is not that of the process that leads"
 
 Rebuild = Callable[[Broker, OtherProcesses], Awaitable[object]]
 """Brings an empty broker to where the ledger says it was; see ``recovery.rebuild``."""
 
 
 class RedisMode:
-    """See the table in ``leader``: not begun, Redis mode, queue lost, Redis away; and the way back from standalone."""
+    """See the table in ``leader``: not begun, Redis mode, queue lost, Redis away; and the way back from standalone.
+
+    Args:
+        has_rivals: Other processes share the ledger, and may reach Redis when this one does not.
+    """
 
     def __init__(
         self,
@@ -35,6 +41,7 @@ class RedisMode:
         settings_sync: SettingsSync,
         rebuild: Rebuild,
         lease_ms: int,
+        has_rivals: bool,
     ) -> None:
         self._broker = broker
         self._redis = redis
@@ -44,18 +51,24 @@ class RedisMode:
         self._settings_sync = settings_sync
         self._rebuild = rebuild
         self._lease_ms = lease_ms
+        self._has_rivals = has_rivals
 
     async def step(self, epoch: Epoch) -> bool:
-        """Do what is to be done next; False if the epoch cannot go on, as its schema is an older one."""
+        """Do what is to be done next; False if the epoch cannot go on.
+
+        Its schema is an older one, or Redis is away and no other process could reach it.
+        """
         if NO_SCHEMA < epoch.schema < self._redis.schema:
             log.warning("older_queue_replaced", schema=epoch.schema, by_schema=self._redis.schema)
             return False
         try:
             await self._find_queue(epoch)
-        except QueueLost:
-            await self._heal(epoch)
+        except QueueLost as error:
+            await self._heal(epoch, str(error))
         except BrokerUnavailable:
             self._catch_up.fall_behind()
+            self._settings_sync.hurry()
+            return self._has_rivals or self._broker.away_since_ms is None
         else:
             await self._compare()
         return True
@@ -70,13 +83,15 @@ class RedisMode:
         await self._broker.probe()
         if epoch.schema == NO_SCHEMA:
             raise QueueLost(NOT_BEGUN)
+        if self._redis.is_off_clock:
+            raise QueueLost(OFF_CLOCK)
 
-    async def _heal(self, epoch: Epoch) -> None:
+    async def _heal(self, epoch: Epoch, reason: str) -> None:
         if epoch.schema == NO_SCHEMA:
             await self._rebuild_queue(epoch, then=LeaseSource.REDIS)
             log.info("redis_queue_begun")
         else:
-            log.warning("redis_queue_lost", then="it is rebuilt from the ledger")
+            log.warning("redis_queue_lost", reason=reason, then="it is rebuilt from the ledger")
             await self._rebuild_queue(epoch, then=None)
         await self._broker.probe()
 
@@ -99,5 +114,7 @@ class RedisMode:
         self._catch_up.fall_behind()
 
     async def _compare(self) -> None:
-        await self._settings_sync.apply(self._redis, self._redis.enforce)
-        await self._catch_up.compare(is_bypassed=self._epoch_watcher.is_bypassed)
+        is_bypassed = self._epoch_watcher.is_bypassed
+        every_ms = 0 if is_bypassed else APPLY_EVERY_MS
+        await self._settings_sync.apply(self._redis, self._redis.enforce, every_ms=every_ms)
+        await self._catch_up.compare(is_bypassed=is_bypassed)

@@ -31,12 +31,17 @@ MARGIN_MS = 1_000
 """Added to how long leases may last, as no two clocks run at quite the same pace. untuned: far more than they differ in
 that time."""
 
+CALLS_CHECK_S = 0.05
+"""Between two checks whether the calls of this process have ended."""
+
 
 class StandaloneMode:
     """See the table in ``leader``: silence, standalone mode, handing back.
 
     Args:
         memory: Makes an empty broker.
+        has_rivals: Other processes share the ledger, and may hold leases. If not, nothing is waited for but the calls
+            of this process.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class StandaloneMode:
         ledger: Ledger,
         limits: Callable[[], Awaitable[Limits]],
         lease_ms: int,
+        has_rivals: bool,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -65,6 +71,7 @@ class StandaloneMode:
         self._ledger = ledger
         self._limits = limits
         self._lease_ms = lease_ms
+        self._has_rivals = has_rivals
         self._clock = clock
         self._sleep = sleep
         self._leases_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
@@ -73,13 +80,17 @@ class StandaloneMode:
         self._others_end_until_ms = 0  # when the last call that they began under a lease from before has ended
 
     async def begin(self, after: Epoch) -> None:
-        """Begin an epoch of this process, and note when its first lease may be.
+        """Begin an epoch of this process, and note when its first lease may be; without rivals, have it now.
 
         If it follows one of this Redis, nothing else was leased from: then Redis mode may go on as soon as it is back.
         """
         epoch = await self._epoch_watcher.advance(after, LeaseSource.LEADER)
         is_ours = after.schema in {NO_SCHEMA, self._epoch_watcher.schema}
         self._expect(epoch, was_redis=after.source is LeaseSource.REDIS and is_ours)
+        if not self._has_rivals:
+            while not self._may_open():
+                await self._sleep(CALLS_CHECK_S)
+            await self._open(epoch)
 
     async def step(self, epoch: Epoch) -> bool:
         """Do what is to be done next; False if leases can come from Redis again."""
@@ -93,7 +104,7 @@ class StandaloneMode:
             await self._settings_sync.apply(memory, memory.configure)
             await self._take_out_ended(memory)
             await self._catch_up.take_in()
-        elif self._clock() >= self._leases_from_ms[1]:
+        elif self._may_open():
             await self._open(epoch)
         return True
 
@@ -102,16 +113,23 @@ class StandaloneMode:
         self._broker.stop_leasing()
         until_ms = self._clock() + self._lease_ms
         while (memory := self._broker.memory) and (await memory.stats()).leased and self._clock() < until_ms:
-            await self._sleep(0.05)
+            await self._sleep(CALLS_CHECK_S)
         self._broker.close_memory()
 
     def _expect(self, epoch: Epoch, *, was_redis: bool) -> None:
         if epoch.is_own and epoch.source is LeaseSource.LEADER:
             may_lease_at_ms = self._clock() + self._lease_ms + round(WATCH_S * 1_000) + MARGIN_MS
             self._leases_from_ms = (epoch.number, may_lease_at_ms)
-            self._redis_from_ms = 0 if was_redis else may_lease_at_ms
+            self._redis_from_ms = 0 if was_redis or not self._has_rivals else may_lease_at_ms
             self._back_since_ms = None
-            log.warning("standalone_mode_began", epoch=epoch.number, leases_in_ms=may_lease_at_ms - self._clock())
+            leases_in_ms = may_lease_at_ms - self._clock() if self._has_rivals else 0
+            log.warning("standalone_mode_began", epoch=epoch.number, leases_in_ms=leases_in_ms)
+
+    def _may_open(self) -> bool:
+        """Tell whether no lease from before is good: of the only process, once its own calls have ended."""
+        if self._leases_from_ms is None or self._clock() >= self._leases_from_ms[1]:
+            return True
+        return not self._has_rivals and not self._broker.has_leases
 
     async def _is_redis_back(self) -> bool:
         """Tell whether Redis has answered for a while, with or without a queue."""

@@ -7,7 +7,7 @@ from its end, so rounding never frees a place too early.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -40,6 +40,12 @@ class Gate(Protocol):
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
         """Say when Telegram counted them at the latest; None gives them back at once."""
+
+    def give_back(self, cost: int) -> None:
+        """Give back places in flight of which nothing arrived at Telegram's end, though the call was made."""
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        """Take places that Telegram counted by now, as many of them as there can be."""
 
     def is_idle(self, now_ms: int) -> bool:
         """Tell whether nothing is taken, so that a new gate would answer the same."""
@@ -111,6 +117,13 @@ class Window:
             else:
                 frees_ms.append(free_at_ms)
 
+    def give_back(self, cost: int) -> None:
+        self.settle(None, cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        self.take(now_ms, cost)
+        self.settle(now_ms, cost)
+
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and (not self._frees_ms or self._frees_ms[-1] <= now_ms)
 
@@ -143,7 +156,7 @@ class Window:
 
 
 class Spacing:
-    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is never given back.
+    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is spent, but for what Telegram refused.
 
     Kept as the time at which all that was spent has drained, in units of 1/count ms, so
     that 30 a second stays exact in integers.
@@ -202,6 +215,17 @@ class Spacing:
             drained_at = self._drained_at
         self._drained_at = drained_at + cost * limit.window_ms
 
+    def unspend(self, cost: int) -> None:
+        """Take back what was poured, as if it had never been: it has drained a little, and so has what came after."""
+        self._drained_at -= cost * self._limit.window_ms
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        """Spend so much, but leave no more to drain than if it were all that was spent lately."""
+        before, limit = self._drained_at, self._limit
+        self.spend(now_ms, cost)
+        full_at = now_ms * limit.count + max(self._capacity, cost) * limit.window_ms
+        self._drained_at = max(before, min(self._drained_at, full_at))
+
 
 class PacedWindow(Window):
     """A window, and besides it a bucket: no window is broken, and at most ``burst`` leave at once.
@@ -228,6 +252,15 @@ class PacedWindow(Window):
     def take(self, now_ms: int, cost: int) -> None:
         super().take(now_ms, cost)
         self._bucket.spend(now_ms, cost)
+
+    def give_back(self, cost: int) -> None:
+        super().give_back(cost)
+        self._bucket.unspend(cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        super().take(now_ms, cost)
+        super().settle(now_ms, cost)
+        self._bucket.fill(now_ms, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return super().is_idle(now_ms) and self._bucket.is_drained(now_ms)
@@ -275,6 +308,12 @@ class Bucket(Spacing):
         self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
         if counted_at_ms is not None:
             self.spend(counted_at_ms + 1 + guard_ms, cost)
+
+    def give_back(self, cost: int) -> None:
+        self.settle(None, cost)
+
+    def fill(self, now_ms: int, cost: int) -> None:
+        super().fill(now_ms + 1, cost)
 
     def is_idle(self, now_ms: int) -> bool:
         return not self._in_flight and self.is_drained(now_ms)
@@ -363,84 +402,16 @@ class Purse:
         self._limit = limit
 
 
-class WeightedWindow:
-    """At most ``count`` units in any ``window_ms``, of uses that weigh differently.
+def note(limited: Gate, counted_at_ms: int, cost: int, *, now_ms: int) -> None:
+    """Take the places of a call of the past, or of several that a clock which was ahead has written for later.
 
-    Uses are kept in grains, each of which counts from its end: so many entries at most, however many uses.
-
-    >>> window = WeightedWindow(Limit(100, 1_000), grains=1_000)
-    >>> window.spend(0, 60); window.spend(10, 40)
-    >>> window.free_at_ms(20, 50), window.free_at_ms(20, 70)
-    (1001, 1011)
-    >>> window.move(0, 5, 60, 20)
-    >>> window.free_at_ms(20, 40), window.free_at_ms(20, 60)
-    (20, 1006)
+    Those count as now, and however many they are, they fill a bucket at most.
     """
-
-    __slots__ = ("_count", "_frees_ms", "_grain_ms", "_taken", "_units", "_window_ms")
-
-    def __init__(self, limit: Limit, *, grains: int) -> None:
-        self._count = limit.count
-        self._window_ms = limit.window_ms
-        self._grain_ms = max(1, limit.window_ms // grains)
-        self._frees_ms: list[int] = []  # when each grain is free again, the next first
-        self._units: list[int] = []  # how much is used in it
-        self._taken = 0
-
-    def taken(self, now_ms: int) -> int:
-        """Return how much is used."""
-        if self._frees_ms and self._frees_ms[0] <= now_ms:
-            gone = bisect_right(self._frees_ms, now_ms)
-            self._taken -= sum(self._units[:gone])
-            del self._frees_ms[:gone], self._units[:gone]
-        return self._taken
-
-    def free_at_ms(self, now_ms: int, cost: int) -> int:
-        """Return when so much is free. What costs more than the limit waits until nothing is used."""
-        missing = self.taken(now_ms) + min(cost, self._count) - self._count
-        if missing <= 0:
-            return now_ms
-        for free_at_ms, units in zip(self._frees_ms, self._units, strict=True):
-            missing -= units
-            if missing <= 0:
-                return free_at_ms
-        return self._frees_ms[-1]
-
-    def spend(self, at_ms: int, cost: int) -> None:
-        """Use so much at a time; the time may lie ahead."""
-        free_at_ms = self._free_again_ms(at_ms)
-        place = bisect_left(self._frees_ms, free_at_ms)
-        if self._frees_ms[place : place + 1] == [free_at_ms]:
-            self._units[place] += cost
-        else:
-            self._frees_ms.insert(place, free_at_ms)
-            self._units.insert(place, cost)
-        self._taken += cost
-
-    def move(self, from_ms: int, to_ms: int, cost: int, used: int) -> None:
-        """Put a use to an earlier time, at which it turned out to be another; one that counts no more stays away."""
-        free_at_ms = self._free_again_ms(from_ms)
-        place = bisect_left(self._frees_ms, free_at_ms)
-        if self._frees_ms[place : place + 1] == [free_at_ms]:
-            self._units[place] -= cost
-            self._taken -= cost
-            if not self._units[place]:
-                del self._frees_ms[place], self._units[place]
-            self.spend(to_ms, used)
-
-    def clear(self, until_ms: int) -> None:
-        """Forget what was used until a time."""
-        self.taken(self._free_again_ms(until_ms))
-
-    def entries(self, now_ms: int) -> list[tuple[int, int]]:
-        """Return the end of each grain in which something is used, and how much; oldest first."""
-        self.taken(now_ms)
-        return [
-            (free_at_ms - self._window_ms, units) for free_at_ms, units in zip(self._frees_ms, self._units, strict=True)
-        ]
-
-    def _free_again_ms(self, at_ms: int) -> int:
-        return (at_ms // self._grain_ms + 1) * self._grain_ms + self._window_ms
+    if counted_at_ms <= now_ms:
+        limited.take(counted_at_ms, cost)
+        limited.settle(counted_at_ms, cost)
+    else:
+        limited.fill(now_ms, cost)
 
 
 def gate(limit: Limit | None) -> Gate | None:

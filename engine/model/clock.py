@@ -9,6 +9,10 @@ Clock = Callable[[], int]
 """Returns milliseconds since the epoch, rounded down, and never steps back."""
 
 
+SET_BACK_MS = 1_000
+"""By how much a clock must be behind to have been set back. Less is slewed away, or is how far two clocks differ."""
+
+
 class SystemClock:
     """The machine's clock at the start, and monotonic from then on: a window must not jump with NTP."""
 

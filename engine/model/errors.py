@@ -7,8 +7,11 @@
     │       ├── QueueLost      it can be reached, but must be rebuilt from the ledger first
     │       ├── BrokerFull     it can be reached, but takes nothing more in
     │       ├── QueueOfAnother it belongs to another ledger; never share it
+    │       ├── BrokerRefused  it refuses this process as it is set up
     │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
+    │   ├── UnstorableValue    it can be, but it takes no such value; trying again is useless
+    │   └── LedgerAway         the database cannot be reached just now; try again later
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
     └── TargetLost             what it refers to is not there, or was not sent; nothing was accepted
@@ -45,6 +48,10 @@ class QueueOfAnother(BrokerUnavailable):
     """Redis holds the queue of another ledger, or has been claimed for one. Nothing was done."""
 
 
+class BrokerRefused(BrokerUnavailable):
+    """Redis refuses this process as one of the two is set up: a password, rights, a version. Nothing was done."""
+
+
 class BrokerFull(BrokerUnavailable):
     """The queue can be reached, but has no memory left. Nothing was done."""
 
@@ -59,6 +66,17 @@ class LedgerError(EngineError):
     What was to be written is not there, or, if the connection broke before the answer to the commit came, is there
     whole. So only what may be written twice can be written again.
     """
+
+
+class UnstorableValue(LedgerError):
+    """A value that the ledger does not take: a number beyond its range, say. Nothing was written, or looked for.
+
+    The same work is refused again, however often it is tried; so it is no outage.
+    """
+
+
+class LedgerAway(LedgerError):
+    """The database cannot be reached, or takes no connections just now; nothing need be changed for it to be back."""
 
 
 class QueueFull(EngineError):

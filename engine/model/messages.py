@@ -40,10 +40,11 @@ class Guarantee(StrEnum):
 
 
 class PausedBy(StrEnum):
-    """Why a bot sends nothing."""
+    """Why a bot sends nothing. ``UNREADABLE`` is stored as ``TOKEN``: it ends as that does, with a valid token."""
 
     OPERATOR = "operator"
     TOKEN = "token_revoked"  # noqa: S105 - a reason, no secret
+    UNREADABLE = "token_unreadable"
 
 
 class Status(StrEnum):
@@ -236,6 +237,8 @@ class Settlement(Struct, frozen=True, gc=False):
             the places of the rest are free at once.
         alive: What the answer tells of Telegram: True: it answered; False: the call failed, by a 5xx, a time-out or
             the lack of a connection; None: nothing, as no call was made, or ours is the fault.
+        refused: Telegram refused it as a whole, so nothing arrived: one of its places counts, for the call itself, and
+            the others are free at once.
     """
 
     lease: Lease
@@ -243,7 +246,22 @@ class Settlement(Struct, frozen=True, gc=False):
     counted_age_ms: int | None
     rest: Rest | None = None
     alive: bool | None = None
+    refused: bool = False
 
     @property
     def counted_cost(self) -> int:
-        return self.lease.message.cost - (self.rest.cost if self.rest else 0)
+        return counted_cost(self.lease.message.cost, self.rest, refused=self.refused)
+
+
+def counted_cost(cost: int, rest: Rest | None, *, refused: bool) -> int:
+    """Return how many places of a call Telegram counted at most, if the bytes left.
+
+    >>> rest = Rest("sendMediaGroup", b"{}", 7)
+    >>> counted_cost(10, None, refused=False), counted_cost(10, rest, refused=False)
+    (10, 3)
+    >>> counted_cost(10, None, refused=True), counted_cost(0, None, refused=True)
+    (1, 0)
+    """
+    if refused:
+        return min(cost, 1)
+    return cost - (rest.cost if rest else 0)

@@ -3,5 +3,6 @@
 Read in this order:
 
     metrics            every metric's name, labels and help, and how it is read
+    fleet_counts       sums over all processes, for the API
     watched_transport  notifies a view of each call
 """

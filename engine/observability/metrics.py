@@ -14,14 +14,19 @@
     telegram_paid_messages_total{bot}                     paid messages
     telegram_paid_stars{bot}                              most Stars that may have been spent in the last 24 h
     telegram_handlers{state}                              handlers of updates that run, or wait for what
+    telegram_refused_tokens_total                         bearer tokens of the HTTP API that were refused
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
 Every name is an interface: dashboards and alerts depend on it. No label ever names a chat.
+
+The first three are sums over all processes where the API of several serves them (``fleet_counts``); all other counters
+are of the process that is asked, and gauges of the queue and the ledger are the same in each.
 """
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +50,8 @@ from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+THROTTLED, SERVER_ERRORS, DROPS = "telegram_429_count", "telegram_5xx_count", "telegram_rate_limited_drops"
 
 WAIT_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """From "at once" over one group window (60 s) to a long broadcast."""
@@ -91,11 +98,13 @@ class Metrics:
 
     Attributes:
         handlers: Counts the handlers of updates by their state; set by what runs them.
+        changed: Set when one of ``shared`` has grown.
     """
 
     throttled: int = 0
     server_errors: int = 0
     drops: int = 0
+    refused_tokens: int = 0
     calls: dict[tuple[int, Priority, str], int] = field(default_factory=lambda: defaultdict(int))
     waits: dict[Priority, Histogram] = field(
         default_factory=lambda: {priority: Histogram(WAIT_S) for priority in PRIORITIES}
@@ -103,9 +112,19 @@ class Metrics:
     paid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
     handlers: Callable[[], Mapping[str, int]] = dict
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """What is summed up over all processes."""
+        return {THROTTLED: self.throttled, SERVER_ERRORS: self.server_errors, DROPS: self.drops}
 
     def count_drops(self, messages: int) -> None:
         self.drops += messages
+        self.changed.set()
+
+    def count_refused_token(self) -> None:
+        self.refused_tokens += 1
 
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
         self.calls[message.bot_id, message.priority, type(outcome).__name__.lower()] += 1
@@ -118,8 +137,10 @@ class Metrics:
             self.waits[message.priority].observe(max(0, waited_ms) / 1_000)
         elif isinstance(why, Throttled):
             self.throttled += 1
+            self.changed.set()
         elif isinstance(outcome, Failed) and outcome.code is not None and outcome.code >= 500:
             self.server_errors += 1
+            self.changed.set()
 
 
 class ObservedTransport:
@@ -147,6 +168,7 @@ class EngineCollector:
         queue: From the broker; None leaves its gauges out, because a wrong 0 is worse than a gap.
         dead: Dead letters, from the ledger; None leaves the gauge out.
         conditions: Those that hold in this process.
+        shared: Of all processes, in place of those that this one has counted.
     """
 
     def __init__(
@@ -156,8 +178,10 @@ class EngineCollector:
         queue: QueueStats | None,
         dead: int | None,
         conditions: Collection[Condition],
+        shared: Mapping[str, int] | None = None,
     ) -> None:
         self._metrics = metrics
+        self._shared = metrics.shared if shared is None else shared
         self._queue = queue
         self._dead = dead
         self._conditions = conditions
@@ -170,17 +194,13 @@ class EngineCollector:
         yield from self._gauges()
 
     def _counters(self) -> Iterator[Metric]:
-        metrics = self._metrics
+        metrics, shared = self._metrics, self._shared
         # Untyped, because Prometheus' client gives every counter a name that ends in ``_total``.
-        yield UnknownMetricFamily(
-            "telegram_429_count", "Calls that Telegram answered with 429 (too many requests).", metrics.throttled
-        )
-        yield UnknownMetricFamily(
-            "telegram_5xx_count", "Calls that Telegram answered with a 5xx.", metrics.server_errors
-        )
-        yield UnknownMetricFamily(
-            "telegram_rate_limited_drops", "Messages refused because too many were waiting.", metrics.drops
-        )
+        throttled = "Calls that Telegram answered with 429 (too many requests)."
+        yield UnknownMetricFamily(THROTTLED, throttled, shared[THROTTLED])
+        server_errors = "Calls that Telegram answered with a 5xx."
+        yield UnknownMetricFamily(SERVER_ERRORS, server_errors, shared[SERVER_ERRORS])
+        yield UnknownMetricFamily(DROPS, "Messages refused because too many were waiting.", shared[DROPS])
         calls = CounterMetricFamily(
             "telegram_messages", "Calls to Telegram, by outcome.", labels=("bot", "priority", "outcome")
         )
@@ -191,6 +211,9 @@ class EngineCollector:
         for bot_id, count in metrics.paid.items():
             paid.add_metric((str(bot_id),), count)
         yield paid
+        yield CounterMetricFamily(
+            "telegram_refused_tokens", "Bearer tokens of the HTTP API that were refused.", metrics.refused_tokens
+        )
 
     def _shown_conditions(self) -> Metric:
         shown = GaugeMetricFamily(
@@ -235,7 +258,8 @@ class EngineCollector:
             yield GaugeMetricFamily(
                 "telegram_retry_waiting", "Messages that were tried and wait for another attempt.", self._queue.retry
             )
-            yield GaugeMetricFamily("telegram_leased", "Messages in flight.", self._queue.leased)
+            if self._queue.leased is not None:
+                yield GaugeMetricFamily("telegram_leased", "Messages in flight.", self._queue.leased)
             adapted = GaugeMetricFamily(
                 "telegram_adapted_limit",
                 "Calls that a bot may make in a window, while a 429 has lowered its limit.",

@@ -12,6 +12,8 @@ Read in this order:
     epochs       where leases come from, as all processes have agreed
     membership   which processes are alive
     changes      what one process changed that others keep in memory
+    call_uses    what of long windows of services is used
+    totals       sums over all processes
 """
 
 from tempogram.engine.model.clock import Clock, SystemClock
@@ -31,7 +33,7 @@ from tempogram.engine.ports.broker import (
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, LeaseSource
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.handles import Handles, References, Referral, Target
-from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Ledger, Record
+from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Ledger, OpenCounts, Record
 from tempogram.engine.ports.membership import Membership
 from tempogram.engine.ports.results import Progress, Result, Results
 from tempogram.engine.ports.transport import MayWrite, Transport
@@ -57,6 +59,7 @@ __all__ = [
     "Ledger",
     "MayWrite",
     "Membership",
+    "OpenCounts",
     "Progress",
     "QueueStats",
     "Queued",

@@ -109,7 +109,8 @@ class Settled:
 class QueueStats:
     """How many are open: each counts once. ``retry`` = tried, and waiting to be tried again.
 
-    Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
+    Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``leased``: None if
+    only the ledger could be asked; then nothing is known of single bots, either. ``adapted``: bots
     whose limit a 429 has lowered, and what it is now. ``paid``: places that each bot has paid for in
     the window of its purse, or may have to for what is in flight. ``failing``: since when each bot
     that is failing has been, while anything of it is open.
@@ -117,7 +118,7 @@ class QueueStats:
 
     waiting: Mapping[Priority, int]
     retry: int
-    leased: int
+    leased: int | None
     bots: Mapping[int, int] = field(default_factory=dict)
     adapted: Mapping[int, int] = field(default_factory=dict)
     paid: Mapping[int, int] = field(default_factory=dict)

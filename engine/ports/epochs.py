@@ -48,6 +48,13 @@ class Epochs(Protocol):
     async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
         """Begin the next epoch; if ``after`` is over already, change nothing and return the one that is."""
 
+    @property
+    def are_announced(self) -> bool:
+        """Whether this process hears at once of each epoch that another begins."""
+
+    async def next(self, *, within_s: float) -> None:
+        """Return when another epoch is announced, or this process hears no more, or after a time."""
+
     async def bypass(self, epoch: Epoch) -> None:
         """Count that a process with another schema is there (``bypassed``); nothing happens if the epoch is over."""
 
@@ -55,8 +62,10 @@ class Epochs(Protocol):
 class Leadership(Protocol):
     """At most one process leads at a time. The lead ends with the process, or with its connection."""
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:
         """Tell whether this process leads; take the lead if it is free. False while the database is away.
+
+        ``surely``: ask the database. Otherwise it may have been asked some seconds ago, if the connection still stands.
 
         A lead that was lost gives False once, even if it could be taken again: another process may have led meanwhile.
         """

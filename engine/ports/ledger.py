@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from tempogram.engine.model.messages import BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
+from tempogram.engine.model.messages import (
+    BotChat,
+    ChatId,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Priority,
+    Rest,
+    Spent,
+    Status,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,14 @@ class Record:
     item_ids: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """How many messages are open, each counted once. ``retry`` = tried, and waiting to be tried again."""
+
+    waiting: Mapping[Priority, int]
+    retry: int
+
+
 BOT_CHATS_MAX = 500
 """Chats in one ``reach_of``."""
 
@@ -149,8 +168,15 @@ class Ledger(Protocol):
         its time.
         """
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
         """Write holds that did not come with a record; a later deadline replaces an earlier one."""
+
+    async def follow_clock(self, now_ms: int) -> int:
+        """Return by how much the clock that wrote this was ahead, if it was set back since by ``SET_BACK_MS``; else 0.
+
+        Then no hold lasts longer from now on than it would have after the last that was written, and nothing that
+        failed waits for its retry until that time comes again. (What was sent is for ``sends_since``.)
+        """
 
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         """Return queued messages, of one bot or of all, in the order of their ids, ``limit`` a page.
@@ -162,6 +188,12 @@ class Ledger(Protocol):
         self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
     ) -> list[str]:
         """Return the ids of queued messages, in order, ``limit`` a page; of one bot, or with one tag, if given."""
+
+    async def open_counts(self) -> OpenCounts:
+        """Count open messages, as ``Broker.stats`` does where nothing is in flight.
+
+        Cost: O(open messages); some seconds for a million.
+        """
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""
@@ -192,8 +224,12 @@ class Ledger(Protocol):
     async def presume(self, sends: Sequence[PastSend]) -> None:
         """Write places that may be taken, by calls that were perhaps made."""
 
-    async def sends_since(self, since_ms: int) -> list[PastSend]:
-        """Return what Telegram counted, or may have counted, at or after a time; nothing that takes no place."""
+    async def sends_since(self, since_ms: int, *, now_ms: int) -> list[PastSend]:
+        """Return what Telegram counted, or may have counted, at or after a time; nothing that takes no place.
+
+        What a clock that was ahead has written for times after ``now_ms``, perhaps for an hour, is one send of each
+        chat, at the last of these times.
+        """
 
     async def ended_since(self, since_ms: int) -> list[str]:
         """Return what has ended by a call that Telegram counted, or may have counted, at or after a time."""

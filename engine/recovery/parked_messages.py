@@ -21,7 +21,7 @@ from tempogram.engine.resilience.retry import every
 
 log = structlog.get_logger()
 
-LOOK_S = 5.0
+LOOK_S = 15.0
 """Between two looks. untuned: one finds only what another process parked that has ended, or whose result was lost."""
 
 WATCHED_MAX = 10_000

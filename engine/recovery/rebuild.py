@@ -94,27 +94,46 @@ async def rebuild(
     *,
     calls_max: int = sys.maxsize,
     others: OtherProcesses = ALONE,
+    presumes: bool = True,
 ) -> RebuildReport:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
     A broker that is full before all is in leases what it has; the reconciler admits the rest later. ``calls_max`` is
-    how many calls may have been under way: no more of a purse is presumed to be spent.
+    how many calls may have been under way: no more of a purse is presumed to be spent. ``presumes`` is False if it is
+    known that none was.
     """
     found = RebuildReport()
+    await _follow_clock(ledger, clock())
     found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * others.lease_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(clock()))
     await _admit_open(ledger, broker, closer, found, others)
     now_ms = clock()
-    for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
+    for batch in batches(_presumed(found, calls_max, now_ms) if presumes else [], PAGE):
         await ledger.presume(batch)
     known_since_ms = now_ms - _longest_ms(limits)
-    sends = _with_bursts(await ledger.sends_since(known_since_ms), limits, known_since_ms)
+    sends = [_bounded(each, limits, now_ms) for each in await ledger.sends_since(known_since_ms, now_ms=now_ms)]
+    sends = _with_bursts(sends, limits, known_since_ms)
     spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
     await others.before_opening()
     await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
     log.info("queue_rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
+
+
+async def _follow_clock(ledger: Ledger, now_ms: int) -> None:
+    """Let what a clock has written that was set back since end when it would have: no bot waits for it to catch up."""
+    ahead_ms = await ledger.follow_clock(now_ms)
+    if ahead_ms:
+        log.warning("clock_set_back", seconds=round(ahead_ms / 1_000), then="what is recorded for later counts as now")
+
+
+def _bounded(send: PastSend, limits: Limits, now_ms: int) -> PastSend:
+    """Let what is recorded for later, perhaps an hour of it, take no more places than its chat has."""
+    limit = limits.of_chat(send.chat_id)
+    if send.counted_at_ms <= now_ms or limit is None or not limit.places:
+        return send
+    return replace(send, cost=min(send.cost, limit.places))
 
 
 async def _restore_settings(ledger: Ledger, broker: Broker) -> None:

@@ -13,9 +13,13 @@ import structlog
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import PausedBy
-from tempogram.engine.ports import Broker, Ledger
+from tempogram.engine.ports import Broker, Clock, Ledger
 
 log = structlog.get_logger()
+
+APPLY_EVERY_MS = 10_000
+"""Between two comparisons while all processes reach the queue. untuned: each is three queries, and finds only what a
+process that ended has not applied itself."""
 
 
 async def pause(broker: Broker, bot_id: int, *, paused: bool) -> None:
@@ -54,6 +58,12 @@ async def pause_without_token(ledger: Ledger, broker: Broker, bot_id: int) -> No
     await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
 
 
+async def pause_unreadable_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send nothing whose stored token cannot be read, until it has another one."""
+    await ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN)
+    await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
+
+
 async def resume_with_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
     """Let a bot send again whose token is new or was found valid, unless an operator has paused it."""
     if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):
@@ -64,9 +74,10 @@ async def resume_with_token(ledger: Ledger, broker: Broker, bot_id: int) -> None
 class SettingsSync:
     """What was applied to the queue last; at first, and after ``forget``, nothing."""
 
-    def __init__(self, ledger: Ledger, limits: Callable[[], Awaitable[Limits]]) -> None:
+    def __init__(self, ledger: Ledger, limits: Callable[[], Awaitable[Limits]], clock: Clock) -> None:
         self._ledger = ledger
         self._read_limits = limits
+        self._clock = clock
         self.forget()
 
     def forget(self) -> None:
@@ -74,14 +85,21 @@ class SettingsSync:
         self._paused: set[int] = set()
         self._weights: dict[int, int] = {}
         self._limits: Limits | None = None
+        self._applied_at_ms: int | None = None
 
-    async def apply(self, broker: Broker, enforce: Callable[[Limits], Awaitable[bool]]) -> None:
-        """Apply what has changed in the ledger since the last time.
+    def hurry(self) -> None:
+        """Compare the next time, however long ago the last was: a process may not have reached the queue."""
+        self._applied_at_ms = None
+
+    async def apply(self, broker: Broker, enforce: Callable[[Limits], Awaitable[bool]], *, every_ms: int = 0) -> None:
+        """Apply what has changed in the ledger since the last time, if that is ``every_ms`` ago.
 
         Raises:
             LedgerError: Nothing was applied.
             BrokerUnavailable: Some was not applied; it is the next time.
         """
+        if self._applied_at_ms is not None and self._clock() - self._applied_at_ms < every_ms:
+            return
         paused, weights = set(await self._ledger.paused_bots()), dict(await self._ledger.weights())
         limits = await self._read_limits()
         for bot_id in paused ^ self._paused:
@@ -92,4 +110,4 @@ class SettingsSync:
         self._paused, self._weights = paused, weights
         if limits != self._limits and await enforce(limits):
             log.info("limits_applied", limits=limits)
-        self._limits = limits
+        self._limits, self._applied_at_ms = limits, self._clock()

@@ -29,6 +29,8 @@ class Condition(StrEnum):
     LEDGER_AWAY = "ledger_away"  # nothing can be accepted or recorded
     TELEGRAM_AWAY = "telegram_away"  # the calls of distinct bots fail; nothing is leased but a trial each second
     UPDATES_AWAY = "updates_away"  # no bot's getUpdates or setWebhook is answered; Telegram keeps the updates
+    CLOCKS_DIFFER = "clocks_differ"  # that of this process, that of Redis and the time of the queue, by seconds
+    TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105 - of some bot: it waits, and the others run
     INTAKE_FULL = "intake_full"  # updates come faster than their handlers end; Telegram keeps the polled ones
 
 

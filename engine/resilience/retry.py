@@ -19,6 +19,7 @@ async def retry(
     work: Callable[[], Awaitable[Answer]],
     *,
     on: Errors,
+    unless: Errors = (),
     pause_s: float,
     pause_s_max: float = 0.0,
     give_up: Callable[[], bool] = lambda: False,
@@ -30,6 +31,7 @@ async def retry(
     Args:
         work: Done again from the start.
         on: Errors after which it is tried again; any other is raised at once.
+        unless: Some of them after which it is not.
         pause_s: Between two tries; doubled after each, up to ``pause_s_max``.
         pause_s_max: 0: the pause does not grow.
         give_up: Asked after each failure; True raises the error.
@@ -39,6 +41,8 @@ async def retry(
     while True:
         try:
             return await work()
+        except unless:
+            raise
         except on as error:
             if give_up():
                 raise

@@ -80,6 +80,7 @@ class Ruling:
         item_ids: Of the items of an album.
         delivered_items: How many items of an album arrived, if not all.
         rest: What is left of the message.
+        refused: See ``Settlement``.
     """
 
     status: Status
@@ -91,6 +92,7 @@ class Ruling:
     delivered_items: int | None = None
     rest: Rest | None = None
     item_ids: tuple[int, ...] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,9 @@ class Ruled(Answered):
     def settlement(self, now_ms: int) -> Settlement:
         counted_at_ms = self.answer.counted_at_ms
         age_ms = None if counted_at_ms is None else max(0, now_ms - counted_at_ms)
-        return Settlement(
-            self.lease, self.ruling.then, age_ms, self.ruling.rest, None if self.is_hosts_fault else self.is_alive
-        )
+        alive = None if self.is_hosts_fault else self.is_alive
+        ruling = self.ruling
+        return Settlement(self.lease, ruling.then, age_ms, ruling.rest, alive, ruling.refused)
 
 
 def without_call(held: HeldLease) -> Answered:

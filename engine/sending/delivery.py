@@ -204,7 +204,7 @@ class Delivery:
             self._log_hold(ruled, hold)
         bot_holds = [hold for hold in holds if hold.chat_id is None]
         if bot_holds:
-            await self._retry.ledger(lambda: self._ledger.record_holds(bot_holds))
+            await self._retry.ledger(lambda: self._ledger.record_holds(bot_holds, now_ms=self._clock()))
 
     async def _resume_if_valid(self, ruled: Ruled) -> None:
         """Undo the queue's pause if the ledger's pause has ended before: a valid token came in between."""

@@ -15,6 +15,7 @@ from tempogram.engine.model.messages import (
     Outgoing,
     PauseBot,
     Status,
+    counted_cost,
 )
 from tempogram.engine.model.outcomes import (
     Answer,
@@ -67,20 +68,21 @@ class OutcomePolicy:
                     item_ids=item_ids,
                 )
             case Throttled(retry_after_ms, reason):
-                return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason))
+                return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason), refused=True)
             case Rejected(code, reason, unreachable):
-                return Ruling(Status.DEAD, Done(), Fault(code=code, reason=reason), reason if unreachable else None)
+                fault = Fault(code=code, reason=reason)
+                return Ruling(Status.DEAD, Done(), fault, reason if unreachable else None, refused=True)
             case Unquoted(rest, reason):
                 return Ruling(Status.QUEUED, Again(0, spent=False), Fault(code=400, reason=reason), rest=rest)
             case HalfSent() as half:
                 ruling = self._ruling(answered.answered(Answer(half.cause, counted_at_ms=None)))
                 fault = Fault(code=half.cause.code, reason=half.reason)
-                return replace(ruling, fault=fault, delivered_items=half.delivered, rest=half.rest)
+                return replace(ruling, fault=fault, delivered_items=half.delivered, rest=half.rest, refused=False)
             case Migrated(to_chat_id):
                 fault = Fault(code=400, reason="the chat has a new id")
-                return Ruling(Status.QUEUED, MoveChat(to_chat_id), fault, chat_id=to_chat_id)
+                return Ruling(Status.QUEUED, MoveChat(to_chat_id), fault, chat_id=to_chat_id, refused=True)
             case Revoked(reason):
-                return Ruling(Status.QUEUED, PauseBot(), Fault(code=401, reason=reason))
+                return Ruling(Status.QUEUED, PauseBot(), Fault(code=401, reason=reason), refused=True)
             case Failed(reason, code):
                 return self._try_again(answered, Fault(code=code, reason=reason))
             case Uncertain(reason):
@@ -134,7 +136,7 @@ def record_of(ruled: Ruled, now_ms: int) -> Record:
         message_id=message.id,
         bot_id=message.bot_id,
         chat_id=message.chat_id,
-        cost=message.cost - (ruling.rest.cost if ruling.rest else 0),
+        cost=counted_cost(message.cost, ruling.rest, refused=ruling.refused),
         status=ruling.status,
         attempt=ruled.lease.attempt if is_spent else ruled.lease.attempt - 1,
         recorded_at_ms=now_ms,

@@ -10,7 +10,8 @@ TWIN  redis/lua/shared/meters.lua
 from __future__ import annotations
 
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.limits.windows import Spacing, WeightedWindow
+from tempogram.engine.limits.weighted_window import WeightedWindow
+from tempogram.engine.limits.windows import Spacing
 from tempogram.engine.services.limit import CallLimit
 
 COUNTED_WITHIN_MS = 1_000

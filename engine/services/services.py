@@ -295,9 +295,9 @@ class Services:
         now_ms = self._clock()
         limiter = self._operation_limiter(service, operation, rules)
         for quota in made.said.quotas:
-            told = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
-            if told is not None:
-                self._limiter.believe(told, left=quota.left, until_ms=quota.until_ms, of=quota.of)
+            named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
+            if named is not None:
+                self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
         if made.verdict is Verdict.THROTTLED:
             state.throttled += 1
             until_ms, by = made.said.hold_until_ms, "said by the service"

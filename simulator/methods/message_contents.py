@@ -9,12 +9,27 @@ from typing import Any
 from zlib import crc32
 
 from tempogram.simulator.methods.calls import Params, Upload, bad_request
-from tempogram.simulator.methods.params import caption_of, decimal_of, json_of, list_of, number_of, require, text_of
+from tempogram.simulator.methods.params import (
+    bounded_list,
+    caption_of,
+    decimal_of,
+    is_longer,
+    json_of,
+    list_of,
+    number_of,
+    require,
+    text_of,
+)
 
 Json = dict[str, Any]
 Content = Callable[[Params], Json]
 
 ALBUM_LIMIT = 10
+PAID_MEDIA_LIMIT = 10
+OPTIONS_LIMIT, QUESTION_LENGTH, OPTION_LENGTH = 12, 300, 100  # of a poll
+COUNTRIES_LIMIT = 12
+TIPS_LIMIT = 4
+TASKS_LIMIT = 30
 DICE_FACES = {"🏀": 5, "⚽": 5, "🎰": 64}  # the others have 6
 SMALL = 320  # px; every picture here is that large
 INPUT_KINDS = ("photo", "video", "document", "audio", "animation")
@@ -70,18 +85,21 @@ def sent_by_user(kind: str, *, number: int) -> Json:
 
 
 def album(params: Params) -> list[Json]:
-    """Contain the items of an album, one message each.
+    """Contain the items of an album, one message each; a single item is an ordinary message.
 
     Raises:
         Refused: There is nothing in it, or more than ten.
     """
-    items = list_of(params, "media")
-    if not items:
-        raise bad_request("there are no media in the request")
-    if len(items) > ALBUM_LIMIT:
-        raise bad_request("too many messages to send as an album")
-    group_id = str(random.getrandbits(50))
-    return [input_media(item) | {"media_group_id": group_id} for item in items]
+    items = bounded_list(
+        params,
+        "media",
+        least=1,
+        most=ALBUM_LIMIT,
+        few="there are no messages to send",
+        many="too many messages to send as an album",
+    )
+    group = {"media_group_id": str(random.getrandbits(50))} if len(items) > 1 else {}
+    return [input_media(item) | group for item in items]
 
 
 def input_media(item: object) -> Json:
@@ -108,9 +126,8 @@ def caption(params: Params) -> Json:
 
 def paid_media(params: Params) -> Json:
     """Contain media that cost stars."""
-    items = list_of(params, "media")
-    if not items:
-        raise bad_request("there are no media in the request")
+    items = bounded_list(params, "media", least=1, most=PAID_MEDIA_LIMIT, few="there are no media in the request")
+    caption_of(params)
     shaped = [{"type": "preview", "width": SMALL, "height": SMALL} for _ in items]
     return {"paid_media": {"star_count": number_of(params, "star_count") or 1, "paid_media": shaped}}
 
@@ -148,10 +165,20 @@ def dice(params: Params) -> Json:
 def poll(params: Params) -> Json:
     """Contain a poll without votes."""
     require(params, "question")
-    options = list_of(params, "options")
-    if not options:
-        raise bad_request("poll must have at least 1 option")
+    if is_longer(str(params["question"]), QUESTION_LENGTH):
+        raise bad_request(f"poll question length must not exceed {QUESTION_LENGTH}")
+    options = bounded_list(
+        params,
+        "options",
+        least=1,
+        most=OPTIONS_LIMIT,
+        few="poll must have at least one answer option",
+        many=f"poll can't have more than {OPTIONS_LIMIT} options",
+    )
+    bounded_list(params, "country_codes", most=COUNTRIES_LIMIT)
     texts = [str(option.get("text", "")) if isinstance(option, dict) else str(option) for option in options]
+    if any(is_longer(each, OPTION_LENGTH) for each in texts):
+        raise bad_request(f"poll options length must not exceed {OPTION_LENGTH}")
     return {"poll": open_poll(str(params["question"]), texts, kind=str(params.get("type") or "regular"))}
 
 
@@ -176,6 +203,12 @@ def open_poll(question: str, options: list[str], *, kind: str = "regular") -> Js
 def invoice(params: Params) -> Json:
     """Contain a bill."""
     require(params, "title", "description", "payload", "currency", "prices")
+    bounded_list(
+        params,
+        "suggested_tip_amounts",
+        most=TIPS_LIMIT,
+        many=f"there can be at most {TIPS_LIMIT} suggested tip amounts",
+    )
     amounts = [price.get("amount", 0) for price in list_of(params, "prices") if isinstance(price, dict)]
     return {
         "invoice": {
@@ -201,7 +234,7 @@ def checklist(params: Params) -> Json:
     given = json_of(params, "checklist")
     if not isinstance(given, dict):
         raise bad_request("checklist is empty")
-    tasks = [task for task in given.get("tasks", []) if isinstance(task, dict)]
+    tasks = [task for task in bounded_list(given, "tasks", least=1, most=TASKS_LIMIT) if isinstance(task, dict)]
     shaped = [{"id": task.get("id", 0), "text": task.get("text", "")} for task in tasks]
     return {"checklist": {"title": given.get("title", ""), "tasks": shaped}}
 

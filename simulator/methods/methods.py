@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 from tempogram.simulator.methods import message_contents, references
 from tempogram.simulator.methods.calls import Call, Params, Refused, bad_request
 from tempogram.simulator.methods.message_contents import CONTENTS, EDITS, Json
-from tempogram.simulator.methods.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
+from tempogram.simulator.methods.params import (
+    bounded_list,
+    flag_of,
+    ids_of,
+    is_missing,
+    json_of,
+    list_of,
+    number_of,
+    require,
+)
 from tempogram.simulator.methods.read_methods import READS, TRUE_METHODS
 from tempogram.simulator.methods.references import Edit, Reference
 from tempogram.simulator.world.world import Webhook, World
@@ -30,6 +39,15 @@ QUERIES = {
 SECRET_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREAD = ("reply_to_message", "message_thread_id", "is_topic_message")  # left out of a message that is replied to
+COMMANDS_LIMIT = 100
+LISTS = {
+    "createNewStickerSet": ("stickers", 1, 50),
+    "setManagedBotAccessSettings": ("added_user_ids", 0, 10),
+    "setStickerEmojiList": ("emoji_list", 1, 20),
+    "setStickerKeywords": ("keywords", 0, 20),
+}
+"""How many items a list may have, of methods of which nothing else is checked."""
+
 CONFLICT_WEBHOOK = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 )
@@ -284,7 +302,7 @@ def _check_chat_action(params: Params) -> None:
 
 
 def _check_commands(params: Params) -> list[Json]:
-    commands = list_of(params, "commands")
+    commands = bounded_list(params, "commands", most=COMMANDS_LIMIT, many="BOT_COMMANDS_TOO_MUCH")
     if not all(isinstance(command, dict) and command.get("command") for command in commands):
         raise bad_request("can't parse BotCommand")
     return commands
@@ -298,6 +316,10 @@ def _set_commands(_: World, call: Call, commands: list[Json]) -> bool:
 def _delete_commands(_: World, call: Call, __: object) -> bool:
     call.bot.commands = []
     return True
+
+
+def _check_list(name: str, least: int, most: int) -> Check:
+    return lambda params: bounded_list(params, name, least=least, most=most)
 
 
 def _nothing_to_check(_: Params) -> None:
@@ -330,6 +352,8 @@ def _several(name: str, check: Check, answer: Answer, reference: Reference) -> M
 def _table() -> dict[str, Method]:
     """Build the table; names in lower case, since clients may spell them in any."""
     methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
+    methods += [Method(name, _check_list(*bounds), _true) for name, bounds in LISTS.items()]
+    methods.append(Method("deleteBusinessMessages", ids_of, _true))
     methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
     methods += [
         Method(

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 
 from tempogram.simulator.methods.calls import Params, bad_request
-from tempogram.simulator.world.texts import utf16_length
+from tempogram.simulator.world.texts import length_of
 
-TEXT_LIMIT = 4_096  # UTF-16 units; https://core.telegram.org/bots/api#sendmessage
+TEXT_LIMIT = 4_096  # code points; https://core.telegram.org/constructor/config (message_length_max)
 CAPTION_LIMIT = 1_024
 NUMBER_LIMIT = 2**53  # beyond it JSON's numbers are not whole everywhere
-IDS_LIMIT = 100  # of forwardMessages, copyMessages, deleteMessages
+IDS_LIMIT = 100  # of forwardMessages, copyMessages, deleteMessages, deleteBusinessMessages
 
 
 def text_of(params: Params) -> str:
@@ -24,10 +24,14 @@ def text_of(params: Params) -> str:
         text = "" if text is None else str(text)
     if not text or text.isspace():
         raise bad_request("message text is empty")
-    # Nothing is longer in UTF-16 than twice its characters, so most texts need not be measured.
-    if len(text) * 2 > TEXT_LIMIT and utf16_length(text) > TEXT_LIMIT:
+    if is_longer(text, TEXT_LIMIT, params.get("parse_mode")):
         raise bad_request("message is too long")
     return text
+
+
+def is_longer(text: str, limit: int, parse_mode: object = None) -> bool:
+    """Tell whether a text is longer than Telegram takes; one that is short enough with its markup is not measured."""
+    return len(text) > limit and length_of(text, str(parse_mode or "")) > limit
 
 
 def caption_of(params: Params) -> str:
@@ -35,7 +39,7 @@ def caption_of(params: Params) -> str:
     caption = params.get("caption")
     if caption is None:
         return ""
-    if utf16_length(str(caption)) > CAPTION_LIMIT:
+    if is_longer(str(caption), CAPTION_LIMIT, params.get("parse_mode")):
         raise bad_request("message caption is too long")
     return str(caption)
 
@@ -91,17 +95,34 @@ def list_of(params: Params, name: str) -> list[Any]:
     return value
 
 
+def bounded_list(params: Params, name: str, *, least: int = 0, most: int, few: str = "", many: str = "") -> list[Any]:
+    """Return a list of so many items; ``few`` and ``many`` are Telegram's words for fewer and more, where known.
+
+    Raises:
+        Refused: It has fewer or more.
+    """
+    items = list_of(params, name)
+    if len(items) < least:
+        raise bad_request(few or f"there are too few {name} in the request")
+    if len(items) > most:
+        raise bad_request(many or f"there are too many {name} in the request")
+    return items
+
+
 def ids_of(params: Params) -> list[int]:
     """Return ``message_ids``, 1 to 100 of them.
 
     Raises:
         Refused: There are none, too many, or one is no number.
     """
-    ids = list_of(params, "message_ids")
-    if not ids:
-        raise bad_request("message identifiers are not specified")
-    if len(ids) > IDS_LIMIT:
-        raise bad_request("too many message identifiers specified")
+    ids = bounded_list(
+        params,
+        "message_ids",
+        least=1,
+        most=IDS_LIMIT,
+        few="message identifiers are not specified",
+        many="too many message identifiers specified",
+    )
     if not all(isinstance(message_id, int) for message_id in ids):
         raise bad_request("message identifiers are invalid")
     return ids

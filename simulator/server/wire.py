@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import msgspec
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
 from tempogram.simulator.methods.calls import Params, Refused, Upload, bad_request
@@ -86,7 +87,7 @@ def refusal(refused: Refused) -> web.Response:
 def _parse_json(body: bytes) -> Params:
     try:
         given = decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_request("can't parse JSON object") from error
     if not isinstance(given, dict):
         raise bad_request("can't parse JSON object: an object was expected")
@@ -124,7 +125,7 @@ async def _read_multipart(request: BaseRequest, body_limit_bytes: int) -> Params
             params[name] = kept.decode() if part.filename is None else _upload(size_bytes, digest.hexdigest())
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large() from error
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as error:
         raise bad_request("can't parse multipart body") from error
     return {name: value if name in TEXTS else _attached(value, params) for name, value in params.items()}
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
-from tempogram.storage.database.engines import QUERY_TIMEOUT_S, parse, reading_engine
+from tempogram.storage.database.engines import QUERY_TIMEOUT_S, parse, read_only, reading_engine
 from tempogram.storage.database.group_commit import GroupCommit, Verb
 from tempogram.storage.database.writers import ReadOnlyWriter, writer_of
 
@@ -49,7 +49,9 @@ class Database:
         Raises:
             SettingsError: The URL is not usable.
         """
-        return cls(reading_engine(parse(url), query_timeout_s=query_timeout_s), GroupCommit(ReadOnlyWriter()))
+        return cls(
+            reading_engine(read_only(parse(url)), query_timeout_s=query_timeout_s), GroupCommit(ReadOnlyWriter())
+        )
 
     @property
     def dialect(self) -> str:

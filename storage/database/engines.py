@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import to_list
 
 from tempogram.engine.model.errors import SettingsError
 
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
+
+POSTGRES_PARAMETERS = frozenset(
+    {"database", "gsslib", "host", "krbsrvname", "passfile", "password", "port"}
+    | {"prepared_statement_cache_size", "ssl", "target_session_attrs", "user"}
+)
+"""What may stand after the ``?`` of a URL: parameters of ``asyncpg.connect`` that are texts."""
+
+PORT_MAX = 65_535
+
+UNREADABLE = (
+    "DATABASE_URL makes no sense: its host is not a name, or its port not a number from 1 to 65535; write / # ? @ : in "
+    "a user or a password as %2F %23 %3F %40 %3A"
+)
+POSTGRES_PORT = 5432
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process that writes to the same SQLite file. Untuned: one process writes."""
@@ -45,24 +61,64 @@ def parse(url: str) -> URL:
     'postgresql+asyncpg'
     >>> parse("mysql://me:secret@db/fleet")
     Traceback (most recent call last):
-    tempogram.engine.model.errors.SettingsError: DATABASE_URL mysql://me:***@db/fleet is neither sqlite:///… nor postgresql://…
+    tempogram.engine.model.errors.SettingsError: DATABASE_URL begins with mysql://; it must begin with sqlite:/// or postgresql://
     """
+    # It is never quoted: a password may stand anywhere in it, above all where it cannot be parsed.
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # What cannot be parsed cannot be quoted either: the password may stand anywhere in it.
-        raise SettingsError("DATABASE_URL is not a URL; it should begin with sqlite:/// or postgresql://") from None
+        raise SettingsError("DATABASE_URL is not a URL; it must begin with sqlite:/// or postgresql://") from None
+    except ValueError:
+        raise SettingsError(UNREADABLE) from None
     if parsed.drivername in POSTGRES_NAMES:
-        return parsed.set(drivername="postgresql+asyncpg")
+        return _checked(parsed.set(drivername="postgresql+asyncpg"))
     if parsed.drivername not in SQLITE_NAMES:
-        raise SettingsError(f"DATABASE_URL {parsed} is neither sqlite:///… nor postgresql://…")
+        raise SettingsError(
+            f"DATABASE_URL begins with {parsed.drivername}://; it must begin with sqlite:/// or postgresql://"
+        )
     if parsed.database in {None, "", ":memory:"}:
-        raise SettingsError(f"DATABASE_URL {parsed} names no file, and the database must outlive the process")
+        raise SettingsError("DATABASE_URL names no file, and the database must outlive the process")
+    if parsed.query:
+        raise SettingsError("DATABASE_URL gives a file with parameters; write its path, as in sqlite:///path")
     return parsed.set(drivername="sqlite+aiosqlite")
+
+
+def _checked(url: URL) -> URL:
+    """Return a URL of PostgreSQL; the driver would refuse it with an error of Python's, at the first connection.
+
+    Raises:
+        SettingsError: The host, the port or a parameter makes no sense.
+    """
+    if unknown := url.query.keys() - POSTGRES_PARAMETERS:
+        said = "write ssl=require" if "sslmode" in unknown else f"it takes {', '.join(sorted(POSTGRES_PARAMETERS))}"
+        raise SettingsError(f"DATABASE_URL has a parameter after ? that the driver does not take; {said}")
+    try:
+        url.get_dialect()().create_connect_args(url)
+        for host in (url.host or "", *to_list(url.query.get("host", ""))):
+            host.encode("idna")  # as the resolver does
+        is_port = url.port is None or 0 < url.port <= PORT_MAX
+    except (ArgumentError, ValueError):
+        is_port = False
+    if not is_port:
+        raise SettingsError(UNREADABLE)
+    return url
 
 
 def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+def name_of(url: str) -> str:
+    """Name a database without its password.
+
+    >>> name_of("postgres://me:secret@db/tempogram")
+    'PostgreSQL at db:5432, database tempogram'
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        return f"the database {parsed.database}"
+    host = f"{parsed.host}:{parsed.port or POSTGRES_PORT}" if parsed.host else "this machine"
+    return f"PostgreSQL at {host}, database {parsed.database}"
 
 
 def database_exists(url: str) -> bool:
@@ -74,8 +130,9 @@ def database_exists(url: str) -> bool:
 def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: float = QUERY_TIMEOUT_S) -> AsyncEngine:
     """Return a pool of connections that read.
 
-    On PostgreSQL each statement is a transaction of its own, which spares two round trips, and two more for the check
-    that a connection is still alive; ``PostgresWriter`` has one of these for itself, and begins transactions.
+    On PostgreSQL each statement is a transaction of its own, which spares two round trips; ``PostgresWriter`` has one
+    of these for itself, and begins transactions. A connection that was closed meanwhile is replaced before it is used.
+    It is not asked whether it still answers: that would be as much again as most processes ask while nothing happens.
     """
     pool = {"hide_parameters": True, "pool_size": connections, "max_overflow": 0, "pool_timeout": query_timeout_s}
     if is_sqlite(url):
@@ -87,18 +144,41 @@ def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: flo
         "command_timeout": query_timeout_s,
         "server_settings": PLANNER_SETTINGS,
     }
-    return create_async_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=arguments, **pool)
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", connect_args=arguments, **pool)
+    event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    return engine
+
+
+def read_only(url: URL) -> URL:
+    """Return the URL by which SQLite leaves its files as they are.
+
+    Otherwise the last connection to close would write the WAL into the database and delete it, and the next start could
+    not see that it was still there after a kill; see ``processes.clean_end``.
+
+    >>> read_only(parse("sqlite:////srv/a b.db")).database
+    'file:/srv/a%20b.db'
+    """
+    if not is_sqlite(url):
+        return url
+    path = quote(str(Path(url.database or "").absolute()))
+    return url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
 
 
 def sqlite_writing_engine(url: URL) -> Engine:
     """Return SQLite's engine without asyncio: the one connection that writes lives in a thread of its own."""
-    Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url.set(drivername="sqlite"), hide_parameters=True, connect_args={"check_same_thread": False}
     )
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _replace_if_closed(connection: DBAPIConnection, _record: object, _proxy: object) -> None:
+    """Have the pool open another connection in place of one that PostgreSQL, or the network, has closed."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _prepare_writer(connection: DBAPIConnection, _: object) -> None:

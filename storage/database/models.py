@@ -18,6 +18,7 @@
     upload_parts the bytes of a file, in rows of 1 MiB
     file_ids     Telegram's ids of files                       deleted with the last message that has the file
     epochs       which queue leases come from                  one row; none is epoch 0
+    totals       what is counted over all processes             one row each; only ever grows
     fsm_states   aiogram's states and their data               ``…_before``: what the update of ``update_id`` found
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
@@ -68,6 +69,9 @@ PRESUMED = ""
 
 LOST = "lost"
 """The ``attempts.outcome`` of a call whose worker lost its lease."""
+
+THROTTLED = "throttled"
+"""The ``attempts.outcome`` of a call that Telegram put off."""
 
 UNCERTAIN, FAILED, MIGRATED = "uncertain", "failed", "migrated"
 """The ``attempts.outcome`` of a call without an answer, of a host that failed, and of a group that has moved."""
@@ -233,7 +237,15 @@ holds = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("chat_id", Text, primary_key=True),
     Column("until_ms", BigInteger, nullable=False),
+    Column("since_ms", BigInteger),  # None: it was written before this column existed
     Index("holds_until", "until_ms"),
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
 
 bots = Table(

@@ -8,6 +8,7 @@ Read in this order:
     record         stores their outcomes
     rows           reads messages back
     doubts         what is known of a message whose refusal leaves a doubt
+    set_back       what times mean that a clock has written which was set back since
     holds          stores holds
     chats          stores aliases and unreachable chats
     chat_ids       a chat's id as text

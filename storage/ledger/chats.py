@@ -67,7 +67,7 @@ def _move_messages(connection: Connection, bot_id: int, old: str, new: str) -> N
 
 def _move_hold(connection: Connection, bot_id: int, old: str, new: ChatId) -> None:
     of_old = holds.c.bot_id == bot_id, holds.c.chat_id == old
-    until_ms = connection.execute(select(holds.c.until_ms).where(*of_old)).scalar()
-    if until_ms is not None:
+    row = connection.execute(select(holds.c.until_ms, holds.c.since_ms).where(*of_old)).first()
+    if row is not None:
         connection.execute(delete(holds).where(*of_old))
-        hold_writes.hold(connection, [Hold(bot_id, new, until_ms)])
+        hold_writes.hold(connection, [hold_writes.BegunHold(Hold(bot_id, new, row.until_ms), row.since_ms)])

@@ -7,15 +7,26 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, true, tuple_, update
 
-from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
-from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Record
+from tempogram.engine.model.messages import (
+    OPEN,
+    BotChat,
+    ChatId,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Priority,
+    Spent,
+    Status,
+)
+from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, OpenCounts, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
-from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from tempogram.storage.ledger import add, amend, chat_ids, doubts
+from tempogram.storage.database.models import IS_PAID, LOST, THROTTLED, attempts, bots, chats, holds, messages
+from tempogram.storage.ledger import add, amend, chat_ids, doubts, set_back
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger import record as record_verbs
-from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
+from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, outgoing, with_payloads
 
 
 class SqlLedger:
@@ -59,8 +70,11 @@ class SqlLedger:
     async def amend(self, messages: Sequence[Outgoing]) -> None:
         await self._database.write(amend.amend, messages)
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
-        await self._database.write(hold_writes.hold, holds)
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
+        await self._database.write(hold_writes.hold, [hold_writes.BegunHold(each, now_ms) for each in holds])
+
+    async def follow_clock(self, now_ms: int) -> int:
+        return await self._database.write_alone(lambda connection: set_back.follow_clock(connection, now_ms))
 
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         page = open_page(with_payloads(), after_id=after_id, limit=limit, bot_id=bot_id)
@@ -75,6 +89,12 @@ class SqlLedger:
             page = page.where(messages.c.tag == tag)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
+
+    async def open_counts(self) -> OpenCounts:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(OPEN_COUNTS)).all()
+        waiting = {Priority(row.priority): row.messages for row in rows if not row.is_retry}
+        return OpenCounts(waiting=waiting, retry=sum(row.messages for row in rows if row.is_retry))
 
     async def last_id(self) -> str:
         async with self._database.reading() as connection:
@@ -111,15 +131,14 @@ class SqlLedger:
     async def presume(self, sends: Sequence[PastSend]) -> None:
         await self._database.write(record_verbs.presume, sends)
 
-    async def sends_since(self, since_ms: int) -> list[PastSend]:
-        columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost, attempts.c.is_paid
-        sends = select(*columns).select_from(attempts.outerjoin(chats, is_chat_of(attempts)))
+    async def sends_since(self, since_ms: int, *, now_ms: int) -> list[PastSend]:
         async with self._database.reading() as connection:
-            rows = await connection.execute(sends.where(attempts.c.counted_at_ms >= since_ms, attempts.c.cost > 0))
-            return [
-                PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
-                for row in rows
-            ]
+            found = [*await connection.execute(set_back.sends(since_ms, now_ms))]
+            found += await connection.execute(set_back.sends_ahead(now_ms))
+        return [
+            PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
+            for row in found
+        ]
 
     async def ended_since(self, since_ms: int) -> list[str]:
         is_ended = messages.c.id == attempts.c.message_id, messages.c.status.not_in([each.value for each in OPEN])
@@ -193,6 +212,19 @@ class SqlLedger:
         return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
 
 
+def _open_counts() -> Select[Any]:
+    of_throttled = attempts.c.message_id == messages.c.id, attempts.c.outcome == THROTTLED  # which spends no attempt
+    # Not EXISTS: for that, PostgreSQL reads all attempts of the last weeks.
+    throttled = select(attempts.c.id).where(*of_throttled).limit(1).scalar_subquery()
+    was_tried = (messages.c.attempt > 0) | throttled.is_not(None)
+    is_retry = (messages.c.status == Status.QUEUED.value) & was_tried
+    each = select(messages.c.priority, is_retry.label("is_retry")).where(MESSAGE_IS_OPEN).subquery()
+    return select(each, func.count().label("messages")).group_by(each.c.priority, each.c.is_retry)
+
+
+OPEN_COUNTS = _open_counts()
+
+
 def open_page(query: Select[Any], *, after_id: str, limit: int, bot_id: int | None) -> Select[Any]:
     """Restrict a query to a page of what is queued, of all bots or of one, in the order of its ids.
 
@@ -207,6 +239,7 @@ def open_page(query: Select[Any], *, after_id: str, limit: int, bot_id: int | No
 
 def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
+    set_back.follow_own_clock(connection)
     since_ms = func.coalesce(messages.c.sending_since_ms, 0)
     is_long_ago = since_ms <= database_now_ms(connection) - longer_than_ms if longer_than_ms else true()
     interrupted = connection.execute(select(messages).where(*is_sending, is_long_ago)).all()

@@ -7,22 +7,26 @@ from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from tempogram.engine.model.clock import SET_BACK_MS
 from tempogram.engine.model.messages import (
     OPEN,
+    PARKED_MS,
     BotChat,
     ChatId,
     Hold,
     Outgoing,
     PastSend,
     PausedBy,
+    Priority,
     Spent,
     Status,
     amended,
 )
-from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, Record, SystemClock
+from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, OpenCounts, Record, SystemClock
 
-LOST, UNCERTAIN, FAILED, MIGRATED = "lost", "uncertain", "failed", "migrated"
-"""``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved."""
+LOST, UNCERTAIN, FAILED, MIGRATED, THROTTLED = "lost", "uncertain", "failed", "migrated", "throttled"
+"""``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved, and
+that Telegram put off."""
 
 
 class MemoryLedger:
@@ -68,6 +72,7 @@ class MemoryLedger:
         self._telegram_message_ids: dict[str, int | None] = {}
         self._sending_since_ms: dict[str, int] = {}
         self._hold_until_ms: dict[tuple[int, ChatId | None], int] = {}
+        self._hold_since_ms: dict[tuple[int, ChatId | None], int] = {}
         self._paused_by: dict[int, PausedBy] = {}
 
     # Messages
@@ -135,6 +140,17 @@ class MemoryLedger:
         chosen = (each for each in self._queued() if bot_id in {None, each.bot_id} and tag in {None, each.tag})
         return [each.id for each in chosen if each.id > after_id][:limit]
 
+    async def open_counts(self) -> OpenCounts:
+        throttled = {each.message_id for each in self.records if each.outcome == THROTTLED}
+        waiting, retry = Counter[Priority](), 0
+        for message_id, status in self.statuses.items():
+            message = self.messages[message_id]
+            if status is Status.QUEUED and (message.attempt or message_id in throttled):
+                retry += 1
+            elif status in OPEN:
+                waiting[message.priority] += 1
+        return OpenCounts(waiting=waiting, retry=retry)
+
     async def last_id(self) -> str:
         return max(self.messages, default="")
 
@@ -170,12 +186,18 @@ class MemoryLedger:
     async def presume(self, sends: Sequence[PastSend]) -> None:
         self.presumed.extend(sends)
 
-    async def sends_since(self, since_ms: int) -> list[PastSend]:
-        return [
-            PastSend(each.bot_id, self._present(each.bot_id, each.chat_id), each.counted_at_ms, each.cost, each.is_paid)
-            for each in self._past_sends(since_ms)
-            if each.cost
-        ]
+    async def sends_since(self, since_ms: int, *, now_ms: int) -> list[PastSend]:
+        sends: list[PastSend] = []
+        ahead: dict[tuple[int, ChatId | None, bool], PastSend] = {}
+        for each in self._past_sends(since_ms):
+            chat = each.bot_id, self._present(each.bot_id, each.chat_id)
+            if each.cost and each.counted_at_ms <= now_ms:
+                sends.append(PastSend(*chat, each.counted_at_ms, each.cost, each.is_paid))
+            elif each.cost:
+                before = ahead.get((*chat, each.is_paid), PastSend(*chat, 0, 0))
+                last_ms = max(before.counted_at_ms, each.counted_at_ms)
+                ahead[*chat, each.is_paid] = PastSend(*chat, last_ms, before.cost + each.cost, each.is_paid)
+        return [*sends, *ahead.values()]
 
     async def ended_since(self, since_ms: int) -> list[str]:
         counted = {record.message_id for record, _ in self._calls(since_ms)}
@@ -193,9 +215,25 @@ class MemoryLedger:
 
     # Holds, pauses and chats
 
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
+    async def record_holds(self, holds: Sequence[Hold], *, now_ms: int) -> None:
         for each in holds:
-            self._hold(each)
+            self._hold(each, now_ms)
+
+    async def follow_clock(self, now_ms: int) -> int:
+        counted_ms = [each.counted_at_ms for each in self._past_sends(0)]
+        recorded_ms = [each.recorded_at_ms for each in self.records[-1:]]
+        ahead_ms = max([*counted_ms, *recorded_ms, *self._hold_since_ms.values()], default=0) - now_ms
+        if ahead_ms < SET_BACK_MS:
+            return 0
+        for key, since_ms in self._hold_since_ms.items():
+            if since_ms > now_ms:
+                self._hold_until_ms[key] -= ahead_ms
+                self._hold_since_ms[key] = now_ms
+        for message in list(self.messages.values()):
+            if self.statuses[message.id] in OPEN and message.attempt and now_ms < message.ready_at_ms < PARKED_MS:
+                ready_at_ms = max(now_ms, message.ready_at_ms - ahead_ms)
+                self.messages[message.id] = replace(message, ready_at_ms=ready_at_ms)
+        return ahead_ms
 
     async def holds(self, now_ms: int) -> list[Hold]:
         holds = [Hold(bot_id, chat_id, until_ms) for (bot_id, chat_id), until_ms in self._hold_until_ms.items()]
@@ -265,15 +303,16 @@ class MemoryLedger:
 
     def _learn(self, record: Record) -> None:
         if record.hold is not None:
-            self._hold(record.hold)
+            self._hold(record.hold, record.recorded_at_ms)
         if record.chat_id is not None and record.unreachable is not None:
             self.unreachable[record.bot_id, record.conversation or record.chat_id] = record.unreachable
         if record.chat_id is not None and record.migrated_to not in {None, record.chat_id}:
             self._move(record.bot_id, record.chat_id, record.migrated_to, record.recorded_at_ms)
 
-    def _hold(self, hold: Hold) -> None:
+    def _hold(self, hold: Hold, since_ms: int) -> None:
         key = hold.bot_id, hold.chat_id
-        self._hold_until_ms[key] = max(hold.until_ms, self._hold_until_ms.get(key, 0))
+        if hold.until_ms > self._hold_until_ms.get(key, 0):
+            self._hold_until_ms[key], self._hold_since_ms[key] = hold.until_ms, since_ms
 
     def _move(self, bot_id: int, old: ChatId, new: ChatId, at_ms: int) -> None:
         """Let the old id be another name of the new one; names of the old one follow, so that resolving is one step."""
@@ -284,7 +323,7 @@ class MemoryLedger:
         self.alias_of[bot_id, old], self.alias_since_ms[bot_id, old] = new, at_ms
         until_ms = self._hold_until_ms.pop((bot_id, old), None)
         if until_ms is not None:
-            self._hold(Hold(bot_id, new, until_ms))
+            self._hold(Hold(bot_id, new, until_ms), self._hold_since_ms.pop((bot_id, old)))
 
     def _queued(self) -> Iterator[Outgoing]:
         """Give queued messages in the order of their ids, each under the present id of its chat."""

@@ -34,7 +34,8 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
     ended = [each.message_id for each in records if each.status not in REPLAYABLE]
     DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
-    hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
+    holds = [hold_writes.BegunHold(each.hold, each.recorded_at_ms) for each in records if each.hold is not None]
+    hold_writes.hold(connection, holds)
     _learn_of_chats(connection, records)
     file_writes.release_bytes(connection, ended)
     return [None] * len(records)

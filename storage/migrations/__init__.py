@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,6 +24,9 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_er
 from tempogram.storage.database.engines import parse
 from tempogram.storage.database.models import metadata
 from tempogram.storage.database.writers import writer_of
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = structlog.get_logger()
 
@@ -61,14 +61,20 @@ async def migrate(url: str) -> None:
         await writer.close()
 
 
-async def versions(connection: AsyncConnection) -> tuple[str | None, str | None]:
+async def versions(connection: AsyncConnection) -> tuple[str | None, str]:
     """Return the version of the tables, None before the first migration, and the version that this code needs."""
     return await connection.run_sync(_versions)
 
 
-def _versions(connection: Connection) -> tuple[str | None, str | None]:
-    found = MigrationContext.configure(connection).get_current_revision()
-    return found, ScriptDirectory.from_config(_config()).get_current_head()
+def _versions(connection: Connection) -> tuple[str | None, str]:
+    there = inspect(connection).has_table("alembic_version")
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if there else None
+    return found, newest()
+
+
+def newest() -> str:
+    """Return the version that this code needs, by the names of the files: most starts need no more of Alembic."""
+    return max(path.stem[:4] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 def _upgrade(connection: Connection) -> None:
@@ -76,9 +82,11 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     found, wanted = _versions(connection)
     _check_own(connection, found)
-    if found and wanted and found > wanted:  # older processes may still be started while newer ones run
+    if found and found > wanted:  # older processes may still be started while newer ones run
         log.warning("database_is_newer", found=found, known=wanted)
-    else:
+    elif found != wanted:
+        from alembic import command  # 8 MB, which a process would keep
+
         command.upgrade(config_of(connection), "head")
 
 
@@ -103,6 +111,8 @@ def config_of(connection: Connection) -> Config:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config

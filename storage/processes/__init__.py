@@ -3,6 +3,8 @@
 Read in this order:
 
     session_lock    a lock that ends with its connection
+    file_lock       a lock on an SQLite file, whatever its name
+    clean_end       notices what an unclean end has cost
     exclusive_lock  keeps a second process from a database
     membership      which processes are alive
     leadership      elects a leader among them

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, text, update
 
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, LeaseSource
 from tempogram.storage.database.database import Database
@@ -17,6 +19,38 @@ FIRST = Epoch(0, LeaseSource.REDIS, NO_SCHEMA)
 
 ROW = 1
 
+CHANNEL = "tempogram_epoch"
+"""Where PostgreSQL tells all processes that an epoch begins, when it is committed."""
+
+
+class Announcements:
+    """What this process hears of the epochs that others begin. Without a connection that listens, nothing."""
+
+    def __init__(self) -> None:
+        self._heard = asyncio.Event()
+        self.are_heard = False
+
+    def begin(self) -> None:
+        """Note that a connection listens from now on: what came before was missed."""
+        self.are_heard = True
+        self._heard.set()
+
+    def end(self, *_: object) -> None:
+        """Note that none does any more."""
+        self.are_heard = False
+        self._heard.set()
+
+    def hear(self, *_: object) -> None:
+        """Note that an epoch begins."""
+        self._heard.set()
+
+    async def next(self, *, within_s: float) -> None:
+        """See ``Epochs``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._heard.wait()
+        self._heard.clear()
+
 
 class SqlEpochs:
     """See ``Epochs``. One object per process: ``is_own`` tells whether this one began the epoch.
@@ -25,9 +59,13 @@ class SqlEpochs:
         database: Where the epoch is written.
         readers: Connections for nothing but reading the epoch: a process that cannot read it for the time of a lease
             stops sending. None: those of the database.
+        announcements: Of the other processes; None: none are heard.
     """
 
-    def __init__(self, database: Database, *, readers: Database | None = None) -> None:
+    def __init__(
+        self, database: Database, *, readers: Database | None = None, announcements: Announcements | None = None
+    ) -> None:
+        self._announcements = announcements or Announcements()
         self._database = database
         self._readers = readers or database
         self._name = secrets.token_hex(8)
@@ -45,6 +83,13 @@ class SqlEpochs:
         await self._database.write_alone(lambda connection: _advance(connection, after, state))
         return await self.current()
 
+    @property
+    def are_announced(self) -> bool:
+        return self._announcements.are_heard
+
+    async def next(self, *, within_s: float) -> None:
+        await self._announcements.next(within_s=within_s)
+
     async def bypass(self, epoch: Epoch) -> None:
         await self._database.write_alone(lambda connection: _bypass(connection, epoch))
 
@@ -54,8 +99,15 @@ def _advance(connection: Connection, after: Epoch, state: Mapping[str, int | str
         connection.execute(insert_by(epochs, connection).values(id=ROW, **state).on_conflict_do_nothing())
     else:
         connection.execute(update(epochs).where(epochs.c.number == after.number).values(state))
+    _announce(connection)
+
+
+def _announce(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
 
 
 def _bypass(connection: Connection, epoch: Epoch) -> None:
     counted = {"bypassed": epochs.c.bypassed + 1}
     connection.execute(update(epochs).where(epochs.c.number == epoch.number).values(counted))
+    _announce(connection)

@@ -6,11 +6,11 @@ Processes whose queue is in Redis share a database with one another, but not wit
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
-from tempogram.storage.processes.session_lock import SessionLock
+from tempogram.storage.processes.clean_end import recover
+from tempogram.storage.processes.file_lock import FileInUse, LockedFile, locked_file
+from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 log = structlog.get_logger()
 
@@ -37,16 +39,27 @@ CHECK_EVERY_S = 1.0
 """A process that takes over a lost database first waits for one window, and the shortest window is as long."""
 
 
-class ExclusiveLock:
-    """The lock on an SQLite database: on an open file, where it cannot be lost."""
+class ExclusiveLock(Protocol):
+    """The lock on a database."""
 
     async def watch(self) -> None:
         """Keep the lock until cancelled.
 
         Raises:
-            SettingsError: It was lost, and another process has it.
+            SettingsError: It was lost, and another process has it, or may have it.
         """
-        await asyncio.Event().wait()
+
+
+class SqliteExclusiveLock(ExclusiveLock):
+    """The lock on an SQLite database: it cannot be lost, but the file's name may come to lead to another file."""
+
+    def __init__(self, file: LockedFile) -> None:
+        self._file = file
+
+    async def watch(self) -> None:
+        while True:
+            self._file.check()
+            await asyncio.sleep(CHECK_EVERY_S)
 
 
 class PostgresExclusiveLock(ExclusiveLock):
@@ -58,6 +71,8 @@ class PostgresExclusiveLock(ExclusiveLock):
         self._name = name
         self._timeout_s = timeout_s
         self._refusal = _memory_queue_in_use if shared else _in_use
+        # With a queue in memory, another process sends by its own count a second after it has the lock.
+        self._within_s = CONFIRM_S if shared else 0.0
 
     async def watch(self) -> None:
         while True:
@@ -66,7 +81,7 @@ class PostgresExclusiveLock(ExclusiveLock):
 
     async def check(self) -> None:
         """Take a lost lock again; raises as ``watch`` does. While the database is down, no process can take it."""
-        if await self._lock.is_held():
+        if await self._lock.is_held(within_s=self._within_s):
             return
         log.warning("database_lock_lost", database=self._name)
         while not await self._lock.is_held():
@@ -110,8 +125,14 @@ async def exclusive_lock(
     """
     parsed = parse(url)
     if is_sqlite(parsed):
-        with _locked_file(str(parsed.database)):
-            yield ExclusiveLock()
+        name = str(parsed.database)
+        try:
+            with locked_file(Path(name)) as file:
+                file.warn_of_links()
+                await asyncio.to_thread(recover, file)
+                yield SqliteExclusiveLock(file)
+        except FileInUse as error:
+            raise _in_use(name, process=error.process) from None
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
     lock = PostgresExclusiveLock(engine, str(parsed.database), timeout_s, shared=shared)
@@ -122,22 +143,24 @@ async def exclusive_lock(
         await lock.close()
 
 
-@contextmanager
-def _locked_file(name: str) -> Iterator[None]:
-    path = Path(f"{name}.lock")
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _in_use(name) from None
+@asynccontextmanager
+async def alone_on_file(url: str) -> AsyncIterator[None]:
+    """Keep other processes from an SQLite file, for a command that writes to it; PostgreSQL is written beside them.
+
+    Raises as ``exclusive_lock`` does.
+    """
+    if not is_sqlite(parse(url)):
+        yield
+        return
+    async with exclusive_lock(url):
         yield
 
 
-def _in_use(name: str) -> SettingsError:
+def _in_use(name: str, *, process: int | None = None) -> SettingsError:
+    of_process = "" if process is None else f" (process {process})"
     return SettingsError(
-        f"another tempogram uses the database {name}, and with a queue in memory the two would send twice as fast as "
-        "allowed; stop it first, or set DATABASE_URL or DATA_DIR to another database"
+        f"another tempogram uses the database {name}{of_process}, and with a queue in memory the two would send twice "
+        "as fast as allowed; stop it first, or set DATABASE_URL or DATA_DIR to another database"
     )
 
 

@@ -6,13 +6,15 @@ A copy of the database has the same: such a copy must have a Redis of its own.
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, true, update
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import identity
+from tempogram.storage.database.models import bots, identity
 from tempogram.storage.keys import Seal
 
 ROW = 1
@@ -48,23 +50,87 @@ async def _made(database: Database) -> str:
 async def check_key(database: Database, seal: Seal) -> None:
     """Compare ``SECRET_KEY`` with that of the processes before; the first one that asks sets it.
 
+    A key that decrypts any bot's token is the right one, whatever became of other rows. Where nothing is encrypted, any
+    key is, unless other processes may run with another one.
+
     Raises:
         SettingsError: It is another one: what one process stores, the others could not read.
         LedgerError: It cannot be compared.
     """
     await ledger_id(database)  # the row is there
-    own, same = seal.seal(CHECKED, bot_id=NO_BOT), identity.c.id == ROW
-
-    def write(connection: Connection) -> None:
-        connection.execute(update(identity).where(same, identity.c.key_check.is_(None)).values(key_check=own))
-
-    await database.write_alone(write)
-    async with database.reading() as connection:
-        stored = (await connection.execute(select(identity.c.key_check).where(same))).scalar_one()
-    try:
-        seal.open(stored, bot_id=NO_BOT)
-    except SettingsError:
+    tokens = (await Bots(database, seal).tokens()).values()
+    may_be_right = not tokens or any(token is not None for token in tokens)
+    if may_be_right:
+        await _set_check(database, seal, identity.c.key_check.is_(None))
+    if await _fits(database, seal):
+        return
+    if tokens and may_be_right:
+        await adopt_key(database, seal)
+    elif tokens:
+        raise SettingsError(
+            f"SECRET_KEY is not the one with which the tokens of {bots_in_words(len(tokens))} in the database were "
+            f"encrypted; {WAY_OUT}"
+        )
+    elif database.dialect == "sqlite":
+        await adopt_key(database, seal)
+    else:
         raise SettingsError(
             "SECRET_KEY is not the one of the other processes of this database, so they could not read each other's "
-            "bot tokens; give every process the same SECRET_KEY, or the same file secret_key in DATA_DIR"
-        ) from None
+            "bot tokens; give every process the same SECRET_KEY, or the same file secret_key in DATA_DIR (if none runs "
+            "with the former one, tempogram keys rotate makes this one theirs)"
+        )
+
+
+async def check_no_key(database: Database, path: Path) -> None:
+    """Refuse to make a first key where tokens are encrypted with one that is not there.
+
+    Raises:
+        SettingsError: There are such tokens.
+        LedgerError: They cannot be read.
+    """
+    async with database.reading() as connection:
+        encrypted = (
+            await connection.execute(select(func.count()).where(bots.c.sealed_token.is_not(None)))
+        ).scalar_one()
+    if encrypted:
+        raise SettingsError(
+            f"SECRET_KEY is not set, and its file {path} is missing, though the tokens of {bots_in_words(encrypted)} "
+            f"in the database were encrypted with it; {WAY_OUT}"
+        )
+
+
+async def is_key(database: Database, seal: Seal) -> bool:
+    """Tell whether a key is the one of this database, or any may be, as nothing is encrypted yet."""
+    tokens = (await Bots(database, seal).tokens()).values()
+    return await _fits(database, seal) or not tokens or any(token is not None for token in tokens)
+
+
+async def adopt_key(database: Database, seal: Seal) -> None:
+    """Make a key the one of this database, whatever the former one was."""
+    await ledger_id(database)
+    await _set_check(database, seal, true())
+
+
+WAY_OUT = (
+    "set SECRET_KEY to the one that was used before, or restore its file; if it is lost, tempogram keys lists the bots "
+    "and tempogram keys enter takes their tokens anew"
+)
+
+
+def bots_in_words(count: int) -> str:
+    return "1 bot" if count == 1 else f"{count} bots"
+
+
+async def _set_check(database: Database, seal: Seal, condition: ColumnElement[bool]) -> None:
+    own = seal.seal(CHECKED, bot_id=NO_BOT)
+
+    def write(connection: Connection) -> None:
+        connection.execute(update(identity).where(identity.c.id == ROW, condition).values(key_check=own))
+
+    await database.write_alone(write)
+
+
+async def _fits(database: Database, seal: Seal) -> bool:
+    async with database.reading() as connection:
+        stored = (await connection.execute(select(identity.c.key_check).where(identity.c.id == ROW))).scalar()
+    return stored is not None and seal.open(stored, bot_id=NO_BOT) == CHECKED

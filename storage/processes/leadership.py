@@ -11,7 +11,7 @@ from tempogram.engine.ports.epochs import Leadership
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S
-from tempogram.storage.processes.session_lock import SessionLock
+from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 # Any numbers, the same in every version, and different from the other locks'.
 LEADER_LOCK = 0x7E3907
@@ -27,7 +27,7 @@ UPKEEP_LOCK = 0x7E390A
 class SingleProcessLeadership:
     """See ``Leadership``. For SQLite, where no other process shares the database."""
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:  # noqa: ARG002 - see ``Leadership``
         return True
 
     async def resign(self) -> None:
@@ -41,8 +41,9 @@ class PostgresLeadership:
         self._lock = SessionLock(engine, lock_id)
         self._leads = False
 
-    async def leads(self) -> bool:
-        self._leads = await (self._lock.is_held() if self._leads else self._take())
+    async def leads(self, *, surely: bool = False) -> bool:
+        within_s = 0.0 if surely else CONFIRM_S
+        self._leads = await (self._lock.is_held(within_s=within_s) if self._leads else self._take())
         return self._leads
 
     async def resign(self) -> None:

@@ -17,8 +17,9 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
+from tempogram.storage.processes.epochs import CHANNEL, Announcements
 from tempogram.storage.processes.exclusive_lock import CHECK_EVERY_S, LOCK_QUERY_TIMEOUT_S
-from tempogram.storage.processes.session_lock import SessionLock
+from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 log = structlog.get_logger()
 
@@ -56,24 +57,24 @@ ALIVE = text("""
 
 
 @asynccontextmanager
-async def membership(url: str, process: int) -> AsyncIterator[None]:
-    """Hold the lock of this process until the block ends; with SQLite there is none.
+async def membership(url: str, process: int) -> AsyncIterator[Announcements]:
+    """Hold the lock of this process until the block ends, and hear what others announce; with SQLite there are none.
 
     Raises:
         SettingsError: Another process has the same number.
         LedgerError: The database cannot be reached.
     """
-    parsed = parse(url)
+    parsed, announcements = parse(url), Announcements()
     if is_sqlite(parsed):
-        yield
+        yield announcements
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
     lock = SessionLock(engine, (PROCESS_LOCKS << 32) | process)
     try:
         await _take(lock, process)
-        keeping = asyncio.create_task(_keep(lock, process))
+        keeping = asyncio.create_task(_keep(lock, process, announcements))
         try:
-            yield
+            yield announcements
         finally:
             keeping.cancel()
     finally:
@@ -90,11 +91,11 @@ async def _take(lock: SessionLock, process: int) -> None:
         raise SettingsError(f"another process drew the same random number, {process}; start again")
 
 
-async def _keep(lock: SessionLock, process: int) -> None:
+async def _keep(lock: SessionLock, process: int, announcements: Announcements) -> None:
     was_held = True
     while True:
         await asyncio.sleep(CHECK_EVERY_S)
-        is_held = await _hold(lock)
+        is_held = await _hold(lock, announcements)
         if was_held and not is_held:
             log.warning("process_lock_lost", process=process)
         elif is_held and not was_held:
@@ -102,9 +103,14 @@ async def _keep(lock: SessionLock, process: int) -> None:
         was_held = is_held
 
 
-async def _hold(lock: SessionLock) -> bool:
+async def _hold(lock: SessionLock, announcements: Announcements) -> bool:
     try:
-        return await lock.is_held() or await lock.take()
+        is_held = await lock.is_held(within_s=CONFIRM_S) or await lock.take()
+        if is_held and not announcements.are_heard:
+            await lock.listen(CHANNEL, hear=announcements.hear, end=announcements.end)
+            announcements.begin()
     except DRIVER_ERRORS:
         await lock.release()
         return False
+    else:
+        return is_held

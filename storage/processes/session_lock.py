@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -24,25 +28,48 @@ class SessionLock:
         self._lock_id = lock_id
         self._try_lock = TRY_LOCK_SHARED if shared else TRY_LOCK
         self._connection: AsyncConnection | None = None
+        self._confirmed_at_s = -math.inf
 
     async def take(self) -> bool:
         """Take the lock over a connection that stays open; False if another session has it. Raises driver errors."""
         if self._connection is None:
             self._connection = await self._engine.connect()
         taken = (await self._connection.execute(self._try_lock, {"id": self._lock_id})).scalar()
+        self._note(is_held=bool(taken))
         return bool(taken)
 
-    async def is_held(self) -> bool:
-        """Tell whether the lock is still held; if not, or if PostgreSQL does not answer, close the connection."""
+    async def is_held(self, *, within_s: float = 0.0) -> bool:
+        """Tell whether the lock is still held; if not, or if PostgreSQL does not answer, close the connection.
+
+        Args:
+            within_s: How long ago PostgreSQL may have confirmed it. That the connection was closed, and with it the
+                lock, is known without a question.
+        """
         if self._connection is None:
             return False
+        if time.monotonic() - self._confirmed_at_s < within_s and not _is_closed(self._connection):
+            return True
         try:
             is_held = (await self._connection.execute(HAS_LOCK, {"id": self._lock_id})).scalar()
         except DRIVER_ERRORS:
             is_held = False
+        self._note(is_held=bool(is_held))
         if not is_held:
             await self.release()
         return bool(is_held)
+
+    def _note(self, *, is_held: bool) -> None:
+        self._confirmed_at_s = time.monotonic() if is_held else -math.inf
+
+    async def listen(self, channel: str, *, hear: Callable[..., None], end: Callable[..., None]) -> None:
+        """Have PostgreSQL tell over the lock's connection what is notified on a channel, until that is closed.
+
+        Raises driver errors.
+        """
+        driver = None if self._connection is None else _driver(self._connection)
+        if driver is not None:
+            driver.add_termination_listener(end)
+            await driver.add_listener(channel, hear)
 
     async def release(self) -> None:
         """Close the connection, and with it the lock; a broken connection is only discarded."""
@@ -52,6 +79,21 @@ class SessionLock:
                 await connection.invalidate()
                 await connection.close()
 
+
+def _is_closed(connection: AsyncConnection) -> bool:
+    driver = _driver(connection)
+    return driver is None or driver.is_closed()
+
+
+def _driver(connection: AsyncConnection) -> Any:
+    sync = connection.sync_connection
+    return None if sync is None or sync.invalidated else sync.connection.driver_connection
+
+
+CONFIRM_S = 30.0
+"""How long ago a lock may have been confirmed that only an unanswering network could have taken away unnoticed.
+
+untuned: what ends with the process, or with PostgreSQL, closes the connection."""
 
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:id)")
 TRY_LOCK_SHARED = text("SELECT pg_try_advisory_lock_shared(:id)")

@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.ports import Refusal, RemovalProgress
+from tempogram.api.security.principals import BearerTokens, Role
+from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -66,6 +68,11 @@ from tests.bot.memory_handles import MemoryHandles
 from tests.fakes import START_MS, Clock, FlakyLedger
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
+TOKENS = {
+    "ADMIN_TOKEN": ADMIN_TOKEN,
+    "OPERATOR_TOKEN": "operator-horse-battery-staple",
+    "VIEWER_TOKEN": "viewer-horse-battery-staple",
+}
 BOT_ID = 42
 BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 UNKNOWN_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
@@ -603,7 +610,8 @@ class World:
             conditions=self.conditions,
             clock=self.clock,
             healthy=self.health,
-            admin_token=ADMIN_TOKEN,
+            tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
+            wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
         )
         self.app = create_app(self.services)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
@@ -630,6 +638,10 @@ class World:
         """End a message as sent, as the engine would."""
         await self.storage.end(message_id, Status.SENT)
         await self.results.publish(Result(message_id, Status.SENT, None))
+
+    def of(self, role: Role) -> httpx.AsyncClient:
+        """Return a client with the token of a role."""
+        return self._client({"Authorization": f"Bearer {TOKENS[f'{role.name}_TOKEN']}"})
 
     def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.app)

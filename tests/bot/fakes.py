@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram.attachments import Attachments
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing
@@ -252,6 +252,7 @@ class OneBot:
         self._bot = Bot(TOKEN, session=DirectSession())
         self._registered = registered(behaviours or {})
         self.removed: set[int] = set()
+        self.unreadable: set[int] = set()
         self.unheard: set[int] = set()  # another process added them
 
     async def reload(self, bot_ids: Collection[int]) -> None:
@@ -269,7 +270,7 @@ class OneBot:
         return direct
 
     def has(self, bot_id: int) -> bool:
-        return bot_id not in self.removed | self.unheard
+        return bot_id not in self.removed | self.unheard | self.unreadable
 
     def bot(self, bot_id: int) -> Bot:
         assert bot_id == BOT_ID

@@ -13,9 +13,9 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.fleet.bot_objects import Defaults
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
-from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import MemoryChanges

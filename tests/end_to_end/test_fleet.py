@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -42,11 +43,11 @@ async def served(simulator: Simulator, telegram_url: str, directory: Path) -> As
             serving = server(wiring.app_of(program))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await serving.ready.wait()
-            program.updates.update_sources.start()
+            program.front.updates.update_sources.start()
             yield program, address_of(listener)
             serving.end()
             await task
-            await program.updates.update_sources.stop()
+            await program.front.updates.update_sources.stop()
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_no_update_is_lost_while_a_bot_is_added_rotated_polled_and_removed
     async with simulator.serve() as telegram, served(simulator, telegram.url, tmp_path) as (program, url):
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
-            fleet = program.telegram.fleet
+            fleet = program.front.fleet
             added = await client.post("/bots", json={"token": TOKEN, "behaviours": {"echo": {}}})
             await until(lambda: bot.webhook is not None)
             talking = asyncio.create_task(updates())
@@ -118,3 +119,48 @@ async def until(holds: Callable[[], bool], *, within_s: float = 20) -> None:
     while not holds():
         assert time.monotonic() < until_s
         await asyncio.sleep(0.01)
+
+
+async def test_messages_of_a_bot_whose_token_cannot_be_read_wait_until_it_is_entered_anew(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    other = "43:token-of-another-bot"
+    simulator.add_bot(other, "the_other_bot")
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    async with simulator.serve() as telegram:
+        async with (
+            served(simulator, telegram.url, tmp_path) as (_, url),
+            httpx.AsyncClient(base_url=url, headers=headers) as client,
+        ):
+            for token in (TOKEN, other):
+                await client.post("/bots", json={"token": token, "behaviours": {}, "updates": "none"})
+        with closing(sqlite3.connect(tmp_path / "tempogram.db", isolation_level=None)) as connection:
+            connection.execute("UPDATE bots SET sealed_token = x'00' WHERE bot_id = 42")
+
+        async with (
+            served(simulator, telegram.url, tmp_path) as (program, url),
+            httpx.AsyncClient(base_url=url, headers=headers) as client,
+        ):
+            sent = {
+                bot: await client.post("/messages", json={"bot": bot, "chat_id": 7, "text": "hello"}) for bot in BOTS
+            }
+            ids = {bot: answer.json()["id"] for bot, answer in sent.items()}
+            await until_sent(client, ids["43"])
+            shown, health = (await client.get("/bots/42")).json(), (await client.get("/health")).json()
+            waiting = (await client.get(f"/messages/{ids['42']}")).json()["status"]
+            await client.post("/bots", json={"token": TOKEN})
+            await until_sent(client, ids["42"])
+
+            assert (shown["paused_by"], waiting, health["status"]) == ("token_unreadable", "queued", "up")
+            assert "token_unreadable" in health["conditions"]
+            assert program.queue.conditions.current == []
+
+
+BOTS = ("42", "43")
+
+
+async def until_sent(client: httpx.AsyncClient, message_id: str) -> None:
+    until_s = time.monotonic() + 20
+    while (await client.get(f"/messages/{message_id}")).json()["status"] != "sent":
+        assert time.monotonic() < until_s
+        await asyncio.sleep(EVERY_S)

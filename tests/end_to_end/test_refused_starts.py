@@ -1,15 +1,18 @@
-"""A role without what it needs: one sentence, and no traceback; without its Redis it starts all the same."""
+"""A role without what it needs: one sentence, and no traceback; it waits for a database that is away."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from tempogram.bot.demo.process import free_port
-from tests.end_to_end.program import Program, program
+from tests.chaos.proxy import Proxy
+from tests.end_to_end.program import Program, program, started
 from tests.engine.redis_server import own_redis
 from tests.storage.servers import own_postgres
 
@@ -62,20 +65,46 @@ async def test_an_invalid_redis_url_is_refused_and_not_quoted(tmp_path: Path, po
     assert "s3cret" not in said
 
 
-async def test_each_role_starts_without_redis_and_reports_the_condition(tmp_path: Path, postgres_url: str) -> None:
-    away = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "DATABASE_URL": postgres_url}
+async def test_each_role_waits_for_its_database_and_starts_without_redis(tmp_path: Path, postgres_url: str) -> None:
+    proxy = Proxy(urlsplit(postgres_url).port or 0)
+    waiting = asyncio.Barrier(len(ROLES))
 
     async def start(role: str) -> tuple[object, object, str]:
-        async with program(made(tmp_path / role), NOWHERE, role=role, **away) as running:
+        away = {
+            "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+            "DATABASE_URL": postgres_url.replace(str(proxy.server_port), str(proxy.port)),
+        }
+        running = WaitedFor(made(tmp_path / role), role=role, TELEGRAM_API_URL=NOWHERE, **away)
+        async with started(running) as running:
+            assert await running.call("GET", "/health") == (503, {"status": "starting"})
+            if await waiting.wait() == 0:
+                await proxy.listen()
+            await Program.until(running.is_up, within_s=60)
             await Program.until(lambda: tells(running, "redis_away"), within_s=20)
             _, health = await running.call("GET", "/health")
             _, unauthenticated = await running.call("GET", "/health", headers={"Authorization": ""})
             return health["status"], unauthenticated, running.output.read_text()
 
-    for status, without_token, said in await asyncio.gather(*map(start, ROLES)):
+    async with proxy.serve():
+        await proxy.refuse()
+        answers = await asyncio.gather(*map(start, ROLES))
+
+    for status, without_token, said in answers:
         assert status == "up"
         assert without_token == {"status": "up"}
         assert "Traceback" not in said
+        assert (said.count('"start_waits"'), said.count('"start_continued"')) == (1, 1)
+
+
+async def test_a_role_that_waits_for_its_database_ends_at_sigterm(tmp_path: Path) -> None:
+    url = f"postgresql://me:s3cret@127.0.0.1:{free_port()}/fleet"
+    running = WaitedFor(made(tmp_path / "run"), TELEGRAM_API_URL=NOWHERE, DATABASE_URL=url)
+    async with started(running):
+        status = await running.end()
+
+    said = running.output.read_text()
+    assert (status, said.count("\n")) == (0, 1)
+    assert "s3cret" not in said
 
 
 async def test_a_queue_in_memory_and_one_in_redis_never_share_a_database(
@@ -93,6 +122,24 @@ async def test_a_queue_in_memory_and_one_in_redis_never_share_a_database(
     assert beside_redis.startswith("tempogram: another tempogram uses the database ")
     assert beside_memory.startswith("tempogram: a tempogram with its queue in memory uses the database ")
     assert (beside_redis.count("\n"), beside_memory.count("\n")) == (1, 1)
+
+
+class WaitedFor(Program):
+    """A program that has started as soon as it says that it waits."""
+
+    async def _answers(self) -> bool:
+        return await self._status() == 503
+
+    async def is_up(self) -> bool:
+        return await self._status() == 200
+
+    async def _status(self) -> int:
+        assert self.process.returncode is None, self.output.read_text()
+        try:
+            status, _ = await self.call("GET", "/health")
+        except aiohttp.ClientConnectionError:
+            return 0
+        return status
 
 
 async def refused(directory: Path, role: str, **environment: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,8 +20,10 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS
 from tempogram.simulator.limits.faults import Fault
+from tests import ROOT
 from tests.chaos.processes import SupervisedProcess
 from tests.chaos.servers import missing_programs
+from tests.end_to_end.documented import Shell, commands_in
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several
 
 ROLES = ("api", "worker", "worker", "scheduler")
@@ -44,22 +47,36 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sever
         yield running
 
 
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="NO redis-cli: the commands for a look are not tested")
+async def test_the_commands_for_a_look_into_redis_are_of_the_kind_that_their_keys_have(fleet: Several) -> None:
+    document = (ROOT / "docs" / "operations.md").read_text()
+    commands = [command.text for command in commands_in(document) if command.text.startswith("redis-cli ")]
+
+    async with Shell(fleet.folder, {}) as shell:
+        printed = [
+            await shell.run(text.replace("redis-cli", f"redis-cli -p {fleet.redis.port}", 1)) for text in commands
+        ]
+
+    assert len(printed) >= 6
+    assert [said for said in printed if "ERR" in said or "WRONGTYPE" in said or "refused" in said] == []
+
+
 async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None:
-    """The bound is derived from the constants; the leader's probe is nine tenths of it."""
+    """The bound is derived from the constants; the leader's probe is two thirds of it."""
     processes, workers, seconds = len(ROLES), 2, 10.0
     beats = {
-        "the leader's probe, two scripts": (PROBE_S, 2),
+        "the leader's probe, one script": (PROBE_S, 1),
         "the leader's comparison, of which there is nothing": (RECONCILE_MS / 1_000, 0),
         "a worker's look for lost leases, one script": (LEASE_S / 2, workers),
         "a worker's bell: a wait, and one script before it": (BELL_S, 2 * workers),
-        "a process's news: a wait, and four words in a transaction": (HEARTBEAT_S, 5 * processes),
+        "a process's news: a wait, and a look at its position": (HEARTBEAT_S, 2 * processes),
         "a process's answers: a ping": (HEARTBEAT_S, processes),
     }
     a_minute = sum(60 / every_s * commands for every_s, commands in beats.values())
 
     heard = await commands_within(fleet, seconds)
 
-    assert a_minute <= 180  # 124 with the lease that is the default
+    assert a_minute <= 125  # 70 with the lease that is the default
     assert sum(heard.values()) <= sum(
         math.ceil(seconds / every_s) * commands for every_s, commands in beats.values()
     ), heard
@@ -205,6 +222,23 @@ async def test_a_worker_serves_its_health_and_metrics_and_nothing_else(fleet: Se
     assert health == (200, {"status": "up", "conditions": []})
     assert numbers['telegram_condition{condition="redis_away"}'] == 0
     assert submitted == 404
+
+
+async def test_the_api_shows_the_sum_of_what_all_processes_counted_and_each_its_own_at_its_port(fleet: Several) -> None:
+    await fleet.telegram.order(Fault(kind="5xx", bot_id=4, chat_id=700, times=2))
+
+    await fleet.submit({"bot": "4", "chat_id": 700, "text": "server error"})
+    await fleet.until_sent("server error", 1)
+
+    await fleet.until(partial(shows_the_sum, fleet))
+
+
+async def shows_the_sum(fleet: Several) -> bool:
+    counted = []
+    for member in (fleet.api, *fleet.all_of("worker"), *fleet.all_of("scheduler")):
+        _, numbers = await fleet.ask("GET", "/metrics?format=json", of=member)
+        counted.append(numbers["telegram_5xx_count"])
+    return bool(counted[0] == sum(counted[1:]) == 2)
 
 
 async def test_each_process_reports_an_unreachable_redis_and_no_message_is_lost(fleet: Several) -> None:

@@ -104,14 +104,14 @@ async def tempogram(telegram: Served, directory: Path, **others: Any) -> AsyncIt
         **usual | others,
     )
     async with wiring.program(settings) as program, running(program):
-        program.updates.update_sources.start()
+        program.front.updates.update_sources.start()
         transport = httpx.ASGITransport(app=wiring.app_of(program))
         bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=bearer) as api:
                 yield Tempogram(telegram.simulator, api)
         finally:
-            await program.updates.update_sources.stop()
+            await program.front.updates.update_sources.stop()
 
 
 # An album of which some items arrive

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -20,7 +21,11 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from tempogram.bot.demo.process import free_port
 from tempogram.engine.brokers.redis.connection import connect
+from tempogram.engine.brokers.redis.keys import prefix
 from tests.engine.fake_redis import CANNOT
+
+CLOCK, CLOCK_AT = Struct("<d"), 9
+"""The time of the queue in its state, after a flag and the incarnation; see ``lua/shared/state.lua``."""
 
 START_S = 60.0
 """More than a server takes to start on a machine that does much else."""
@@ -67,6 +72,14 @@ async def connected(url: str) -> AsyncIterator[Redis]:
             while pool._in_use_connections:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.001)
         await pool.disconnect()  # also what was still connecting before
+
+
+async def set_ahead(redis: Redis, ms: int) -> None:
+    """Let the queue have been used while the clock of Redis was so far ahead, as its state says."""
+    raw = await redis.get(f"{prefix()}state")
+    assert isinstance(raw, bytes)
+    (clock_ms,) = CLOCK.unpack_from(raw, CLOCK_AT)
+    await redis.set(f"{prefix()}state", raw[:CLOCK_AT] + CLOCK.pack(clock_ms + ms) + raw[CLOCK_AT + CLOCK.size :])
 
 
 async def _refuse(*_: object, **__: object) -> NoReturn:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.dispatcher import Dispatcher, Submission
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.errors import LedgerError, QueueFull, TargetLost, UnstorableValue
 from tempogram.engine.model.messages import Lease, Outgoing, Priority, Status
 from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Accepted, Fault, Known, Result
@@ -117,6 +117,27 @@ async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
         await submitted(desk, outgoing("a"))
 
     assert await desk.broker.knows(["a"]) == [False]
+
+
+async def test_a_message_that_the_ledger_will_never_take_is_refused_and_its_neighbours_go_in(desk: Desk) -> None:
+    desk.ledger.unstorable = {3, 6}
+
+    answers = await submitted(desk, *(outgoing(each, chat_id=chat_id) for chat_id, each in enumerate("abcdefgh", 1)))
+
+    assert [type(answer) for answer in answers] == [
+        UnstorableValue if each in "cf" else Accepted for each in "abcdefgh"
+    ]
+    assert list(desk.ledger.messages) == list("abdegh")
+    assert desk.conditions.current == []
+
+
+async def test_one_message_of_a_thousand_that_the_ledger_will_never_take_costs_a_few_writes(desk: Desk) -> None:
+    desk.ledger.unstorable = {777}
+
+    answers = await submitted(desk, *each_to_its_chat(1_000))
+
+    assert sum(answer != Accepted() for answer in answers) == 1
+    assert desk.journal.count("add") <= 2 * 10 + 1
 
 
 async def test_a_refused_submission_reports_the_ledgers_outage_for_a_while(desk: Desk) -> None:

@@ -52,7 +52,7 @@ async def under_tempogram(name: str) -> AsyncIterator[Program]:
     """Run an example until the block ends, by polling; the environment is that of this process."""
     sys.modules.pop(f"examples.{name}", None)  # its router belongs to one dispatcher, and its state to one run
     async with program(load()) as built, running(built):
-        sources = built.updates.update_sources
+        sources = built.front.updates.update_sources
         sources.start()
         try:
             await sources.wait_ready()
@@ -63,7 +63,7 @@ async def under_tempogram(name: str) -> AsyncIterator[Program]:
 
 async def fill_group(built: Program, telegram: Remote) -> None:
     """Let the bot write into the group until it may not any more."""
-    compose = built.updates.composer.compose
+    compose = built.front.updates.composer.compose
     earlier = [
         compose(
             int(TOKEN.partition(":")[0]), GROUP_ID, "sendMessage", {"text": f"{EARLIER}{n}"}, priority=Priority.HIGH

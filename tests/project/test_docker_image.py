@@ -8,9 +8,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from tempogram.bot.config.process_roles import ProcessRole
 from tests import ROOT
 from tests.project.installs import OFFLINE, pip, python, succeeded
 from tests.project.sources import files_below, packaged_files
+
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,46 @@ def test_nothing_that_is_copied_is_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
 
     assert {source for sources, _ in steps().copies for source in sources}.isdisjoint(ignored)
+
+
+def test_the_five_lines_for_own_code_make_an_image_that_finds_it(tmp_path: Path) -> None:
+    """As in ``docs/deploy.md``; what a stage FROM would have is this environment."""
+    (lines,) = re.findall(r"^```dockerfile\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
+    words = [shlex.split(line) for line in lines.splitlines()]
+    context, home = tmp_path / "context", tmp_path / "home"
+    context.mkdir()
+    home.mkdir()
+    (context / "requirements.txt").write_text("pyyaml\n")  # installed already: no network is needed
+    (context / "shop.py").write_text("import yaml\nfrom aiogram import Router\n\nrouter = Router()\n")
+
+    environment = {"PYTHONPATH": str(ROOT)}
+    for instruction, *rest in words:
+        if instruction == "COPY":
+            shutil.copy(context / rest[0], home)
+        elif instruction == "RUN":
+            of_venv = [word for word in rest if word != "--user"]  # which a virtual environment refuses
+            succeeded(python("-m", *of_venv, *OFFLINE[:3], cwd=home, **environment))
+        elif instruction == "ENV":
+            name, _, value = rest[0].partition("=")
+            environment[name] = value
+    check = "from tempogram.bot.commands.checks import read_settings; print(read_settings()[1][0].said)"
+    found = succeeded(python("-c", check, cwd=home, **environment))
+
+    assert [instruction for instruction, *_ in words] == ["FROM", "COPY", "RUN", "COPY", "ENV"]
+    assert words[0] == ["FROM", "tempogram"]
+    assert found.strip() == "readable"
+
+
+def test_own_modules_are_mounted_where_the_image_looks_for_them() -> None:
+    (override,) = re.findall(r"^```yaml\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
+    (home,) = re.findall(r"^WORKDIR (/home/.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    services = yaml.safe_load(override)["services"]
+
+    mounted = {volume.split(":")[1] for service in services.values() for volume in service["volumes"]}
+
+    assert mounted == {f"{home}/shop.py"}
+    handling = {role.command for role in ProcessRole if role.handles_updates and role is not ProcessRole.RUN}
+    assert services.keys() == handling
 
 
 def test_its_base_is_a_python_that_the_package_allows() -> None:

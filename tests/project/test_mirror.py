@@ -11,7 +11,7 @@ from tests.project.sources import FOLDERS
 
 TESTS = ROOT / "tests"
 
-OF_THE_WHOLE = {"bench", "chaos", "end_to_end", "examples", "project", "tour"}
+OF_THE_WHOLE = {"bench", "chaos", "end_to_end", "examples", "fuzz", "project", "tour"}
 """Folders whose tests belong to no single module."""
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +58,7 @@ def test_compose_gives_a_role_only_settings_that_exist(role: str) -> None:
 
     unknown = {name for name in service["environment"] if name.lower() not in Settings.model_fields}
 
-    assert unknown == set()
+    assert unknown == {"PGPASSWORD"}  # the driver's
     assert service["command"] == ["tempogram", role]
 
 
@@ -86,3 +88,64 @@ def test_redis_keeps_an_append_only_file_and_evicts_nothing() -> None:
 
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+@pytest.mark.parametrize("role", ["run", "api", "worker", "scheduler"])
+def test_compose_builds_one_image_for_every_role(role: str) -> None:
+    service = COMPOSE["services"][role]
+
+    assert (service["image"], service["build"]) == ("${TEMPOGRAM_IMAGE:-tempogram}", "${TEMPOGRAM_BUILD:-.}")
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_compose_bounds_the_logs_and_the_memory_of_every_container(name: str) -> None:
+    service = COMPOSE["services"][name]
+
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert mib(service["mem_limit"]) >= 512
+
+
+def test_compose_bounds_redis_below_the_memory_of_its_container() -> None:
+    service = COMPOSE["services"]["redis"]
+    maxmemory = service["command"][service["command"].index("--maxmemory") + 1]
+
+    assert 2 * mib(maxmemory.removesuffix("b")) < mib(service["mem_limit"])  # writing its file anew may take as much
+
+
+def mib(size: str) -> int:
+    return int(size[:-1]) * {"m": 1, "g": 1_024}[size[-1]]
+
+
+def test_no_container_has_a_volume_without_a_name() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    mounted = [volume for service in COMPOSE["services"].values() for volume in service["volumes"]]
+
+    assert "VOLUME" not in dockerfile
+    assert {volume.partition(":")[0] for volume in mounted} == COMPOSE["volumes"].keys()
+
+
+def test_compose_puts_the_password_of_the_database_into_no_address() -> None:
+    """It may have any character; in an address some would have to be escaped."""
+    addresses = [
+        value
+        for service in COMPOSE["services"].values()
+        for value in service.get("environment", {}).values()
+        if "://" in str(value)
+    ]
+
+    assert [address for address in addresses if "$" in address] == []
+
+
+def test_make_env_writes_all_that_compose_requires(tmp_path: Path) -> None:
+    required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    script = tmp_path / "bot" / "commands" / "env_file.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "bot" / "commands" / "env_file.py", script)
+
+    run = subprocess.run(["make", "env"], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    values = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[0] != "#")
+    assert required <= values.keys()
+    assert [value for value in values.values() if value in run.stdout + run.stderr] == []

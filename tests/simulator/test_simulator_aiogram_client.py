@@ -27,6 +27,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "message_ids": {"message_ids": [1, 2]},
     "prices": {"prices": [{"label": "all", "amount": 5}]},
     "checklist": {"checklist": {"title": "to do", "tasks": [{"id": 1, "text": "rest"}]}},
+    "stickers": {"stickers": [{"sticker": "id", "format": "static", "emoji_list": ["a"]}]},
+    "emoji_list": {"emoji_list": ["a"]},
     "rich_message": {"rich_message": {"html": "x"}},
     "commands": {"commands": [{"command": "start", "description": "begin"}]},
     "user_id": {"user_id": 7},

@@ -4,12 +4,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.bots import Bots, ChosenBy, Removal, Source, StoredWebhook
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import bots as table
 from tempogram.storage.database.models import file_ids
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.keys import Seal
@@ -205,11 +206,33 @@ class BotsContract:
 
         assert await bots.removed() == {BOT: Removal.KEEP}
 
-    async def test_another_secret_key_is_refused_in_one_sentence(self, bots: Bots, database: Database) -> None:
+    async def test_a_token_of_another_secret_key_counts_as_unreadable(self, bots: Bots, database: Database) -> None:
         await add(bots)
+        await bots.set_webhook_secret(BOT, "knock")
+        await SqlLedger(database).pause(BOT, paused=True, by=PausedBy.TOKEN)
+        others = Bots(database, Seal("a key that was lost and replaced"))
 
-        with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one with which the secrets of bot 42"):
-            await Bots(database, Seal("a key that was lost and replaced")).tokens()
+        stored, readable = (await others.stored())[BOT], (await bots.stored())[BOT]
+
+        assert await others.tokens() == {BOT: None}
+        assert stored is not None
+        assert readable is not None
+        assert (stored.token, stored.webhook) == (None, StoredWebhook())
+        assert [each.registered.paused_by for each in (stored, readable)] == [PausedBy.UNREADABLE, PausedBy.TOKEN]
+
+    @pytest.mark.parametrize("damaged", [b"", b"cut off", b"garbage" * 10, None])
+    async def test_a_damaged_token_leaves_the_bot_and_the_others_as_they_are(
+        self, bots: Bots, database: Database, damaged: bytes | None
+    ) -> None:
+        await add(bots)
+        await bots.add(43, "43:AAAA", username="other", first_name="", behaviours={}, now_ms=NOW_MS)
+        change = update(table).where(table.c.bot_id == BOT).values(sealed_token=damaged)
+        await database.write_alone(lambda connection: connection.execute(change))
+
+        assert await bots.tokens() == {BOT: None, 43: "43:AAAA"}
+        assert await bots.among([BOT, 43]) == {BOT, 43}
+        assert [each.behaviours for each in await bots.all()] == [ECHO, {}]
+        assert (await bots.stored())[BOT] is not None
 
     async def test_the_file_ids_of_a_removed_bot_are_deleted_once_its_messages_are_cancelled(
         self, bots: Bots, database: Database

@@ -54,6 +54,10 @@ class HandlesContract:
 
         assert (before, await handles.handed_out(album.id)) == ([], numbers)
 
+    @pytest.mark.parametrize("number", [-(1 << 31) - 1, -(1 << 70)])
+    async def test_a_number_lower_than_any_handle_stands_for_nothing(self, handles: Handles, number: int) -> None:
+        assert await handles.targets(BOT, [number]) == {}
+
     async def test_many_who_ask_at_once_get_different_handles(self, handles: Handles, ledger: Ledger) -> None:
         messages = [await added(ledger) for _ in range(30)]
 
@@ -73,6 +77,11 @@ class HandlesContract:
         assert (target.priority, target.items, target.is_open) == (Priority.HIGH, 1, True)
         assert target.telegram_message_id is None
         assert await handles.targets(43, [-1]) == {}
+
+    @pytest.mark.parametrize("number", [-(2**31) - 1, -(2**63) - 1, 2**63, -(10**400)])
+    async def test_a_number_beyond_every_handle_stands_for_nothing(self, handles: Handles, number: int) -> None:
+        """Such a `message_id` of a client's was answered with a 500."""
+        assert await handles.targets(BOT, [number]) == {}
 
     async def test_a_handle_tells_the_number_of_a_message_once_it_is_sent(
         self, handles: Handles, ledger: Ledger

@@ -34,11 +34,21 @@ def test_a_key_that_is_too_short_is_refused() -> None:
         Seal("secret")
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"short\n", b"\xff\xfe" * 20])
+def test_a_key_file_that_holds_no_key_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "secret_key"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=rf"^the file {path} of SECRET_KEY is damaged: it should hold at least 16"):
+        secret_key(None, path=path)
+
+    assert path.read_bytes() == content
+
+
 def test_an_encrypted_token_is_not_decrypted_for_another_bot() -> None:
     seal = Seal("the key of these tests only")
 
-    with pytest.raises(SettingsError, match="bot 43"):
-        seal.open(seal.seal("42:token", bot_id=42), bot_id=43)
+    assert seal.open(seal.seal("42:token", bot_id=42), bot_id=43) is None
 
 
 def test_the_same_token_is_encrypted_differently_each_time() -> None:

@@ -185,7 +185,7 @@ class RetentionContract:
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
     ) -> None:
         standing = Hold(BOT, None, clock() + 2 * DAY_MS)
-        await ledger.record_holds([Hold(BOT, CHAT, clock() + 1), standing])
+        await ledger.record_holds([Hold(BOT, CHAT, clock() + 1), standing], now_ms=clock())
         said = ChatText(
             bot_id=BOT, update_id=1, by_bot=False, chat_id=CHAT, speaker="", text="hello", said_at_ms=clock()
         )

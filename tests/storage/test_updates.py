@@ -14,6 +14,7 @@ from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import reading_engine
 from tempogram.storage.processes import membership as membership_of
+from tempogram.storage.processes.epochs import Announcements
 from tempogram.storage.processes.membership import membership
 from tempogram.storage.updates import ReceivedUpdate, Updates
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
@@ -121,9 +122,11 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 0)
+        announcements = Announcements()
+        announcements.begin()
         answers = iter([True, OSError("refused"), OSError("refused"), False, True, True])
         with capture_logs() as logged:
-            await _ended(membership_of._keep(Answering(answers), process=1))  # type: ignore[arg-type]
+            await _ended(membership_of._keep(Answering(answers), 1, announcements))  # type: ignore[arg-type]
 
         assert [each["event"] for each in logged] == ["process_lock_lost", "process_lock_regained"]
 
@@ -154,7 +157,7 @@ class Answering:
     def __init__(self, answers: Iterator[bool | OSError]) -> None:
         self._answers = answers
 
-    async def is_held(self) -> bool:
+    async def is_held(self, *, within_s: float) -> bool:
         return False
 
     async def take(self) -> bool:

@@ -17,6 +17,7 @@ from tempogram.engine.brokers.memory.settlements import Settlements
 from tempogram.engine.brokers.memory.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
+from tempogram.engine.limits.windows import note
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from tempogram.engine.ports.broker import (
@@ -168,15 +169,14 @@ class MemoryBroker:
         queue = self._queue
         now_ms = queue.pass_time()
         for each in sorted(spent, key=lambda each: each.at_ms):
-            queue.bot(each.bot_id).purse.spend(each.at_ms, each.cost)
+            queue.bot(each.bot_id).purse.spend(min(each.at_ms, now_ms), each.cost)
             queue.reoffer(queue.bot(each.bot_id), now_ms)
         for send in sends:
             bot = queue.bot(send.bot_id)
             chat = queue.chat(bot, bot.resolve(send.chat_id))
             for gate in (queue.ceiling, bot.paid_gate if send.is_paid else bot.gate, queue.gate_of(chat)):
                 if gate is not None:
-                    gate.take(send.counted_at_ms, send.cost)
-                    gate.settle(send.counted_at_ms, send.cost)
+                    note(gate, send.counted_at_ms, send.cost, now_ms=now_ms)
             queue.reoffer_chat(chat, now_ms)
             queue.forget_later(chat, now_ms)
 

@@ -69,7 +69,11 @@ class Settlements:
             if each is not None:
                 each.settle(counted_at_ms, cost, guard_ms=guard_ms)
                 if free:
-                    each.settle(None, free)
+                    each.give_back(free)
+        if free and entry.lane.line.is_spaced:
+            for apart in (queue.ceiling_spacing, None if entry.pays else chat.bot.spacing):
+                if apart is not None:
+                    apart.unspend(free)
         if entry.pays:
             chat.bot.purse.settle(counted_at_ms, cost)
             chat.bot.purse.settle(None, free)
@@ -168,6 +172,6 @@ def changes_what_may_go(entry: Entry, settlement: Settlement, limits: Limits) ->
         or limits.bot.burst is not None
         or limits.paid.burst is not None
         or settlement.counted_age_ms is None
-        or settlement.rest is not None
+        or settlement.counted_cost != settlement.lease.message.cost
         or not isinstance(settlement.then, Done)
     )

@@ -5,6 +5,7 @@ Read in this order:
     keys          every key and channel, for a look with ``redis-cli``
     broker        the verbs of ``Broker``
     calls         runs the scripts; finds or begins the queue
+    clock_gap     how far its time is from that of this process
     ownership     to which ledger the queue belongs
     codec         arguments and answers of the scripts
     records       messages and leases as they are kept

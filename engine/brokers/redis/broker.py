@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from tempogram.engine.brokers.redis import codec
 from tempogram.engine.brokers.redis.calls import PAGE, REFUSALS, Calls, fresh_incarnation
+from tempogram.engine.brokers.redis.clock_gap import ClockGap
 from tempogram.engine.brokers.redis.keys import SCHEMA, chat_name, lanes
 from tempogram.engine.brokers.redis.ownership import Ownership
 from tempogram.engine.brokers.redis.wakeup import Wakeup
@@ -39,6 +40,7 @@ class RedisBroker:
         knows_no_other: Every verb raises if the queue is of another incarnation.
         ownership: The ledger to which the queue belongs: every verb raises if it is another's. None: a program that has
             no ledger.
+        clock_gap: A queue that is begun here goes by its clock; it is given the time of the queue.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RedisBroker:
         schema: int = SCHEMA,
         knows_no_other: bool = False,
         ownership: Ownership | None = None,
+        clock_gap: ClockGap | None = None,
     ) -> None:
         self.schema = schema
         self._redis = redis
@@ -60,6 +63,7 @@ class RedisBroker:
         self._lease_ms = lease_ms
         self._clock = clock
         self._ownership = ownership
+        self._clock_gap = clock_gap
         self._calls = Calls(
             redis,
             limits,
@@ -69,6 +73,7 @@ class RedisBroker:
             begins="open" if begins else "",
             knows_no_other=knows_no_other,
             ownership=ownership,
+            own_clock=None if clock_gap is None else clock_gap.own_clock,
         )
         self._wakeup = Wakeup(self._calls, clock=clock)
 
@@ -90,11 +95,21 @@ class RedisBroker:
             schema=self.schema,
             knows_no_other=True,
             ownership=self._ownership,
+            clock_gap=self._clock_gap,
         )
+
+    @property
+    def is_off_clock(self) -> bool:
+        """See ``SharedQueue``."""
+        return self._clock_gap is not None and self._clock_gap.is_off
 
     async def claim(self) -> None:
         """Claim Redis for this ledger, before any verb; raises ``QueueOfAnother`` if it is another's."""
         await self._calls.claim()
+
+    async def probe(self) -> None:
+        """See ``SharedQueue``."""
+        await self._calls("probe")
 
     async def enforce(self, limits: Limits) -> bool:
         """Let these limits hold, as the next version of them; False if they do already."""
@@ -117,16 +132,20 @@ class RedisBroker:
     ) -> Admission:
         _check_size(messages)
         shared_out, rows = codec.connections_row(connections, slots), codec.message_rows(messages)
+        asked_at_ms = self._own_ms()
         said, records = await self._calls(
             "admit", worker_id, slots, self._lease_ms, shared_out, codec.flag(capped), *rows
         )
+        self._note_time(asked_at_ms, said[1])
         return codec.admission_of(said, messages, records, worker_id=worker_id)
 
     async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
         shared_out = codec.connections_row(connections, slots)
+        asked_at_ms = self._own_ms()
         said, records = await self._calls("lease", worker_id, slots, self._lease_ms, shared_out)
-        *_, rings, self._calls.incarnation, now_ms = said
+        *_, rings, self._calls.incarnation, now_ms, _ = said
         self._wakeup.note_lease(rings, now_ms)
+        self._note_time(asked_at_ms, said)
         return codec.leased_of(said, records, worker_id=worker_id)
 
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
@@ -211,6 +230,14 @@ class RedisBroker:
 
     async def wait(self, until_ms: int | None) -> None:
         await self._wakeup.wait(until_ms)
+
+    def _own_ms(self) -> int:
+        return 0 if self._clock_gap is None else self._clock_gap.own_clock()
+
+    def _note_time(self, asked_at_ms: int, leased: codec.Row) -> None:
+        if self._clock_gap is not None:
+            *_, now_ms, ahead_ms = leased
+            self._clock_gap.note(asked_at_ms=asked_at_ms, now_ms=now_ms, ahead_ms=ahead_ms)
 
     async def _reoffer(self, bot_id: str) -> None:
         """Look again at every lane of a bot that waits, page by page."""

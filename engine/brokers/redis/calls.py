@@ -14,10 +14,11 @@ from tempogram.engine.brokers.redis import codec, connection
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
 from tempogram.engine.brokers.redis.keys import ledger, prefix, schema_of
 from tempogram.engine.brokers.redis.ownership import Ownership, reason
+from tempogram.engine.brokers.redis.requirements import is_old
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import QueueLost, QueueOfAnother
+from tempogram.engine.model.errors import BrokerRefused, QueueLost, QueueOfAnother
 
 PAGE = 50
 """Past sends, holds, lanes or keys in one script; each takes up to 60 microseconds, and every call waits for it."""
@@ -25,6 +26,7 @@ PAGE = 50
 REFUSALS = {
     "gone": "Redis holds no queue, or another than it did; it must be rebuilt from the ledger",
     "barred": "the queue in Redis may be older than the ledger; nothing is leased before it is rebuilt",
+    "behind": "the clock of Redis was set back by {} s, and every time in its queue is one to come; it must be rebuilt",
 }
 
 ANY = "-"
@@ -43,6 +45,7 @@ class Calls:
         begins: How a queue is begun if there is none: ``"open"`` may lease at once; ``""`` begins none.
         knows_no_other: Every verb raises if the queue is of another incarnation.
         ownership: Every verb raises if the queue is of another ledger. None: it belongs to none.
+        own_clock: Of this process; a queue that is begun here goes by it. None: by that of Redis.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Calls:
         begins: str,
         knows_no_other: bool,
         ownership: Ownership | None = None,
+        own_clock: Clock | None = None,
     ) -> None:
+        self._own_clock = own_clock
         self.incarnation = incarnation
         self.prefix = prefix(schema)
         self._schema = schema
@@ -95,7 +100,8 @@ class Calls:
         if incarnation is None:  # of the next queue, if this one turns out to be another
             incarnation = fresh_incarnation() if self._is_met else self.incarnation
         script, now = self._scripts["meet"].text, self._now()
-        words: tuple[str | float | bytes, ...] = (incarnation, info["run_id"], limits, begins, self._ledger_id)
+        own_ms = "" if self._own_clock is None else self._own_clock()
+        words: tuple[str | float | bytes, ...] = (incarnation, info["run_id"], limits, begins, self._ledger_id, own_ms)
         said, *_ = self._accepted(await self.command("EVAL", script, 1, self._state, now, *words))
         (self.incarnation,) = codec.unpack(said)
         self._is_met = True
@@ -105,7 +111,11 @@ class Calls:
 
         Raises:
             QueueOfAnother: It is claimed for another one, perhaps in an older schema.
+            BrokerRefused: It refuses this process, or is too old.
         """
+        info = await self.command("INFO", "server")
+        if is_old(str(info["redis_version"])):
+            raise BrokerRefused(f"it is version {info['redis_version']}, and 6.2 is the oldest that works")
         await self._check_claims(range(1, self._schema + 1))
         await self.command("SET", ledger(self._schema), self._ledger_id, "NX")
         await self._check_claims([self._schema])  # another may have come first
@@ -175,7 +185,7 @@ class Calls:
         if word == b"foreign":
             raise self._refused()
         if (refusal := REFUSALS.get(word.decode())) is not None:
-            raise QueueLost(refusal)
+            raise QueueLost(refusal.format(*(each.decode() for each in rest)))
         return rest
 
 

@@ -190,7 +190,7 @@ def leases_of(message_ids: Sequence[str], records: Records, *, worker_id: str, i
 
 
 def leased_of(row: Row, records: Records, *, worker_id: str) -> Leased:
-    leases, expired, wake_at_ms, is_kept_back, _, incarnation, _ = row
+    leases, expired, wake_at_ms, is_kept_back, _, incarnation, *_ = row
     gone = tuple([message_of(each, next(records), with_spent=True) for each in expired])
     given = leases_of(leases, records, worker_id=worker_id, incarnation=incarnation)
     return Leased(tuple(given), gone, _or_none(wake_at_ms), is_kept_back)

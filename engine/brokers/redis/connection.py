@@ -7,14 +7,24 @@ from types import TracebackType
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
 
-from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, SettingsError
+from tempogram.engine.model.errors import BrokerFull, BrokerRefused, BrokerUnavailable, SettingsError
 
 REPLY_S = 5.0
 """How long an answer may take before Redis counts as away.
 
 untuned: a script takes milliseconds, and an outage lasts longer than either."""
+
+NO_SUCH_DATABASE = "DB index is out of range"
 
 UNREADABLE = (
     "REDIS_URL makes no sense: write redis://:password@host:port/database, and in the password %2F for /, "
@@ -56,6 +66,10 @@ class DriverErrors:
                 return
             case OutOfMemoryError():
                 raise BrokerFull("Redis has reached its maxmemory; give it more, or let the queue drain") from error
+            case AuthenticationError() | AuthorizationError() | NoPermissionError():
+                raise BrokerRefused(f"Redis refused: {error}") from error
+            case ResponseError() if str(error).startswith(NO_SUCH_DATABASE):
+                raise BrokerRefused(f"Redis refused: {error}") from error
             case RedisError() | OSError() | TimeoutError():
                 reason = str(error) or type(error).__name__
                 raise BrokerUnavailable(f"Redis cannot be reached, or refused: {reason}") from error

@@ -23,6 +23,7 @@ from tempogram.engine.limits.fair_queue import LAG, STRIDE
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
+from tempogram.engine.model.clock import SET_BACK_MS
 from tempogram.engine.model.messages import PRIORITIES
 from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 
@@ -67,6 +68,7 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "PATIENCE_MAX": PATIENCE_MAX,
     "PURSE_GRAINS": PURSE_GRAINS,
     "RESTORED_MS": RESTORED_MS,
+    "SET_BACK_MS": SET_BACK_MS,
     "SLOW_MS": SLOW_MS,
     "STRIDE": STRIDE,
     "TIMERS_MAX": TIMERS_MAX,
@@ -75,9 +77,9 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
 }
 
 
-def constants_table() -> str:
+def constants_table(constants: Mapping[str, int | Sequence[str] | Sequence[bool]] = CONSTANTS) -> str:
     """Return the line of Lua with which every script begins."""
-    return f"local constants = {{{', '.join(f'{name} = {_lua(value)}' for name, value in CONSTANTS.items())}}}"
+    return f"local constants = {{{', '.join(f'{name} = {_lua(value)}' for name, value in constants.items())}}}"
 
 
 def _lua(value: int | Sequence[str] | Sequence[bool]) -> str:

@@ -3,6 +3,7 @@
     {q2}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
     {q2}:limits                          what it acts by                                              string, record
     {q2}:ledger                          id of the ledger to which the queue belongs                  string
+    {q2}:clock                           how far its time is ahead of that of Redis, if they differ       string, ms
     {q2}:counts                          open messages: high, normal, low, retry                      hash
     {q2}:messages                        every open message by its id                                 hash of records
     {q2}:bots                            ids of the bots it ever met                                  set

@@ -39,13 +39,21 @@ async def survey(url: str) -> Requirements:
         raise BrokerUnavailable(str(error) or type(error).__name__) from None
     finally:
         await redis.aclose()
-    first_two = tuple(int(part) for part in version.split(".")[:2])
     return Requirements(
         version=version,
-        is_old=first_two < OLDEST,
+        is_old=is_old(version),
         eviction=eviction,
         keeps_log=None if appends is None else appends == "yes",
     )
+
+
+def is_old(version: str) -> bool:
+    """Tell whether a server lacks commands that the scripts use.
+
+    >>> is_old("6.0.16"), is_old("6.2.0"), is_old("7.4.1")
+    (True, False, False)
+    """
+    return tuple(int(part) for part in version.split(".")[:2]) < OLDEST
 
 
 async def _setting(redis: Redis, name: str) -> str | None:

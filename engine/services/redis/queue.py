@@ -54,7 +54,7 @@ class RedisCallQueue:
         self._keeps_uses = keeps_uses
         self._state = f"{prefix()}state"
         self._known = ""
-        self._text, self._sha = exchange()
+        self._script = exchange()
 
     async def say(self, words: Sequence[Any], calls: Sequence[Call] = ()) -> Heard:
         """Say words in their order (see ``exchange.lua``), and hear.
@@ -68,9 +68,9 @@ class RedisCallQueue:
             now = "" if self._clock is None else str(self._clock())
             arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), pack(words))
             try:
-                reply = await self._redis.execute_command("EVALSHA", self._sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+                reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
             except NoScriptError:
-                reply = await self._redis.execute_command("EVAL", self._text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+                reply = await self._redis.execute_command("EVAL", self._script.text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
             if reply[0] == b"ok":
                 return heard(*reply[1:])
             is_first, self._known = not self._known, reply[1].decode()

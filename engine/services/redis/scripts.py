@@ -1,16 +1,20 @@
-"""The script of the queue of calls, with the numbers that it is given."""
+"""The script of the queue of calls, and the numbers that it is given: each stands in Python, where its reason is."""
 
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha1
 from pathlib import Path
 
-from tempogram.engine.services import memory_queue, meter
+from tempogram.engine.brokers.redis import scripts
+from tempogram.engine.brokers.redis.constants import constants_table
+from tempogram.engine.brokers.redis.scripts import Script
+from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.services.limit import KEPT_FROM_MS
+from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
+from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS
 
-LUA = Path(__file__).parent / "lua"
-WINDOWS = Path(__file__).parents[2] / "brokers/redis/lua/shared/windows.lua"
+FOLDER = Path(__file__).parent / "lua"
+SHARED = FOLDER / "shared"
 
 LEASE_MS = 10_000
 """How long after it was last heard of the calls of a process are forgotten, and their places given to others."""
@@ -23,27 +27,20 @@ AGREEING = 2
 
 CONSTANTS = {
     "AGREEING": AGREEING,
-    "APART_GUARD_PERCENT": meter.APART_GUARD_PERCENT,
+    "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
     "BEGUN_MAX": BEGUN_MAX,
-    "COUNTED_WITHIN_MS": meter.COUNTED_WITHIN_MS,
-    "COVER_MS": memory_queue.COVER_MS,
-    "GRAINS": meter.GRAINS,
+    "COUNTED_WITHIN_MS": COUNTED_WITHIN_MS,
+    "COVER_MS": COVER_MS,
+    "GRAINS": GRAINS,
     "KEPT_FROM_MS": KEPT_FROM_MS,
+    "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "RECLAIM_MS": memory_queue.RECLAIM_MS,
+    "NEAR_PERCENT": NEAR_PERCENT,
+    "PURSE_GRAINS": PURSE_GRAINS,
+    "RECLAIM_MS": RECLAIM_MS,
 }
 
 
 @cache
-def exchange() -> tuple[str, str]:
-    """Return the text of the script, and the name under which Redis remembers it."""
-    table = "local constants = {" + ", ".join(f"{k} = {v}" for k, v in CONSTANTS.items()) + "}"
-    parts = [
-        table,
-        *(
-            p.read_text()
-            for p in (WINDOWS, LUA / "shared/meters.lua", LUA / "shared/call_queue.lua", LUA / "exchange.lua")
-        ),
-    ]
-    text = "\n".join(parts)
-    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+def exchange() -> Script:
+    return scripts.script(FOLDER / "exchange.lua", constants_table(CONSTANTS), SHARED)

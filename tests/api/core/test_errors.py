@@ -173,8 +173,7 @@ async def test_a_cancelled_request_forgets_its_waiter(world: World) -> None:
     asked = asyncio.create_task(world.client.post("/messages?wait=30", json=body))
     await world.storage.added.wait()
 
-    asked.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asked
+    asked.cancel()  # as when the server ends
+    await asked
 
     assert not world.results._waiting

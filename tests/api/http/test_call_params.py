@@ -9,7 +9,8 @@ import pytest
 from fastapi import Request
 
 from tempogram.api.core.errors import Malformed, TooLarge
-from tempogram.api.http.call_params import bounded, read_params
+from tempogram.api.http.body_reader import BodyMemory
+from tempogram.api.http.call_params import read_params
 from tests.api.fakes import World
 
 URLENCODED = "application/x-www-form-urlencoded; charset=utf-8"
@@ -35,7 +36,7 @@ def request(
 async def read(given: Request) -> dict[str, Any]:
     services = World().services
     async with AsyncExitStack() as stack:
-        return (await read_params(bounded(given, services), services, stack))[0]
+        return (await read_params(given, services, BodyMemory(), stack))[0]
 
 
 async def test_the_body_goes_before_the_query() -> None:

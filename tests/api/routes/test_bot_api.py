@@ -198,6 +198,7 @@ async def test_another_http_method_is_refused(world: DoorWorld) -> None:
     response = await world.anonymous.put(f"/bot{BOT_TOKEN}/sendMessage", json=SAID)
 
     assert refusal_of(response) == (405, "Method Not Allowed")
+    assert response.headers["Allow"] == "GET, POST"
 
 
 async def test_a_read_is_passed_on_as_it_came_and_its_answer_back(world: DoorWorld) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotDefaults
@@ -283,6 +284,33 @@ async def test_a_new_webhook_secret_is_set_and_never_shown(world: World) -> None
 
     assert (response.status_code, world.fleet.rotated) == (202, [BOT_ID])
     assert "secret" not in response.text
+
+
+async def test_the_secret_of_a_webhook_is_shown_to_be_kept_nowhere_and_the_look_is_logged(world: World) -> None:
+    world.fleet.secrets[BOT_ID] = ["the-old-one", "the-new-one"]
+
+    with capture_logs() as logged:
+        response = await world.client.get(f"/bots/{BOT_ID}/webhook-secret")
+
+    assert response.json() == {"secret": "the-new-one"}
+    assert response.headers["Cache-Control"] == "no-store"
+    assert {"event": "webhook_secret_shown", "log_level": "info", "bot_id": BOT_ID} in logged
+    assert "the-new-one" not in str(logged)
+
+
+async def test_a_webhook_that_was_never_set_has_no_secret_to_show(world: World) -> None:
+    unset = await world.client.get(f"/bots/{BOT_ID}/webhook-secret")
+    unknown = await world.client.get("/bots/999/webhook-secret")
+
+    assert [error_of(unset)[:2], error_of(unknown)[:2]] == [(409, "no_webhook"), (404, "not_found")]
+
+
+async def test_no_list_of_bots_shows_a_secret(world: World) -> None:
+    world.fleet.secrets[BOT_ID] = ["the-secret"]
+
+    shown = [await world.client.get(path) for path in ("/bots", f"/bots/{BOT_ID}")]
+
+    assert [response for response in shown if "the-secret" in response.text] == []
 
 
 async def test_an_unknown_bot_has_no_webhook_secret_to_change(world: World) -> None:

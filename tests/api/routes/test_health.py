@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.api.routes import health
+from tempogram.api.usecases import monitoring
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.resilience.conditions import Condition
 from tests.api.fakes import World
@@ -40,7 +40,7 @@ async def test_an_unavailable_ledger_is_not_logged_at_each_health_check(
 
 
 async def test_a_ledger_that_does_not_answer_in_time_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "TIMEOUT_S", 0.001)
+    monkeypatch.setattr(monitoring, "TIMEOUT_S", 0.001)
     world.health.__class__ = type("Hanging", (type(world.health),), {"__call__": lambda _self: asyncio.Event().wait()})
 
     assert (await world.anonymous.get("/health")).status_code == 503

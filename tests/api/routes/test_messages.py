@@ -12,9 +12,10 @@ from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, NoQueue
 from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
 from tempogram.engine.ports import Target
-from tests.api.fakes import BOT_ID, World, error_of
+from tests.api.fakes import BOT_ID, BOT_TOKEN, World, error_of
 from tests.fakes import START_MS
 
+JSON = {"Content-Type": "application/json"}
 HELLO = {"bot": str(BOT_ID), "chat_id": 7, "text": "hello"}
 TIME = "should be ISO 8601 with a zone (2026-01-01T12:00:00Z) or seconds since the epoch"
 
@@ -355,6 +356,49 @@ class TestBatches:
             "a message needs either a text or a method",
         ]
         assert {answers[0]["id"], answers[7]["id"], first} == set(world.storage.states)
+
+    async def test_an_entry_that_strict_json_does_not_take_refuses_itself_only(self, world: World) -> None:
+        def entry(text: bytes) -> bytes:
+            return b'{"bot": "42", "chat_id": 7, "text": "%s"}' % text
+
+        entries = [
+            entry(b"first"),
+            entry(b"\\ud83d"),
+            entry(b"\xff"),
+            b'{"bot": "42", "chat_id": 7, "method": "sendLocation", "params": {"latitude": NaN, "longitude": 1}}',
+            b'{"bot": "42", "chat_id": 7, "method": "sendDice", "params": {"value": 1e999}}',
+            b'{"bot": "42", "chat_id": %s, "text": "a"}' % (b"9" * 5_000),
+            entry(b"\\ud83d\\ude00"),
+        ]
+
+        response = await world.client.post("/messages/batch", content=b"[" + b",".join(entries) + b"]", headers=JSON)
+
+        answers = response.json()
+        assert response.status_code == 202
+        assert [next(iter(each)) for each in answers] == ["id", *["error"] * 5, "id"]
+        assert {each["error"].partition(":")[0] for each in answers[1:3]} == {"strings must be encoded in UTF-8"}
+        assert {each["error"] for each in answers[3:6]} == {
+            "this entry has a number that JSON does not have, or one that is out of range"
+        }
+        assert list(world.storage.states) == [answers[0]["id"], answers[6]["id"]]
+
+    @pytest.mark.parametrize("body", [b'[{"bot": "42"', b'{"text": "\\ud83d"}', b"", b"[" * 100_000])
+    async def test_a_batch_that_is_no_json_list_is_refused_as_a_whole(self, world: World, body: bytes) -> None:
+        response = await world.client.post("/messages/batch", content=body, headers=JSON)
+
+        assert response.status_code in {400, 422}
+        assert not world.storage.states
+
+    async def test_a_message_that_the_database_will_never_take_refuses_itself_only(self, world: World) -> None:
+        world.storage.unstorable = {7}
+
+        refused = await world.client.post("/messages", json=HELLO)
+        batch = await world.client.post("/messages/batch", json=[HELLO | {"chat_id": 6}, HELLO, HELLO | {"chat_id": 8}])
+
+        words = "the database takes no such value: a number is beyond its range"
+        assert error_of(refused) == (400, "refused", words)
+        assert [next(iter(each)) for each in batch.json()] == ["id", "error", "id"]
+        assert batch.json()[1] == {"error": words}
 
     async def test_an_entry_of_a_batch_over_a_cap_is_refused_and_the_others_accepted(self) -> None:
         world = World(limits=Limits(chat_cap=1))
@@ -713,3 +757,10 @@ class TestCancellingByTag:
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
         assert world.storage.states[message_id].status is Status.QUEUED
+
+
+async def test_a_refused_entry_of_a_batch_does_not_show_the_token_that_was_sent_in_it(world: World) -> None:
+    response = await world.client.post("/messages/batch", json=[{"bot": BOT_TOKEN, "chat_id": 7, "text": "hello"}])
+
+    assert BOT_TOKEN.partition(":")[2] not in response.text
+    assert "not '42:…'" in response.text

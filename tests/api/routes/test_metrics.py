@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.observability.fleet_counts import FleetCounts
+from tempogram.engine.observability.metrics import Metrics
 from tests.api.fakes import World, error_of
+from tests.fakes import MemoryTotals
 
 NAMES = ("telegram_429_count", "telegram_5xx_count", "telegram_rate_limited_drops")
 
@@ -68,3 +73,18 @@ async def test_the_counters_are_shown_while_the_ledger_and_the_queue_are_unavail
 
     assert numbers["telegram_429_count"] == 0
     assert "telegram_dead_letters" not in numbers
+
+
+async def test_where_several_processes_share_a_queue_the_stable_names_are_sums_over_them(world: World) -> None:
+    totals = MemoryTotals()
+    await FleetCounts(Metrics(throttled=2, server_errors=1), totals).flush()
+    world.app.state.services = replace(world.services, fleet_counts=FleetCounts(world.metrics, totals))
+    world.metrics.drops = 4
+
+    numbers = (await world.client.get("/metrics?format=json")).json()
+    totals.asleep = True
+    world.metrics.throttled = 1
+    while_away = (await world.client.get("/metrics?format=json")).json()
+
+    assert [numbers[name] for name in NAMES] == [2, 1, 4]
+    assert [while_away[name] for name in NAMES] == [3, 1, 4]

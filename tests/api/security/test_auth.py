@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
 
 import pytest
-from fastapi import Request
 from fastapi.routing import APIRoute
 
 from tempogram.api import app
-from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import NotAllowed
 from tempogram.api.routes import health
-from tempogram.api.security.auth import GuardedRoute, Role, requires
-from tempogram.engine.model.errors import SettingsError
-from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
+from tempogram.api.security.auth import GuardedRoute
+from tempogram.api.security.principals import Role
+from tempogram.api.security.wrong_tokens import AT_ONCE
+from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, TOKENS, World, error_of
 
 ROUTERS = [router for router in (*app.ROUTERS, app.openapi) if router is not health.router]
 
@@ -48,12 +48,59 @@ def test_every_route_but_health_is_guarded_and_names_a_role() -> None:
     assert len(health.router.routes) == 1
 
 
-async def test_a_role_below_the_needed_one_is_not_enough(world: World) -> None:
-    check = requires(Role.ADMIN).dependency
-    request = Request({"type": "http", "state": {"role": Role.OPERATOR}})
+NEEDED = {
+    ("GET", "/bots"): Role.VIEWER,
+    ("GET", "/bots/{bot_id}"): Role.VIEWER,
+    ("GET", "/limits"): Role.VIEWER,
+    ("GET", "/messages/{message_id}"): Role.VIEWER,
+    ("GET", "/messages/{message_id}/explain"): Role.VIEWER,
+    ("GET", "/metrics"): Role.VIEWER,
+    ("GET", "/openapi.json"): Role.VIEWER,
+    ("GET", "/queue/dlq"): Role.VIEWER,
+    ("GET", "/queue/stats"): Role.VIEWER,
+    ("DELETE", "/messages"): Role.OPERATOR,
+    ("DELETE", "/messages/{message_id}"): Role.OPERATOR,
+    ("DELETE", "/queue/dlq"): Role.OPERATOR,
+    ("PATCH", "/bots/{bot_id}"): Role.OPERATOR,
+    ("POST", "/messages"): Role.OPERATOR,
+    ("POST", "/messages/batch"): Role.OPERATOR,
+    ("POST", "/queue/dlq/replay"): Role.OPERATOR,
+    ("DELETE", "/bots/{bot_id}"): Role.ADMIN,
+    ("DELETE", "/limits"): Role.ADMIN,
+    ("PATCH", "/limits"): Role.ADMIN,
+    ("POST", "/bots"): Role.ADMIN,
+    ("GET", "/bots/{bot_id}/webhook-secret"): Role.ADMIN,
+    ("POST", "/bots/{bot_id}/webhook-secret"): Role.ADMIN,
+}
+"""What docs/operations.md says in words."""
 
-    with pytest.raises(NotAllowed, match="this needs the role admin"):
-        await check(request, None)
+
+def test_every_route_stands_in_the_table_of_roles() -> None:
+    assert set(guarded()) == set(NEEDED)
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDED)
+async def test_a_route_is_open_to_its_role_and_those_above_and_to_no_other(
+    world: World, method: str, path: str
+) -> None:
+    answers = {
+        role: (await world.of(role).request(method, path.format(bot_id=7, message_id="none"), content=b"nonsense"))
+        for role in Role
+    }
+
+    needed = NEEDED[method, path]
+    assert {role for role, answer in answers.items() if answer.status_code != 403} == {
+        role for role in Role if role >= needed
+    }
+    refused = [error_of(answer) for role, answer in answers.items() if role < needed]
+    assert refused == [(403, "not_allowed", f"this needs the role {needed.name.lower()}")] * len(refused)
+
+
+@pytest.mark.parametrize("change", [{"behaviours": {}}, {"updates": "none"}, {"defaults": {}}, {"paused": True}])
+async def test_an_operator_pauses_a_bot_and_changes_nothing_else_of_it(world: World, change: dict[str, Any]) -> None:
+    answer = await world.of(Role.OPERATOR).patch("/bots/42", json=change)
+
+    assert answer.status_code == (200 if "paused" in change else 403)
 
 
 async def test_the_word_bearer_may_be_written_in_any_case(world: World) -> None:
@@ -75,15 +122,46 @@ async def test_secrets_are_compared_in_constant_time(world: World, monkeypatch: 
     await world.anonymous.get("/bots", headers={"Authorization": "Bearer wrong"})
     await world.anonymous.post(f"/webhook/telegram/{BOT_TOKEN}")
 
-    assert compared == [(b"wrong", ADMIN_TOKEN.encode()), (b"", SECRET.encode())]
+    assert [secret for _, secret in compared] == [
+        *(sha256(each.encode()).digest() for each in TOKENS.values()),
+        SECRET.encode(),
+    ]
 
 
-def test_an_empty_admin_token_is_refused_at_the_start(world: World) -> None:
-    fields = {name: getattr(world.services, name) for name in Services.__slots__}
+async def test_a_token_that_is_no_text_is_refused_like_any_other(world: World) -> None:
+    response = await world.anonymous.get("/bots", headers={b"Authorization": b"Bearer schl\xfcssel \xff\x80"})
 
-    with pytest.raises(SettingsError):
-        Services(**fields | {"admin_token": ""})
+    assert error_of(response)[:2] == (401, "not_authenticated")
 
 
-def test_services_do_not_show_the_admin_token(world: World) -> None:
-    assert ADMIN_TOKEN not in repr(world.services)
+async def test_an_address_with_many_wrong_tokens_must_wait_and_a_known_token_from_there_is_served(world: World) -> None:
+    await world.client.get("/bots")
+
+    wrong = [await world.anonymous.get("/bots", headers={"Authorization": f"Bearer {n}"}) for n in range(AT_ONCE + 2)]
+    unproven = await world.of(Role.VIEWER).get("/bots")
+    proven = await world.client.get("/bots")
+
+    assert [each.status_code for each in wrong] == [401] * AT_ONCE + [429] * 2
+    assert error_of(wrong[-1])[1] == error_of(unproven)[1] == "too_many_wrong_tokens"
+    assert wrong[-1].headers["Retry-After"] == "1"
+    assert proven.status_code == 200
+    assert world.metrics.refused_tokens == AT_ONCE + 3
+
+
+async def test_a_request_without_a_token_does_not_count_as_wrong(world: World) -> None:
+    for _ in range(AT_ONCE):
+        await world.anonymous.get("/bots")
+
+    assert (await world.client.get("/bots")).status_code == 200
+
+
+async def test_health_is_answered_to_an_address_with_many_wrong_tokens(world: World) -> None:
+    for number in range(AT_ONCE):
+        answer = await world.anonymous.get("/health", headers={"Authorization": f"Bearer {number}"})
+
+        assert (answer.status_code, answer.json()) == (200, {"status": "up"})
+    assert (await world.anonymous.get("/bots", headers={"Authorization": "Bearer x"})).status_code == 429
+
+
+def test_services_do_not_show_a_token(world: World) -> None:
+    assert [token for token in TOKENS.values() if token in repr(world.services)] == []

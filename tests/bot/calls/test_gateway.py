@@ -45,6 +45,7 @@ from aiogram.types import (
     URLInputFile,
 )
 
+from tempogram.api.usecases.submissions import Submitted
 from tempogram.bot.calls.answers import FULL_QUEUE_RETRY_S
 from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.calls.endings import REREAD_S
@@ -411,6 +412,19 @@ async def test_a_call_that_the_engine_refuses_raises_aiograms_own_exception(call
     with pytest.raises(TelegramBadRequest, match="removed"):
         await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
     assert caller.ids == []
+
+
+async def test_a_call_that_the_database_will_never_take_raises_aiograms_own_exception(caller: Caller) -> None:
+    caller.desk.ledger.unstorable = {7}
+    methods = [SendMessage(chat_id=chat_id, text="a") for chat_id in (6, 7, 8)]
+
+    with pytest.raises(TelegramBadRequest, match="Bad Request: the database takes no such value"):
+        await caller.send()
+    with pytest.raises(TelegramBadRequest, match="Bad Request: the database takes no such value"):
+        await caller.gateway.submit(caller.bot, methods[1], COUNTED["sendMessage"])
+    answers = await caller.gateway.submit_many(caller.bot, methods, CallOptions())
+
+    assert [type(answer) for answer in answers] == [Submitted, TelegramBadRequest, Submitted]
 
 
 async def test_a_failed_write_to_the_ledger_is_raised(caller: Caller) -> None:

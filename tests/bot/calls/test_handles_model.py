@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.telegram.composer import prepare
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 from tempogram.engine.model.messages import PARKED_MS, Lease
 from tests.bot.chats import Chats, Shown
 from tests.bot.full_group import GROUP, FullGroup, full_group

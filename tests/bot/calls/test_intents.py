@@ -8,7 +8,7 @@ from aiogram.methods import CreateChatInviteLink, DeleteMessage, EditMessageText
 from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.calls.intents import Intent, intent_of
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.model.messages import Priority
 

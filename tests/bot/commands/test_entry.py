@@ -90,7 +90,7 @@ written = []
 sys.stderr.write = lambda text: written.append((text, set(sys.modules) - known))
 class Stop(BaseException): pass
 def stop(name, *rest, original=builtins.__import__, **more):
-    if name == "tempogram.bot.commands.cli": raise Stop
+    if name == "tempogram.bot.commands.roles": raise Stop
     return original(name, *rest, **more)
 builtins.__import__ = stop
 from tempogram.bot.commands.entry import main

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tempogram.bot.config.data_dir import AdminToken, read_admin_token
+from tempogram.bot.config.misspelt import names
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.limits.limits import Limit, Limits
@@ -22,7 +23,7 @@ EXAMPLE = ROOT / ".env.example"
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither this machine's environment nor a ``.env`` shall decide."""
-    for name in Settings.model_fields:
+    for name in names():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -105,8 +106,6 @@ def test_a_lease_is_longer_than_a_call_may_take() -> None:
         ("PORT", "70000"),
         ("PORT", "-1"),
         ("LOG_LEVEL", "LOUD"),
-        ("TELEGRAM_API_URL", "api.telegram.org"),
-        ("PUBLIC_URL", "ftp://example.org"),
         ("TELEGRAM_TIMEOUT", "0"),
         ("TELEGRAM_TIMEOUT", "inf"),
         ("TELEGRAM_TIMEOUT", "nan"),
@@ -164,6 +163,61 @@ def test_a_password_that_breaks_the_redis_url_is_not_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["TELEGRAM_API_URL", "PUBLIC_URL", "LLM_API_URL"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("ftp://s3cret@x", "it must begin with http:// or https://"),
+        ("s3cret.example.org", "it must begin with http:// or https://"),
+        ("http://u:s3cret@x:port/v1", "its port is not a number"),
+        ("http://u:s3cret/1@x/v1", "its port is not a number"),
+        ("https://x:99999/?key=s3cret", "its port is not a number"),
+        ("http://[::1/s3cret", "its host is not a name or an address"),
+        ("http://s3cret..x/", "its host is not a name or an address"),
+        ("http://?s3cret", "it names no host"),
+        ("http://x/s3 cret", "it has a space"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_named_and_never_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    assert str(refused.value).startswith(f"{name} makes no sense: {reason}")
+    assert "s3" not in str(refused.value)
+
+
+def test_a_bot_token_in_a_wrong_place_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "42:token-of-the-test-bot")
+
+    with pytest.raises(SettingsError, match=r"^PORT is '42:…': "):
+        load()
+
+
+@pytest.mark.parametrize("name", ["ADMIN_TOKEN", "OPERATOR_TOKEN", "VIEWER_TOKEN"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("fifteen-letters", "it has 15 characters; it needs at least 16"),
+        ("schlüssel-zu-allem", "it has a character that not every client can send"),
+        ("seventeen letters", "it has a character that not every client can send"),
+    ],
+)
+def test_a_token_that_is_short_or_cannot_be_sent_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    assert str(refused.value).startswith(f"{name} makes no sense: {said}")
+    assert value not in str(refused.value)
+
+
 def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     settings = load(data_dir=tmp_path / "deep")
 
@@ -176,9 +230,9 @@ def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Pa
 
 
 def test_an_admin_token_that_is_set_is_written_nowhere(tmp_path: Path) -> None:
-    admin_token = read_admin_token(load(data_dir=tmp_path, admin_token="mine"))
+    admin_token = read_admin_token(load(data_dir=tmp_path, admin_token="mine-and-long-enough"))
 
-    assert admin_token == AdminToken(value="mine", is_new=False)
+    assert admin_token == AdminToken(value="mine-and-long-enough", is_new=False)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,10 +12,12 @@ from aiohttp import web
 from tempogram.api.core.errors import TooLarge
 from tempogram.api.core.ports import Crowded, PassedCall, TelegramUnreachable
 from tempogram.bot.door.pass_through import PassThrough, connections
+from tempogram.bot.proxy.address import parse_proxy
 from tempogram.bot.updates.shares import Shares
 from tempogram.engine.model.messages import Hold
 from tempogram.engine.sending.known_holds import KnownHolds
 from tests.bot.fakes import BOT_ID, TOKEN
+from tests.bot.proxy.proxies import FakeProxy, at_host, through
 from tests.fakes import START_MS, Clock
 
 
@@ -217,3 +219,28 @@ async def test_a_429_for_an_action_is_passed_back_and_remembered(
     assert (answer.status, again.status) == (429, 200)
     assert len(server.seen) == 1
     assert known_holds.is_held(BOT_ID, 7)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_what_is_passed_on_goes_through_the_proxy(
+    server: Server, url: str, known_holds: KnownHolds, scheme: str
+) -> None:
+    proxy = FakeProxy(wants="me:canary")
+    async with (
+        proxy.serve(scheme) as proxy_url,
+        connections(parse_proxy(through(proxy_url, "me:canary"))) as session,
+    ):
+        passing = PassThrough(session=session, api_url=at_host(url), places=Shares(16), known_holds=known_holds)
+        async with passing.open(call()) as answer:
+            assert b"".join([chunk async for chunk in answer.chunks]) == b"onetwo"
+
+    assert proxy.credentials == ["me:canary"]
+    assert "Proxy-Authorization" not in server.headers[0]
+
+
+async def test_a_client_is_answered_which_proxy_is_away(known_holds: KnownHolds) -> None:
+    async with connections(parse_proxy("http://me:canary@127.0.0.1:9")) as session:
+        passing = PassThrough(session=session, api_url="https://a.test", places=Shares(16), known_holds=known_holds)
+        with pytest.raises(TelegramUnreachable, match=r"\(the proxy 127\.0\.0\.1:9 cannot be reached"):
+            async with passing.open(call()):
+                pass

@@ -26,7 +26,7 @@ async def test_without_an_engine_a_call_says_in_one_sentence_how_to_have_one() -
 
 async def test_the_engine_is_there_while_the_program_runs_and_not_after_it(tmp_path: Path) -> None:
     async with started(tmp_path) as engine:
-        assert current.engine().gateway is engine.built.updates.gateway
+        assert current.engine().gateway is engine.built.front.updates.gateway
 
     with pytest.raises(RuntimeError, match="no engine of Tempogram runs"):
         await tempogram.stats()
@@ -47,10 +47,10 @@ async def test_a_bot_that_is_not_known_here_is_refused_with_the_way_out(engine: 
 
 
 async def test_a_bot_that_another_process_has_just_added_is_known(engine: Engine) -> None:
-    await engine.built.telegram.fleet.learn("43:token-of-another-bot-here")
-    registry = engine.built.telegram.fleet.registry
+    await engine.built.front.fleet.learn("43:token-of-another-bot-here")
+    registry = engine.built.front.fleet.registry
     for known in (registry._tokens, registry._aiogram, registry._registered):
-        known.pop(43)
+        known.pop(43, None)
 
     submitted = await tempogram.submit(43, HELLO)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tempogram.api.core.ports import NoWebhook, Refusal
 from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, CacheInvalidation
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
 from tempogram.engine.resilience.conditions import Conditions
@@ -173,16 +173,6 @@ async def test_an_unavailable_ledger_is_retried_until_it_answers(invalidation: I
     await turns(50)
 
     assert (invalidation.fleet.read, invalidation.slept) == ([{42}], [1.0, 1.0])
-
-
-async def test_a_token_under_another_key_is_an_alert_and_other_changes_are_read(invalidation: Invalidation) -> None:
-    invalidation.fleet.failures = [SettingsError("SECRET_KEY is another")]
-    await invalidation.wire.deliver(BotChanged(42), ChatChanged(42, 7))
-    await turns()
-    await invalidation.wire.deliver(BotChanged(43))
-    await turns()
-
-    assert (invalidation.fleet.read, invalidation.reachability.read) == ([{43}], [{(42, 7)}])
 
 
 # Two fleets

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from aiogram import Router
+from structlog.testing import capture_logs
 
 from tempogram.api.core.ports import Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.behaviours.behaviour import Behaviour
@@ -15,6 +16,7 @@ from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.fleet import SILENT_MS, Fleet
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
+from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import ECHO, OTHER, World
 from tests.bot.talk import behaviour
@@ -398,3 +400,44 @@ async def test_a_listener_is_notified_of_each_bot_that_is_new_or_verified(
     await fleet.add_unverified(TOKEN)
 
     assert proved == [(43, OTHER), (BOT_ID, TOKEN)]
+
+
+async def test_a_users_own_bot_gives_an_unreadable_one_its_token_only_if_telegram_confirms_it(
+    world: World, fleet: Fleet, database: Database
+) -> None:
+    await database.write_alone(lambda connection: connection.exec_driver_sql("UPDATE bots SET sealed_token = x'00'"))
+    again = world.new_fleet()
+    await again.load()
+    assert (again.registry.bot_ids, set(again.registry.unreadable)) == ([], {BOT_ID})
+
+    with pytest.raises(Refusal):
+        await again.learn(f"{BOT_ID}:not-its-token")
+    assert (await world.bots.tokens()) == {BOT_ID: None}
+    await again.learn(TOKEN)
+
+    assert (again.registry.bot_ids, set(again.registry.unreadable)) == ([BOT_ID], set())
+    assert again.registry.registered(BOT_ID).behaviours == ECHO
+
+
+async def test_a_bot_that_runs_goes_on_with_its_token_when_the_stored_one_can_no_longer_be_read(
+    fleet: Fleet, database: Database
+) -> None:
+    await database.write_alone(lambda connection: connection.exec_driver_sql("UPDATE bots SET sealed_token = x'00'"))
+
+    with capture_logs() as logs:
+        await fleet.load()
+        await fleet.load()
+
+    assert fleet.authenticate(TOKEN) == BOT_ID
+    assert [each["kind"] for each in logs if each["event"] == "alert"] == ["token_unreadable"]
+
+
+async def test_that_no_stored_token_can_be_read_is_one_alert(world: World, fleet: Fleet, database: Database) -> None:
+    world.simulator.add_bot(OTHER, "other")
+    await fleet.add(OTHER, None)
+    await database.write_alone(lambda connection: connection.exec_driver_sql("UPDATE bots SET sealed_token = x'00'"))
+
+    with capture_logs() as logs:
+        await fleet.load()
+
+    assert [each["kind"] for each in logs if each["event"] == "alert"] == ["secret_key_differs"]

@@ -1,20 +1,25 @@
-"""What a client sends besides a body has a bound: in bytes, in lines and in time."""
+"""What a client sends besides a body has a bound: in bytes, in lines and in time; and so have connections."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tempogram.bot.runtime import http_protocol
+from tempogram.api.http import body_reader
+from tempogram.bot.runtime import http_protocol, http_server
 from tempogram.bot.runtime.http_protocol import HEAD_BYTES_MAX, HEAD_LINES_MAX, PIECE_BYTES, HttpProtocol
-from tempogram.bot.runtime.http_server import listening, server
-from tests.api.fakes import World
+from tempogram.bot.runtime.http_server import Server, listening, server
+from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, World
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+HALF_SENT = f"POST /webhook/telegram/{BOT_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n[".encode()
+LARGE = f"GET /openapi.json HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode()
 BATCH = b"POST /messages/batch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -52,6 +57,15 @@ class Connection:
             except ConnectionError:
                 return True
 
+    async def is_ended(self) -> bool:
+        async with asyncio.timeout(5):
+            try:
+                while await self.reader.read(1 << 16):
+                    pass
+            except ConnectionError:
+                return True
+        return True
+
     def close(self) -> None:
         self._writer.close()
 
@@ -59,13 +73,21 @@ class Connection:
 class Served:
     """A server that answers, and the connections to it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, server: Server) -> None:
         self.port = port
+        self.server = server
         self._connections: list[Connection] = []
 
-    async def connect(self) -> Connection:
-        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def connect(self, said: bytes = b"", *, reads: bool = True) -> Connection:
+        connecting = socket.socket()
+        if not reads:
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connecting.setblocking(False)  # noqa: FBT003 - the library's own
+        await asyncio.get_running_loop().sock_connect(connecting, ("127.0.0.1", self.port))
+        limit = 1 << 16 if reads else 1
+        connection = Connection(*await asyncio.open_connection(sock=connecting, limit=limit))
         self._connections.append(connection)
+        await connection.send(said)
         return connection
 
     def close(self) -> None:
@@ -73,12 +95,20 @@ class Served:
             connection.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds for a server that tells nothing."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[Served]:
-    running, listener = server(World().app), listening("127.0.0.1", 0)
+async def serving(connections_max: int = 100) -> AsyncIterator[Served]:
+    app = World().app
+    running, listener = server(app, connections_max=connections_max), listening("127.0.0.1", 0)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     await running.ready.wait()
-    served = Served(listener.getsockname()[1])
+    served = Served(listener.getsockname()[1], running)
     try:
         yield served
     finally:
@@ -261,3 +291,71 @@ async def test_a_client_that_pipelines_has_the_time_of_a_head_for_each_of_them(
 
         assert [timer.cancelled() for timer in timers[-3:]] == [True, True, False]
         assert len(timers) == 4
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /hea", HALF_SENT, HEALTH + b"\r\n"], ids=["idle", "head", "body", "served"]
+)
+async def test_a_newcomer_is_served_while_more_connections_wait_than_there_may_be(said: bytes) -> None:
+    """2,500 such ones at 1,024 descriptors, and no other client was served any more."""
+    async with serving(connections_max=8) as served:
+        crowd = [await served.connect(said) for _ in range(30)]
+        for _ in range(3):
+            newcomer = await served.connect(HEALTH + b"\r\n")
+            assert (await newcomer.answer())[0] == 200
+
+        open_now = len(served.server.server_state.connections)
+        assert open_now <= 8
+        assert [await first.is_ended() for first in crowd[:10]] == [True] * 10
+
+
+async def test_a_body_whose_chunks_are_malformed_is_refused_in_one_sentence(served: Served) -> None:
+    connection = await served.connect(
+        HALF_SENT.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked") + b"\r\n"
+    )
+
+    assert await connection.refusal() == (400, "this is not an HTTP request")
+
+
+async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_S", 0.05)
+    async with serving() as served:
+        await served.connect(LARGE * 50, reads=False)
+
+        await until(lambda: served.server.server_state.total_requests > 0)
+        await until(lambda: not served.server.server_state.connections)
+
+
+async def test_an_answer_that_is_read_slowly_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_S", 0.1)
+    async with serving() as served:
+        connection = await served.connect(LARGE * 20, reads=False)
+        while served.server.server_state.total_requests < 20:
+            assert await connection.reader.read(30_000)
+            await asyncio.sleep(0.005)
+
+
+async def test_a_body_that_stops_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "BODY_S", 0.05)
+    async with serving() as served:
+        connection = await served.connect(HALF_SENT)
+
+        assert await connection.refusal() == (408, "a body must arrive by 16,384 bytes in 0.05 s at least")
+
+
+async def test_requests_that_the_end_cuts_off_are_answered_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each left one, and its client got a 500."""
+    monkeypatch.setattr(http_server, "GRACE_S", 0.1)
+    async with serving() as served:
+        half_sent = await served.connect(HALF_SENT)
+        await served.connect(LARGE * 50, reads=False)
+        await served.connect(HEALTH)
+        await until(lambda: len(served.server.server_state.tasks) == 2)
+        with caplog.at_level(logging.WARNING):
+            served.server.end()
+            refusal = await half_sent.refusal()
+
+    assert refusal == (503, "the process ends; try again in a moment")
+    assert caplog.messages == []

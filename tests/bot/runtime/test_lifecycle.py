@@ -76,7 +76,7 @@ async def started(
 async def behaviours_of(*names: str, **others: Any) -> Mapping[str, Any]:
     """Start, and return the behaviours of the bot."""
     async with started(*names, **others) as built:
-        return built.telegram.fleet.registry.registered(BOT_ID).behaviours
+        return built.front.fleet.registry.registered(BOT_ID).behaviours
 
 
 async def test_a_bot_of_the_settings_follows_them_from_start_to_start() -> None:
@@ -87,7 +87,7 @@ async def test_a_bot_of_the_settings_follows_them_from_start_to_start() -> None:
 
 async def test_a_bot_whose_owner_chose_keeps_that_from_start_to_start() -> None:
     async with started("my_shop") as built:
-        await built.telegram.fleet.change(BOT_ID, behaviours={"echo": {}})
+        await built.front.fleet.change(BOT_ID, behaviours={"echo": {}})
 
     assert await behaviours_of("my_shop", "my_desk") == {"echo": {}}
 
@@ -118,7 +118,7 @@ async def test_a_bot_of_an_earlier_version_follows_the_settings_once_it_is_remov
     async with started() as built:
         await built.storage.bots.set_behaviours(BOT_ID, {"echo": {}}, chosen_by=ChosenBy.EARLIER)
     async with started("my_shop") as built:
-        await built.telegram.fleet.remove(BOT_ID, keep_messages=True)
+        await built.front.fleet.remove(BOT_ID, keep_messages=True)
 
     seen = [await behaviours_of(*names) for names in (("my_shop",), ("my_desk",))]
 
@@ -138,18 +138,18 @@ async def test_a_hook_of_startup_that_hangs_or_fails_holds_up_no_start(here: Pat
 
 async def test_a_users_own_bot_of_an_earlier_version_still_gets_no_updates() -> None:
     async with started(tokens=()) as built:
-        await built.telegram.fleet.learn(TOKEN)
+        await built.front.fleet.learn(TOKEN)
         earlier = update(bots).values(behaviours_by=ChosenBy.EARLIER.value)
         await built.storage.ledger._database.write_alone(lambda connection: connection.execute(earlier))
 
     async with started("my_shop", tokens=()) as built:
-        registry = built.telegram.fleet.registry
+        registry = built.front.fleet.registry
         assert (registry.registered(BOT_ID).behaviours, registry.gets_updates(BOT_ID)) == ({}, False)
 
 
 async def test_a_users_own_bot_that_is_later_named_in_the_settings_has_their_modules() -> None:
     async with started(tokens=()) as built:
-        await built.telegram.fleet.learn(TOKEN)
+        await built.front.fleet.learn(TOKEN)
 
     assert await behaviours_of("my_shop") == {"my_shop": {}}
 
@@ -167,7 +167,7 @@ async def test_the_start_names_each_bot_that_answers_nothing_and_the_way_out() -
 
 async def test_the_start_names_behaviours_that_are_not_loaded_any_more() -> None:
     async with started("my_shop") as built:
-        await built.telegram.fleet.change(BOT_ID, behaviours={"my_shop": {}})
+        await built.front.fleet.change(BOT_ID, behaviours={"my_shop": {}})
 
     with capture_logs() as logs:
         await behaviours_of()
@@ -208,13 +208,15 @@ async def test_an_embedded_program_runs_no_bot_and_no_module_of_the_settings() -
     settings = load(behaviours=("no_such_module",), bot_tokens=(SecretStr(TOKEN),))
 
     async with program(settings, ProcessRole.EMBEDDED) as built, running(built):
-        assert built.telegram.fleet.registry.bot_ids == []
+        assert built.front.fleet.registry.bot_ids == []
 
 
 async def test_the_start_says_how_many_messages_wait() -> None:
     async with started() as built:
         await built.queue.broker.pause(BOT_ID, paused=True)
-        waiting = [built.updates.composer.compose(BOT_ID, 7, "sendMessage", {"text": text}) for text in ("a", "b")]
+        waiting = [
+            built.front.updates.composer.compose(BOT_ID, 7, "sendMessage", {"text": text}) for text in ("a", "b")
+        ]
         await built.storage.ledger.add(waiting)
 
     with capture_logs() as events:
@@ -229,7 +231,7 @@ async def test_an_end_that_is_cut_short_waits_for_nothing() -> None:
     async with program(load(telegram_api_url="http://127.0.0.1:9")) as built:
         with capture_logs() as events:
             async with asyncio.timeout(5), running(built, cut_short=cut_short):
-                built.updates.pool.submit(Job(BOT_ID, 1, lambda _: asyncio.sleep(600)))
+                built.front.updates.pool.submit(Job(BOT_ID, 1, lambda _: asyncio.sleep(600)))
                 await turns()
                 cut_short.set()
 

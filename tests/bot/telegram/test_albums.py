@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from tempogram.bot.telegram.albums import album_outcome
-from tempogram.bot.telegram.composer import check
-from tempogram.bot.telegram.methods import BY_NAME
+from tempogram.bot.telegram.method_classes import BY_NAME
+from tempogram.bot.validation import parameter_types
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tests.fakes import outgoing
 
@@ -60,7 +60,7 @@ def test_the_last_item_is_sent_by_the_method_of_its_kind_with_all_its_fields(ite
     params = msgspec.json.decode(half.rest.params)
     file = {str(item["type"]): item["media"]}
     assert params == SHARED | file | {name: value for name, value in item.items() if name not in {"type", "media"}}
-    check(BY_NAME[method.lower()], params | {"chat_id": 7})
+    parameter_types.check(BY_NAME[method.lower()], params | {"chat_id": 7})
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot.telegram.composer import PAID, MethodComposer, body_of, prepare
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod
+from tempogram.bot.telegram.call_body import body_of
+from tempogram.bot.telegram.composer import PAID, MethodComposer, prepare
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
+from tempogram.bot.telegram.methods import COUNTED
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
@@ -275,18 +277,6 @@ def test_a_file_id_is_not_an_upload(made: Compose) -> None:
     assert json.loads(made(SendPhoto(chat_id=5, photo="AgACAgIAAx")).params) == {"photo": "AgACAgIAAx"}
 
 
-@pytest.mark.parametrize("text", ["a" * 4096, "😀" * 2048])
-def test_a_text_of_4096_utf_16_units_is_taken(wanted: Compose, text: str) -> None:
-    assert json.loads(wanted(text=text).params)["text"] == text
-
-
-@pytest.mark.parametrize("text", ["a" * 4097, "😀" * 2048 + "a", "a" * 4095 + "😀"])
-def test_a_text_of_4097_utf_16_units_is_refused(wanted: Compose, text: str) -> None:
-    assert sentence(lambda: wanted(text=text)) == (
-        "text has 4097 characters, but Telegram takes 4096; send it in parts"
-    )
-
-
 @pytest.mark.parametrize(
     ("method", "chat_id", "params", "belongs_to", "body"),
     [
@@ -317,12 +307,6 @@ def test_a_call_that_must_not_be_made_twice_is_sent_at_most_once_whatever_is_ask
     assert all(message.guarantee is guarantee for guarantee, message in deletes.items())
 
 
-def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wanted: Compose) -> None:
-    text = "<b>" * 2_000 + "a" + "</b>" * 2_000
-
-    assert json.loads(wanted(text=text, parse_mode="HTML").params)["text"] == text
-
-
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [
@@ -330,8 +314,8 @@ def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wa
         ("x" * 5_000, {}, "is not a method of the Bot API"),
         ("getMe", {}, "getMe is not sent through the queue; call it on the Bot API directly"),
         ("sendMessage", {}, "sendMessage needs text"),
-        ("sendMessage", {"text": ""}, "sendMessage needs a text that is not empty"),
-        ("sendMessage", {"text": " \n "}, "sendMessage needs a text that is not empty"),
+        ("sendMessage", {"text": ""}, "message text is empty: sendMessage needs a text"),
+        ("sendMessage", {"text": " \n "}, "message text is empty: sendMessage needs a text"),
         ("sendMessage", {"text": 5}, "sendMessage: text is 5: input should be a valid string"),
         ("sendMessage", {"text": None}, "sendMessage: text is None: input should be a valid string"),
         ("sendMessage", {"text": ["x" * 5_000]}, "sendMessage: text is ['xxx"),
@@ -350,6 +334,15 @@ def test_a_call_that_telegram_would_refuse_is_refused_in_one_sentence(
     wanted: Compose, method: str, params: dict[str, Any], expected: str
 ) -> None:
     assert expected in sentence(lambda: wanted(method, **params))
+
+
+def test_a_text_that_is_no_unicode_is_refused_in_telegrams_words(wanted: Compose) -> None:
+    assert sentence(lambda: wanted("setMyName", None, name=["\ud83d"])) == (
+        "setMyName: name is ['\\ud83d']: input should be a valid string"
+    )
+    assert sentence(lambda: wanted(text="a", unknown=["\ud83d"])) == (
+        "strings must be encoded in UTF-8: sendMessage has half of a surrogate pair"
+    )
 
 
 def test_a_method_that_needs_a_chat_is_refused_without_one(wanted: Compose) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from aiogram import Bot
@@ -17,7 +17,8 @@ from aiogram.types import Chat, Message
 from tempogram.bot.calls import session
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.calls.session import EngineSession
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, DIRECT, QUEUED, UNCOUNTED, AnyMethod, every_method
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod, every_method
+from tempogram.bot.telegram.methods import COUNTED, DIRECT, MAY_RETURN_TRUE, QUEUED, UNCOUNTED
 from tempogram.engine.model.messages import Guarantee
 from tests.bot.fakes import (
     TOKEN,
@@ -58,6 +59,13 @@ def test_every_method_of_aiogram_stands_in_exactly_one_table() -> None:
 
     assert sorted([*COUNTED, *UNCOUNTED, *DIRECT]) == sorted(names)
     assert {name.lower() for name in names} == set(BY_NAME)
+
+
+def test_the_methods_that_may_return_true_are_those_of_aiogram() -> None:
+    returned = {name: kind.__returning__ for name, kind in every_method().items()}
+
+    expected = {name for name in QUEUED if returned[name] is bool or bool in get_args(returned[name])}
+    assert expected == MAY_RETURN_TRUE
 
 
 def test_every_method_that_goes_directly_has_a_reason() -> None:

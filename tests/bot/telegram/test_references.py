@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from aiogram.types import ReplyParameters
 
-from tempogram.bot.telegram.methods import QUEUED, every_method
+from tempogram.bot.telegram.method_classes import every_method
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.bot.telegram.references import CHANGING, MANY, ONE, QUOTE, Kind, handles_of, may_refer, with_numbers
 from tests.fakes import outgoing
 

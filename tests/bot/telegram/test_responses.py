@@ -223,3 +223,21 @@ def is_readable(answer: dict[str, Any]) -> bool:
         and isinstance(answer.get("description", ""), str)
         and (retry_after is None or 0 <= retry_after < 10**9)
     )
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 1 << 90])
+def test_a_number_that_no_database_takes_is_not_known(number: int) -> None:
+    """Its record was written again and again, and its message sent again once the lease had run out."""
+    sent = classify(200, b'{"ok":true,"result":{"message_id":%d,"chat":{"id":5}}}' % number)
+    album = classify(200, b'{"ok":true,"result":[{"message_id":7},{"message_id":%d}]}' % number)
+    moved = classify(400, b'{"ok":false,"error_code":400,"parameters":{"migrate_to_chat_id":%d}}' % number)
+
+    assert [type(sent), type(album), type(moved)] == [Sent, Sent, Failed]
+    assert isinstance(sent, Sent)
+    assert (sent.telegram_message_id, sent.chat_id) == (None, None)
+
+
+def test_telegrams_words_have_no_nul() -> None:
+    refused = classify(400, b'{"ok":false,"error_code":400,"description":"Bad Request: a\\u0000b"}')
+
+    assert refused == Rejected(400, "Bad Request: ab")

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from tempogram.bot.proxy.address import Proxy
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.telegram.transport import TelegramTransport
@@ -96,9 +97,10 @@ async def transport_to(
     timeout_ms: int = 5_000,
     token: OneToken | None = None,
     moves: Moves | None = None,
+    proxy: Proxy | None = None,
 ) -> AsyncIterator[TelegramTransport]:
     token = token or OneToken()
-    async with Connections(url) as connections:
+    async with Connections(url, proxy) as connections:
         yield TelegramTransport(
             connections=connections,
             token_of=token,

@@ -22,7 +22,7 @@ from tempogram.bot.updates.handler_pool import LAST_CALLS_S, HandlerPool
 from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.order import Order
-from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.errors import LedgerError, QueueFull, UnstorableValue
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tempogram.storage.database.database import Database
@@ -566,6 +566,29 @@ async def test_an_update_whose_write_lost_its_answer_is_handled_when_it_comes_ag
     assert inbox.texts == ["hello"]
 
 
+async def test_an_update_of_which_the_database_takes_no_value_fails_once_and_the_next_is_handled() -> None:
+    """It was handled again every second, as if the database were away, and those behind it waited for ever."""
+
+    async def remember(message: Message) -> SendMessage:
+        handled.append(message.text)
+        if message.text == "huge":
+            raise UnstorableValue("the database takes no such value: a number is beyond its range")
+        return message.answer("done")
+
+    handled: list[str | None] = []
+    inbox = RunningIntake(remember)
+    with capture_logs() as logs:
+        await inbox.get(update(1, "huge"), update(2, "small"))
+
+    assert (handled, inbox.slept, inbox.texts) == (["huge", "small"], [], ["done"])
+    assert inbox.updates.ends == {
+        (BOT_ID, 1): "failed: the database takes no such value: a number is beyond its range",
+        (BOT_ID, 2): "handled",
+    }
+    assert [(each["event"], each["update_id"], "exc_info" in each) for each in logs] == [("handler_failed", 1, False)]
+    assert inbox.desk.conditions.current == []
+
+
 async def test_a_received_update_is_handled_at_the_next_start() -> None:
     inbox = RunningIntake(echo)
     await inbox.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=inbox.desk.clock())
@@ -820,6 +843,17 @@ async def test_an_update_of_a_removed_bot_is_marked_failed_with_a_reason() -> No
 
     assert handled == []
     assert inbox.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
+
+
+async def test_an_update_of_a_bot_whose_token_cannot_be_read_is_left_for_a_later_start() -> None:
+    inbox = RunningIntake(echo)
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    inbox.fleet.unreadable.add(BOT_ID)
+
+    await inbox.intake.resume()
+    await inbox.pool.drain()
+
+    assert inbox.updates.ends == {}
 
 
 REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}

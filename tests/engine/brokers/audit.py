@@ -78,6 +78,9 @@ class Level:
     def pour(self, limit: Limit, cost: int, at_ms: int) -> None:
         self.empty_at = max(self.empty_at, at_ms * limit.count) + cost * limit.window_ms
 
+    def give_back(self, limit: Limit, cost: int) -> None:
+        self.empty_at -= cost * limit.window_ms
+
 
 Place = tuple[int, ...]
 Scope = tuple[int | ChatId | None, ...]
@@ -192,6 +195,11 @@ class Audit:
             self._count(counted, now_ms - settlement.counted_age_ms + 1)
             user = message.bot_id, message.user_id
             self.said[user].append((now_ms - settlement.counted_age_ms + 1, counted.cost))
+        if settlement.counted_cost != message.cost:
+            gone = structs.replace(
+                message, cost=message.cost - settlement.counted_cost, is_paid=settlement.lease.message.is_paid
+            )
+            self._give_back(gone)
         if settlement.rest is not None:
             message = found.message = settlement.rest.of(message)
         for hold in answer.holds:
@@ -292,13 +300,14 @@ class Audit:
                 moved = (bot_id, new, *scope[2:])
                 ends[moved] = max(ends[moved], ends.pop(scope))
 
-    def restored(self, sends: Sequence[PastSend], spent: Sequence[Spent]) -> None:
+    def restored(self, sends: Sequence[PastSend], spent: Sequence[Spent], now_ms: int) -> None:
         for each in spent:
-            self.spent[each.bot_id].append((each.at_ms + 1, each.cost))
+            self.spent[each.bot_id].append((min(each.at_ms, now_ms) + 1, each.cost))
         for send in sends:
             sent = outgoing("", bot_id=send.bot_id, chat_id=send.chat_id, cost=send.cost, is_paid=send.is_paid)
-            self._count(sent, send.counted_at_ms + 1, is_spent=False)
-            self._pour_paced(sent, send.counted_at_ms)
+            at_ms = min(send.counted_at_ms, now_ms)
+            self._count(sent, at_ms + 1, is_spent=False)
+            self._pour_paced(sent, at_ms)
 
     def stood(self, stats: QueueStats) -> None:
         retry = [found for found in self.open_messages.values() if found.tried and not found.lease]
@@ -424,6 +433,12 @@ class Audit:
     def _pour_paced(self, message: Outgoing, at_ms: int) -> None:
         for part, limit in self._paces(message):
             self.paced[part].pour(limit, message.cost, at_ms)
+
+    def _give_back(self, message: Outgoing) -> None:
+        for part, limit in self._paces(message):
+            self.paced[part].give_back(limit, message.cost)
+        for part, limit in self._spacings(message):
+            self.spaced[part].give_back(limit, message.cost)
 
     def _paces(self, message: Outgoing) -> list[tuple[Scope, Limit]]:
         limits = self._limits_of(self._scope(message), paid=message.is_paid)

@@ -204,7 +204,7 @@ class World:
 
     def restore(self, sends: Sequence[PastSend], wait_until_ms: dict[int, int], spent: Sequence[Spent]) -> None:
         self._both(lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms, spent=spent))
-        self.audit.restored(sends, spent)
+        self.audit.restored(sends, spent, self.clock())
         for bot_id, until_ms in wait_until_ms.items():
             self.audit.held(Hold(bot_id, None, until_ms))
 
@@ -232,7 +232,8 @@ class World:
         since_ms = self.clock() - found.leased_at_ms if found else 0
         is_half = lease.message.cost > 2 and isinstance(then, Done | HoldChat) and age is not None
         rest = Rest("sendMediaGroup", b"{}", lease.message.cost - 2) if is_half else None
-        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest, alive)
+        is_refused = rest is None and alive is True and age is not None and pick % 2 == 1
+        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest, alive, is_refused)
 
     def _both(self, verb: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         answer = run(verb(self.broker))
@@ -324,7 +325,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.world = World(LIMITS[0], *self.brokers)
         self.count = 0
 
-    @initialize(limits=st.sampled_from(LIMITS), sent_ago_ms=st.lists(st.integers(0, 300), max_size=4), wait_ms=soon)
+    @initialize(limits=st.sampled_from(LIMITS), sent_ago_ms=st.lists(st.integers(-100, 300), max_size=4), wait_ms=soon)
     def begin(self, limits: Limits, sent_ago_ms: list[int], wait_ms: int) -> None:
         self.world = World(limits, *self.brokers)
         sends = [

@@ -15,7 +15,7 @@ from tempogram.engine.limits.failing import Health
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
 from tempogram.engine.limits.pool import ACTIVE_MS, SLOW_MS, Connections, kept_of
-from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, reform, spacing
+from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, note, reform, spacing
 from tempogram.engine.model import messages as says
 from tempogram.engine.model.messages import (
     KEPT_METHOD,
@@ -242,13 +242,12 @@ class NaiveBroker:
             self._hold(Hold(bot_id, None, until_ms))
 
     async def note(self, sends: Sequence[PastSend], *, spent: Sequence[says.Spent] = ()) -> None:
-        self._tick()
+        now_ms = self._tick()
         for past in sorted(spent, key=lambda past: past.at_ms):
-            self._purse(past.bot_id).spend(past.at_ms, past.cost)
+            self._purse(past.bot_id).spend(min(past.at_ms, now_ms), past.cost)
         for send in sends:
             for each in self._gates(send.bot_id, send.chat_id, pays=send.is_paid):
-                each.take(send.counted_at_ms, send.cost)
-                each.settle(send.counted_at_ms, send.cost)
+                note(each, send.counted_at_ms, send.cost, now_ms=now_ms)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         self._tick(message_ids)
@@ -644,7 +643,10 @@ class NaiveBroker:
         for each in self._gates_of(entry):
             guard_ms = self._limits.guard_ms if any(each is gate for gate in doubted) else 0
             each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
-            each.settle(None, message.cost - settlement.counted_cost)
+            each.give_back(message.cost - settlement.counted_cost)
+        for scope in (self._ceiling, *(() if entry.pays else (bot,))):
+            if scope.spacing is not None and message.priority in SPACING_PRIORITIES:
+                scope.spacing.unspend(message.cost - settlement.counted_cost)
         if entry.pays:
             self._purse(message.bot_id).settle(counted_at_ms, settlement.counted_cost)
             self._purse(message.bot_id).settle(None, message.cost - settlement.counted_cost)

@@ -60,6 +60,8 @@ class World:
     ledger: MemoryLedger = field(init=False)
     redis_is_silent_for_ms: int = 0  # before a process that is cut from it knows
     cut_from_database: set[str] = field(default_factory=set)
+    clock_off_of: str = ""
+    """The process that finds the time of the queue far from its own."""
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.clock)
@@ -120,6 +122,11 @@ class FakeEpochs:
             self.world.schema = schema
         return await self.current()
 
+    are_announced = False
+
+    async def next(self, *, within_s: float) -> None:
+        raise NotImplementedError
+
     async def bypass(self, epoch: Epoch) -> None:
         self._check_reachable()
         if epoch.number == self.world.number:
@@ -137,7 +144,7 @@ class FakeLeadership:
     name: str
     had: bool = False
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:
         self.world.burn()
         has = self.world.leader == self.name and self.name not in self.world.cut_from_database
         if not has and not self.had and not self.world.leader and self.name not in self.world.cut_from_database:
@@ -174,6 +181,10 @@ class FakeRedis:
         self._meant = meant
 
     @property
+    def is_off_clock(self) -> bool:
+        return self._world.clock_off_of == self._name
+
+    @property
     def incarnation(self) -> int:
         queue = self._world.queues.get(self.schema)
         return queue.incarnation if queue else 0
@@ -181,6 +192,7 @@ class FakeRedis:
     async def begin(self) -> FakeRedis:
         self._check_reachable()
         world, begun = self._world, self._world.memory()
+        world.clock_off_of = world.clock_off_of if world.clock_off_of != self._name else ""
         world.queues = {schema: each for schema, each in world.queues.items() if schema > self.schema}
         world.queues[self.schema] = begun
         world.barred.add(self.schema)
@@ -191,6 +203,10 @@ class FakeRedis:
         is_new = self._world.enforced[-1:] != [limits]
         self._world.enforced.append(limits)
         return is_new
+
+    async def probe(self) -> None:
+        self._found()
+        self._check_open()
 
     async def wait(self, until_ms: int | None) -> None:
         await self._found().wait(until_ms)

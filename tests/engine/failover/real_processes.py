@@ -14,6 +14,7 @@ import pytest
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.clock_gap import ClockGap
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -138,16 +139,17 @@ async def process(
         stack.push_async_callback(database.close)
         leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK))
         number = secrets.randbits(31)
-        await stack.enter_async_context(membership(database_url, number))
+        announcements = await stack.enter_async_context(membership(database_url, number))
         connection = await stack.enter_async_context(connected(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
-        redis = RedisBroker(connection, limits, lease_ms=lease_ms, schema=schema)
+        clock_gap = ClockGap(clock, conditions)
+        redis = RedisBroker(connection, limits, lease_ms=lease_ms, schema=schema, clock_gap=clock_gap)
         built = failover.build(
             redis,
             partial(MemoryBroker, clock=clock, lease_ms=lease_ms),
             failover.Coordination(
-                epochs=SqlEpochs(database),
+                epochs=SqlEpochs(database, announcements=announcements),
                 leadership=leads,
                 members=SqlMembership(database),
                 shares_ledger=database_url.startswith("postgresql"),

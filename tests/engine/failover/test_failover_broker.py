@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
 from tempogram.engine.model.messages import Done, Settlement, Status
-from tempogram.engine.ports import NO_SCHEMA, Epoch, LeaseSource
+from tempogram.engine.ports import NO_SCHEMA, Epoch, Leased, LeaseSource
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.engine.sending.held_lease import HeldLease
-from tests.engine.desk import soon
+from tests.engine.desk import soon, turns
 from tests.engine.failover.fake_processes import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -37,7 +38,7 @@ def one(world: World) -> FakeProcess:
 
 async def test_every_verb_is_refused_before_the_epoch_was_read(world: World) -> None:
     with pytest.raises(BrokerUnavailable, match="was not read"):
-        await FakeProcess(world, "one").broker.stats()
+        await FakeProcess(world, "one").broker.knows([])
 
 
 async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: FakeProcess) -> None:
@@ -81,7 +82,7 @@ async def test_a_process_that_has_not_read_the_epoch_for_a_lease_leases_nothing_
 async def test_an_idle_process_notices_that_redis_is_back(one: FakeProcess, world: World) -> None:
     world.cut_from_redis = {"one"}
     with pytest.raises(BrokerUnavailable):
-        await one.broker.stats()
+        await one.broker.knows([])
     one.broker.follow(ANOTHERS, read_at_ms=world.clock())
     world.cut_from_redis = set()
 
@@ -120,7 +121,7 @@ async def test_a_redis_that_only_a_channel_misses_is_away_until_the_channel_has_
     one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="changes")
     one.broker.suspect()
     await one.broker.probe_if_missed()
-    await one.broker.stats()
+    await one.broker.knows([])
     meanwhile = one.conditions.current
 
     one.conditions.end(Condition.REDIS_AWAY, seen_by="changes")
@@ -136,7 +137,7 @@ async def test_a_verb_that_misses_redis_wakes_the_leader_though_a_channel_missed
     world.cut_from_redis.add("one")
 
     with pytest.raises(BrokerUnavailable):
-        await one.broker.stats()
+        await one.broker.knows([])
 
     assert one.broker.trouble.is_set()
 
@@ -166,12 +167,12 @@ async def test_an_epoch_that_is_over_is_ignored_and_its_memory_is_gone(one: Fake
 async def test_redis_is_away_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
     world.cut_from_redis.add("one")
     with pytest.raises(BrokerUnavailable):
-        await one.broker.stats()
+        await one.broker.knows([])
     assert one.conditions.current == [Condition.REDIS_AWAY]
     assert one.broker.trouble.is_set()
 
     world.cut_from_redis.clear()
-    await one.broker.stats()
+    await one.broker.knows([])
     assert one.conditions.current == []
 
 
@@ -189,7 +190,7 @@ async def test_redis_is_full_until_it_admits_a_message(one: FakeProcess, world: 
 async def test_a_queue_that_leases_nothing_is_lost_until_it_leases(one: FakeProcess, world: World) -> None:
     world.redis_is_barred = True
     await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
-    await one.broker.stats()
+    await one.broker.knows([])
     assert one.conditions.current == [Condition.QUEUE_LOST]
 
     world.redis_is_barred = False
@@ -351,3 +352,65 @@ async def test_waiting_raises_nothing_while_redis_is_away(
     sleeper.add_done_callback(lambda _: done.set())
     await soon(done)
     assert sleeper.exception() is None
+
+
+async def test_the_ledger_is_counted_while_the_queue_cannot_be_asked(one: FakeProcess, world: World) -> None:
+    for each in "ab":
+        await one.accept(outgoing(each))
+    by_queue = await one.broker.stats()
+    world.cut_from_redis.add("one")
+
+    by_ledger = await one.broker.stats()
+
+    assert {each: count for each, count in by_queue.waiting.items() if count} == by_ledger.waiting
+    assert (by_queue.leased, by_ledger.leased) == (0, None)
+    assert one.conditions.current == [Condition.REDIS_AWAY]
+
+
+async def test_a_lease_that_comes_after_another_source_has_begun_is_not_used(
+    one: FakeProcess, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.accept(outgoing("a"))
+    assert world.redis is not None
+    lease = world.redis.lease
+
+    async def and_then_the_memory_leases(**asked: Any) -> Leased:
+        leased = await lease(**asked)
+        one.broker.follow(MINE, read_at_ms=world.clock())
+        one.broker.open_memory(world.memory(), MINE)
+        return leased
+
+    monkeypatch.setattr(world.redis, "lease", and_then_the_memory_leases)
+
+    assert await one.ids() == []
+    assert not one.broker.has_leases
+
+
+async def test_a_lease_is_held_until_its_outcome_is_settled_or_cannot_be(one: FakeProcess, world: World) -> None:
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    before = one.broker.has_leases
+    world.cut_from_redis.add("one")
+
+    with pytest.raises(BrokerUnavailable):
+        await one.broker.settle([Settlement(lease, Done(), 0)])
+
+    assert (before, one.broker.has_leases) == (True, False)
+
+
+async def test_a_worker_that_leases_from_memory_is_woken_by_it_though_redis_is_probed_in_vain(
+    one: FakeProcess, world: World
+) -> None:
+    one.broker.follow(MINE, read_at_ms=world.clock())
+    one.broker.open_memory(world.memory(), MINE)
+    await one.lease()
+    world.cut_from_redis.add("one")
+    with pytest.raises(BrokerUnavailable):
+        await one.broker.probe()
+    sleeper = asyncio.create_task(one.broker.wait(None))
+    await turns()
+
+    await one.accept(outgoing("a"))
+
+    async with asyncio.timeout(0.5):
+        await sleeper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.failover.leader_election import AWAY_MS
 from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.limits.limits import Limit
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Hold, Settlement, Status
 from tempogram.engine.ports import NO_SCHEMA, LeaseSource, Record
@@ -24,6 +26,7 @@ from tests.fakes import outgoing
 
 SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
 STEP_MS = 500
+WINDOW_MS = 1_000
 
 
 def cut_all_from_redis(world: World) -> None:
@@ -111,6 +114,19 @@ async def test_a_queue_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess
 
     assert await one.ids() == ["a"]
     assert one.conditions.current == []
+
+
+async def test_a_queue_whose_time_is_not_the_leaders_is_begun_anew_once(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    await one.accept(outgoing("a"))
+    before, one.world.clock_off_of = one.world.redis, "one"
+
+    await one.step()
+    begun = one.world.redis
+    await one.steps(for_ms=3_000)
+
+    assert before is not begun is one.world.redis
+    assert await one.ids() == ["a"]
 
 
 async def test_a_queue_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
@@ -233,7 +249,7 @@ async def test_a_chat_throttled_during_a_short_outage_is_held_after_it(one: Fake
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.step()
-    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)], now_ms=one.world.clock())
     one.world.cut_from_redis.clear()
 
     await one.steps(for_ms=4_000)
@@ -326,7 +342,7 @@ async def test_an_outage_of_the_database_is_logged_once_when_it_begins_and_once_
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.leader._each_second(idle.leader.watch))
+        watching = asyncio.create_task(idle.leader._repeat(idle.leader.watch, turns))
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
@@ -378,14 +394,117 @@ async def test_the_first_lease_from_memory_comes_after_the_last_one_from_redis_h
     assert first_at_ms >= last_until_ms
 
 
-async def test_a_process_with_a_ledger_of_its_own_waits_for_redis(world: World) -> None:
-    one = FakeProcess(world, "one", shares_ledger=False)
-    await one.steps(for_ms=1_000)
+@pytest.fixture
+def alone(world: World) -> FakeProcess:
+    """The only process of its ledger; it has run for so long that no call of its predecessor is under way."""
+    process = FakeProcess(world, "one", shares_ledger=False)
+    world.clock.advance(2 * LEASE_MS)
+    return process
+
+
+async def test_a_process_with_a_ledger_of_its_own_sends_from_memory_at_once(alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    await alone.accept(outgoing("a"))
+    alone.world.cut_from_redis.add("one")
+    cut_at_ms = alone.world.clock()
+
+    await alone.step()
+
+    assert (await alone.ids(), alone.world.clock() - cut_at_ms) == (["a"], 0)
+    assert alone.conditions.current == [Condition.REDIS_AWAY, Condition.ONE_SENDER]
+
+
+async def test_a_process_that_finds_no_redis_at_its_first_start_of_all_sends_from_memory(
+    world: World,
+) -> None:
+    world.schema, world.redis = NO_SCHEMA, None
     world.cut_from_redis.add("one")
+    alone = FakeProcess(world, "one", shares_ledger=False)
+    await alone.look()
+    await alone.accept(outgoing("a"))
 
-    await one.steps(for_ms=10 * AWAY_MS)
+    await alone.step()
+    at_once = await alone.ids()
+    world.clock.advance(WINDOW_MS)
 
-    assert (world.number, one.broker.memory) == (0, None)
+    assert (at_once, await alone.ids()) == ([], ["a"])  # a call of the last process may have been under way
+    assert not alone.conditions.holds(Condition.NOT_BEGUN)
+
+
+async def test_a_full_redis_is_there_and_keeps_the_queue(alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    alone.world.redis_is_full = True
+
+    await alone.steps(for_ms=5_000)
+
+    assert (alone.world.source, alone.broker.memory) == (LeaseSource.REDIS, None)
+
+
+async def test_nothing_is_leased_from_memory_before_the_calls_under_way_are_recorded(alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    for each in "ab":
+        await alone.accept(outgoing(each, chat_id=ord(each)))
+    (lease,) = await alone.lease(1)
+    alone.world.cut_from_redis.add("one")
+    stepping = asyncio.create_task(alone.step())
+    await turns()
+    meanwhile = alone.broker.memory
+
+    alone.world.ledger.statuses[lease.message.id] = Status.SENT
+    with suppress(BrokerUnavailable):
+        await alone.broker.settle([Settlement(lease, Done(), 0)])
+    await stepping
+
+    assert meanwhile is None
+    assert await alone.ids() == [{"a": "b", "b": "a"}[lease.message.id]]
+
+
+async def test_a_call_that_is_never_recorded_holds_up_the_memory_no_longer_than_its_lease(alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    await alone.accept(outgoing("a"))
+    (lease,) = await alone.lease()
+    alone.world.cut_from_redis.add("one")
+
+    await alone.step()
+
+    assert lease.expires_at_ms < alone.world.clock() <= lease.expires_at_ms + SILENCE_MS
+    alone.world.clock.advance(WINDOW_MS)
+    assert await alone.ids() == ["a"]
+
+
+async def test_a_process_that_died_while_it_sent_from_memory_goes_on_at_once(world: World, alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    world.cut_from_redis.add("one")
+    await alone.step()
+    await alone.accept(outgoing("a"))
+    alone.die()
+    world.cut_from_redis.add("next")
+
+    after = FakeProcess(world, "next", shares_ledger=False)
+    await after.look()
+    await after.step()
+    world.clock.advance(WINDOW_MS)
+
+    assert await after.ids() == ["a"]
+
+
+async def test_the_queue_of_the_only_process_moves_to_redis_once_it_is_back(alone: FakeProcess) -> None:
+    await alone.steps(for_ms=1_000)
+    alone.world.cut_from_redis.add("one")
+    await alone.step()
+    for each in "ab":
+        await alone.accept(outgoing(each, chat_id=ord(each)))
+    (sent,) = await alone.lease(1)
+    alone.world.ledger.statuses[sent.message.id] = Status.SENT
+    await alone.broker.settle([Settlement(sent, Done(), 0)])
+
+    alone.world.cut_from_redis.clear()
+    await alone.steps(for_ms=BACK_MS + 2 * STEP_MS)
+
+    assert (alone.world.source, alone.broker.memory, alone.conditions.current) == (LeaseSource.REDIS, None, [])
+    alone.world.clock.advance(LEASE_MS)
+    await alone.look()
+    assert await alone.ids() == [{"a": "b", "b": "a"}[sent.message.id]]
 
 
 async def test_messages_that_others_write_to_the_ledger_are_sent_from_memory(
@@ -441,7 +560,7 @@ async def test_a_hold_that_another_process_gets_is_set_in_the_memory(one: FakePr
     await until_standalone(one)
     await one.accept(outgoing("a"))
     until_ms = one.world.clock() + LEASE_MS
-    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)])
+    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)], now_ms=one.world.clock())
 
     await one.steps(for_ms=2 * STEP_MS)
     held = await one.ids()

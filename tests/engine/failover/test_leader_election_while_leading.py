@@ -15,7 +15,7 @@ class Election:
     def __init__(self, *, leads: bool) -> None:
         self.is_ours = leads
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:
         return self.is_ours
 
     async def resign(self) -> None:

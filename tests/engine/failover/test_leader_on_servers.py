@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 
 from tempogram.bot.demo.process import free_port
 from tempogram.engine.brokers.redis.keys import SCHEMA, prefix
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.processes.membership import membership
 from tests.engine.failover.real_processes import PATIENCE_S, Process, Telegram, hurry, process, until
-from tests.engine.redis_server import own_redis
+from tests.engine.redis_server import connected, own_redis, set_ahead
 from tests.fakes import outgoing
 from tests.storage.servers import own_postgres
 
@@ -102,6 +103,25 @@ async def test_an_emptied_redis_is_rebuilt_under_load_and_nothing_that_ended_is_
 
             await until(lambda: not one.conditions.current and not other.conditions.current)
     assert len(telegram.ids) - len(submitted) <= 16  # what was in the hands of both
+
+
+async def test_after_the_clock_of_redis_was_set_back_an_hour_sends_go_on_and_the_reason_is_shown(
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
+) -> None:
+    """Seven messages left, then none for an hour, and no condition held."""
+    with own_redis(tmp_path) as url, capture_logs() as logs:
+        async with process("a", url, database_url, telegram, limits=Limits()) as one:
+            submitted = await one.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+            async with connected(url) as redis:
+                await set_ahead(redis, 3_600_000)
+            submitted += await one.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+
+            await until(lambda: not one.conditions.current)
+    reasons = [each["reason"] for each in logs if each["event"] == "condition_began"]
+    assert any("clock of Redis was set back by 3" in reason for reason in reasons)
+    assert "redis_queue_lost" in [each["event"] for each in logs]
 
 
 async def test_one_process_sends_for_all_while_redis_is_away_and_leases_come_from_redis_after(

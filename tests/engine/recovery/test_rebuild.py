@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Status
-from tempogram.engine.model.outcomes import Failed
+from tempogram.engine.model.outcomes import Failed, Rejected
 from tempogram.engine.ports import Ledger
 from tempogram.engine.recovery.rebuild import PAGE, RebuildReport, rebuild
 from tests.engine.desk import Desk
@@ -162,7 +163,7 @@ async def test_an_uncounted_call_is_presumed_to_have_taken_no_place(desk: Desk) 
     found = await restart(desk)
 
     assert found.messages == 1
-    assert await desk.ledger.sends_since(0) == []
+    assert await desk.ledger.sends_since(0, now_ms=START_MS) == []
     assert await ids_leased(desk) == ["a"]
 
 
@@ -174,7 +175,7 @@ async def test_an_uncounted_call_may_have_arrived_though_it_took_no_place(desk: 
 
     assert await desk.ledger.may_have_arrived(waiting)
     assert await desk.ledger.spent_since(0) == []
-    assert [(each.chat_id, each.cost) for each in await desk.ledger.sends_since(0)] == [(GROUP - 1, 1)]
+    assert [(each.chat_id, each.cost) for each in await desk.ledger.sends_since(0, now_ms=START_MS)] == [(GROUP - 1, 1)]
 
 
 async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -> None:
@@ -185,6 +186,18 @@ async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -
     desk.clock.advance(29_999)
 
     assert await ids_leased(desk) == []
+
+
+async def test_a_chat_owes_one_place_after_a_restart_for_a_refused_call_of_a_hundred(desk: Desk) -> None:
+    await desk.deliver(Rejected(400, "Bad Request: message to copy not found"), message=outgoing("a", cost=100))
+    again = Desk(limits=ONE_BOT)
+    again.ledger = desk.ledger
+    keep(again, outgoing("b"))
+    await restart(again)
+
+    again.clock.advance(WINDOW_MS + GUARD_MS)
+
+    assert await ids_leased(again) == ["b"]
 
 
 async def test_an_interrupted_at_most_once_message_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:
@@ -223,7 +236,8 @@ async def test_a_presumed_send_counts_after_a_second_crash_within_the_window(des
 
 
 async def test_holds_survive_a_restart(desk: Desk) -> None:
-    await desk.ledger.record_holds([Hold(1, 7, START_MS + 90_000), Hold(2, None, START_MS + 90_000)])
+    holds = [Hold(1, 7, START_MS + 90_000), Hold(2, None, START_MS + 90_000)]
+    await desk.ledger.record_holds(holds, now_ms=START_MS)
     await restart(desk)
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=8), outgoing("c", bot_id=2))
 
@@ -282,7 +296,7 @@ async def test_a_retry_keeps_its_time_and_its_spent_attempts(desk: Desk) -> None
 
 
 async def test_no_message_is_leased_before_the_rebuild_is_done(desk: Desk) -> None:
-    leased: list[int] = []
+    leased: list[int | None] = []
 
     class WatchfulLedger:
         """A ledger that notes, at each call, how many messages are leased by then."""
@@ -357,3 +371,88 @@ async def test_no_more_of_a_purse_is_presumed_spent_than_calls_may_have_been_und
     await rebuild(desk.ledger, desk.broker, desk.closer, desk.limits, desk.clock, calls_max=4)
 
     assert (await desk.broker.stats()).paid == {1: 4}
+
+
+# A clock that was set back: what was written before is an hour ahead of it
+
+HOUR_MS = 3_600_000
+AHEAD_MS = START_MS + HOUR_MS
+
+
+async def test_sends_recorded_before_the_clock_was_set_back_count_as_made_now(desk: Desk) -> None:
+    """A bot sent nothing for an hour, and its health was ``up``."""
+    desk.ledger.presumed = [PastSend(1, GROUP, AHEAD_MS - number, 1) for number in range(20)]
+    await restart(desk)
+    await desk.accept(outgoing("a", chat_id=GROUP), outgoing("b", chat_id=7))
+
+    desk.clock.advance(WINDOW_MS + GUARD_MS)
+    elsewhere = await ids_leased(desk)
+    desk.clock.advance(60_000 - WINDOW_MS - GUARD_MS)
+    too_early = await ids_leased(desk)
+    desk.clock.advance(1)
+
+    assert (elsewhere, too_early, await ids_leased(desk)) == (["b"], [], ["a"])
+
+
+@pytest.mark.parametrize("bot", [Limit(30, 1_000), Limit(30, 1_000, burst=5)], ids=["window", "bucket"])
+async def test_an_hour_of_sends_recorded_ahead_of_the_clock_costs_a_window_and_no_more(bot: Limit) -> None:
+    desk = Desk(limits=replace(ONE_BOT, bot=bot))
+    chats = range(1, 61)
+    desk.ledger.presumed = [PastSend(1, chat, AHEAD_MS - 60_000 * minute, 1) for minute in range(60) for chat in chats]
+    await restart(desk)
+    await desk.accept(*(outgoing(f"{chat:02}", chat_id=chat) for chat in chats))
+
+    sent = []
+    for _ in range(80):
+        desk.clock.advance(100)
+        for lease in await desk.leases():
+            sent.append(lease.message.id)
+            await desk.send(lease)
+
+    assert len(sent) == 60
+
+
+async def test_a_hold_recorded_before_the_clock_was_set_back_keeps_its_length(desk: Desk) -> None:
+    await desk.ledger.record_holds([Hold(1, 7, AHEAD_MS + 90_000)], now_ms=AHEAD_MS)
+    await restart(desk)
+    await desk.accept(outgoing("a", chat_id=7))
+
+    desk.clock.advance(90_000 - 1)
+    too_early = await ids_leased(desk)
+    desk.clock.advance(1)
+
+    assert (too_early, await ids_leased(desk)) == ([], ["a"])
+
+
+async def test_a_retry_scheduled_before_the_clock_was_set_back_keeps_its_delay_and_a_send_at_its_time(
+    desk: Desk,
+) -> None:
+    desk.ledger.presumed = [PastSend(2, 8, AHEAD_MS, 1)]
+    retry = outgoing("a", attempt=1, ready_at_ms=AHEAD_MS + 60_000)
+    keep(desk, retry, outgoing("b", chat_id=9, ready_at_ms=AHEAD_MS))
+    await restart(desk)
+
+    desk.clock.advance(60_000)
+    after_the_delay = await ids_leased(desk)
+    desk.clock.advance(HOUR_MS - 60_000)
+
+    assert after_the_delay == ["a"]
+    assert await ids_leased(desk) == ["b"]
+
+
+async def test_a_clock_that_was_set_back_is_logged_with_its_seconds(desk: Desk) -> None:
+    desk.ledger.presumed = [PastSend(1, 7, AHEAD_MS, 1)]
+
+    with capture_logs() as logs:
+        await restart(desk)
+
+    assert [each["seconds"] for each in logs if each["event"] == "clock_set_back"] == [3_600]
+
+
+async def test_a_clock_that_differs_by_less_than_a_second_was_not_set_back(desk: Desk) -> None:
+    desk.ledger.presumed = [PastSend(1, 7, START_MS + 999, 1)]
+
+    with capture_logs() as logs:
+        await restart(desk)
+
+    assert "clock_set_back" not in [each["event"] for each in logs]

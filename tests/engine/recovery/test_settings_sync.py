@@ -11,9 +11,10 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker
 from tempogram.engine.recovery import settings_sync
-from tempogram.engine.recovery.settings_sync import SettingsSync
+from tempogram.engine.recovery.settings_sync import APPLY_EVERY_MS, SettingsSync
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tests.engine.desk import UNLIMITED
+from tests.fakes import Clock
 
 BOT = 42
 
@@ -66,8 +67,8 @@ async def apply(settings: SettingsSync, queue: NotedQueue) -> None:
     await settings.apply(cast("Broker", queue), queue.configure)
 
 
-async def test_only_changed_settings_are_applied_again(storage: Storage, queue: NotedQueue) -> None:
-    settings = SettingsSync(storage.ledger, storage.current)
+async def test_only_changed_settings_are_applied_again(storage: Storage, queue: NotedQueue, clock: Clock) -> None:
+    settings = SettingsSync(storage.ledger, storage.current, clock)
     await storage.ledger.pause(BOT, paused=True)
     storage.ledger.bot_weights[BOT] = 3
     await apply(settings, queue)
@@ -83,8 +84,10 @@ async def test_only_changed_settings_are_applied_again(storage: Storage, queue: 
     assert queue.applied == [("resumed", BOT), ("weighs", BOT, 1), ("limits", 2)]
 
 
-async def test_a_setting_that_could_not_be_applied_is_applied_later(storage: Storage, queue: NotedQueue) -> None:
-    settings = SettingsSync(storage.ledger, storage.current)
+async def test_a_setting_that_could_not_be_applied_is_applied_later(
+    storage: Storage, queue: NotedQueue, clock: Clock
+) -> None:
+    settings = SettingsSync(storage.ledger, storage.current, clock)
     await apply(settings, queue)
     queue.applied.clear()
 
@@ -99,8 +102,8 @@ async def test_a_setting_that_could_not_be_applied_is_applied_later(storage: Sto
     assert queue.applied == [("paused", BOT)]
 
 
-async def test_every_setting_is_applied_to_another_queue(storage: Storage, queue: NotedQueue) -> None:
-    settings = SettingsSync(storage.ledger, storage.current)
+async def test_every_setting_is_applied_to_another_queue(storage: Storage, queue: NotedQueue, clock: Clock) -> None:
+    settings = SettingsSync(storage.ledger, storage.current, clock)
     await storage.ledger.pause(BOT, paused=True)
     await apply(settings, queue)
 
@@ -108,3 +111,28 @@ async def test_every_setting_is_applied_to_another_queue(storage: Storage, queue
     await apply(settings, queue)
 
     assert queue.applied == 2 * [("paused", BOT), ("limits", UNLIMITED.version)]
+
+
+async def test_an_idle_ledger_is_compared_seldom_unless_the_queue_was_missed(
+    storage: Storage, queue: NotedQueue, clock: Clock
+) -> None:
+    settings = SettingsSync(storage.ledger, storage.current, clock)
+
+    async def compare() -> None:
+        await settings.apply(cast("Broker", queue), queue.configure, every_ms=APPLY_EVERY_MS)
+
+    await compare()
+    await storage.ledger.pause(BOT, paused=True)
+    queue.applied.clear()
+    clock.advance(APPLY_EVERY_MS - 1)
+    await compare()
+    assert queue.applied == []
+
+    settings.hurry()
+    await compare()
+    assert queue.applied == [("paused", BOT)]
+
+    await storage.ledger.pause(BOT, paused=False)
+    clock.advance(APPLY_EVERY_MS)
+    await compare()
+    assert queue.applied == [("paused", BOT), ("resumed", BOT)]

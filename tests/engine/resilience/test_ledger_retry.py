@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.resilience.conditions import Condition, Conditions
-from tempogram.engine.resilience.ledger_retry import retry_ledger
+from tempogram.engine.resilience.ledger_retry import monitored, observed, retry_ledger
 from tests.engine.desk import turns
 
 
@@ -38,6 +39,23 @@ async def test_a_write_that_is_cancelled_ends_its_report_of_the_outage() -> None
     await asyncio.gather(writing, return_exceptions=True)
 
     assert (held_meanwhile, conditions.current) == (True, [])
+
+
+async def test_what_the_ledger_will_never_take_is_neither_repeated_nor_an_outage() -> None:
+    conditions, tries = Conditions(lambda: 0), []
+
+    async def write() -> None:
+        tries.append(1)
+        raise UnstorableValue("the database takes no such value: a number is beyond its range")
+
+    with pytest.raises(UnstorableValue):
+        await retry_ledger(write, sleep=yielding, conditions=conditions)
+    with pytest.raises(UnstorableValue), observed(conditions):
+        await write()
+    with pytest.raises(UnstorableValue), monitored(conditions, seen_by="a loop"):
+        await write()
+
+    assert (len(tries), conditions.current) == (3, [])
 
 
 async def yielding(_: float) -> None:

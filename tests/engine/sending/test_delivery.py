@@ -490,6 +490,28 @@ async def test_a_chat_that_is_lost_in_the_middle_of_an_album_is_lost_for_telegra
     assert refused.reason == BLOCKED
 
 
+# What was refused
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cost"),
+    [
+        (Rejected(400, "Bad Request: wrong file identifier"), 1),
+        (Throttled(8_000), 1),
+        (Migrated(-1_005), 1),
+        (Sent(1), 5),
+        (Uncertain("no answer"), 5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_of_an_album_that_telegram_refused_as_a_whole_one_place_counts(
+    desk: Desk, outcome: Outcome, cost: int
+) -> None:
+    await desk.deliver(outcome, message=outgoing("a", method="sendMediaGroup", cost=5))
+
+    assert [record.cost for record in desk.ledger.records] == [cost]
+
+
 # What is learned of chats
 
 

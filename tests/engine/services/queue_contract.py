@@ -127,19 +127,19 @@ class CallQueueContract:
 
     async def test_an_answer_gives_back_what_a_call_did_not_cost(self, queue: Queue) -> None:
         tokens = limiter(count=100, window_ms=1_000)
-        guessed = call("guessed", (tokens, 90))
-        await queue.ask(guessed)
+        estimated = call("estimated", (tokens, 90))
+        await queue.ask(estimated)
         await queue.ask(call("b", (tokens, 50)))
 
-        assert await queue.end(guessed, [20]) == ["b"]
+        assert await queue.end(estimated, [20]) == ["b"]
 
     async def test_what_a_call_cost_beyond_its_estimate_counts_from_its_answer(self, queue: Queue) -> None:
         tokens = limiter(count=100, window_ms=10_000)
-        guessed = call("guessed", (tokens, 10))
-        await queue.ask(guessed)
+        estimated = call("estimated", (tokens, 10))
+        await queue.ask(estimated)
 
         queue.clock.advance(500)
-        await queue.end(guessed, [100])
+        await queue.end(estimated, [100])
 
         assert await queue.ask(call("b", (tokens, 10))) == []
 

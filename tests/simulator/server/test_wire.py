@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.simulator.conftest import Client
 
 QUERY = {"chat_id": "7", "text": "hello"}
+PHOTO = {"type": "photo", "media": "id"}
 
 
 async def test_methods_are_found_in_any_case(client: Client) -> None:
@@ -103,7 +104,7 @@ async def test_an_animation_can_be_sent_again(client: Client) -> None:
     assert (await client.call("sendAnimation", chat_id=7, animation=file_id))["ok"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 9_000])
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 9_000, b'{"\xed\xa0\x80":1}'])
 async def test_a_body_that_is_no_object_cannot_be_parsed(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     url = f"{client.url}/bot{client.token}/sendMessage"
@@ -115,11 +116,12 @@ async def test_a_body_that_is_no_object_cannot_be_parsed(client: Client, body: b
     assert answer["description"].startswith("Bad Request: can't parse")
 
 
-async def test_a_multipart_body_without_parts_is_refused_with_the_same_text(client: Client) -> None:
+@pytest.mark.parametrize("body", [b"nonsense", b'--x\r\nContent-Disposition: form-data; name="\0"\r\n\r\na\r\n--x--'])
+async def test_a_multipart_body_that_cannot_be_read_is_refused_with_the_same_text(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{client.url}/bot{client.token}/sendMessage"
 
-    async with client.session.post(url, data=b"nonsense", headers=headers) as response:
+    async with client.session.post(url, data=body, headers=headers) as response:
         assert (await response.json())["error_code"] == 400
 
 
@@ -135,7 +137,8 @@ async def test_a_body_above_the_bound_is_too_large(client: Client) -> None:
         ({"chat_id": 7}, "message text is empty"),
         ({"chat_id": 7, "text": " \n"}, "message text is empty"),
         ({"chat_id": 7, "text": "a" * 4_097}, "message is too long"),
-        ({"chat_id": 7, "text": "\U0001f600" * 2_049}, "message is too long"),
+        ({"chat_id": 7, "text": "\U0001f600" * 4_097}, "message is too long"),
+        ({"chat_id": 7, "text": "<b>" + "a" * 4_097 + "</b>", "parse_mode": "HTML"}, "message is too long"),
         ({"text": "hello"}, "chat_id is empty"),
         ({"chat_id": "unknown", "text": "hello"}, "chat not found"),
         (
@@ -154,10 +157,47 @@ async def test_an_invalid_message_is_refused_with_telegrams_error_text(
 
 
 async def test_the_longest_text_and_caption_are_taken(client: Client) -> None:
-    assert (await client.send(7, "\U0001f600" * 2_048))["ok"]
-    assert (await client.call("sendPhoto", chat_id=7, photo="id", caption="a" * 1_024))["ok"]
+    assert (await client.send(7, "\U0001f600" * 4_096))["ok"]
+    assert (await client.call("sendMessage", chat_id=8, text="<b>a</b>" * 4_096, parse_mode="HTML"))["ok"]
+    assert (await client.call("sendPhoto", chat_id=7, photo="id", caption="\U0001f600" * 1_024))["ok"]
     too_long = await client.call("sendPhoto", chat_id=7, photo="id", caption="a" * 1_025)
     assert too_long["description"] == "Bad Request: message caption is too long"
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "description"),
+    [
+        ("sendMediaGroup", {"media": []}, "there are no messages to send"),
+        ("sendMediaGroup", {"media": [PHOTO] * 11}, "too many messages to send as an album"),
+        ("sendMediaGroup", {"media": [PHOTO, PHOTO | {"caption": "a" * 1_025}]}, "message caption is too long"),
+        ("sendPaidMedia", {"media": [PHOTO] * 11, "star_count": 1}, "there are too many media in the request"),
+        ("sendPoll", {"question": "?", "options": []}, "poll must have at least one answer option"),
+        ("sendPoll", {"question": "?", "options": ["a"] * 13}, "poll can't have more than 12 options"),
+        ("sendPoll", {"question": "?" * 301, "options": ["a"]}, "poll question length must not exceed 300"),
+        ("sendPoll", {"question": "?", "options": ["a" * 101]}, "poll options length must not exceed 100"),
+        ("copyMessages", {"from_chat_id": 7, "message_ids": []}, "message identifiers are not specified"),
+        (
+            *("copyMessages", {"from_chat_id": 7, "message_ids": list(range(1, 102))}),
+            "too many message identifiers specified",
+        ),
+        ("deleteMessages", {"message_ids": list(range(1, 102))}, "too many message identifiers specified"),
+        ("setMyCommands", {"commands": [{"command": "a", "description": "b"}] * 101}, "BOT_COMMANDS_TOO_MUCH"),
+        ("setStickerEmojiList", {"emoji_list": ["a"] * 21}, "there are too many emoji_list in the request"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_list_that_telegram_refuses_is_refused_in_its_words(
+    client: Client, method: str, params: dict[str, Any], description: str
+) -> None:
+    answer = await client.call(method, chat_id=7, **params)
+
+    assert answer == {"ok": False, "error_code": 400, "description": f"Bad Request: {description}"}
+
+
+async def test_an_album_of_one_item_is_an_ordinary_message(client: Client) -> None:
+    (message,) = (await client.call("sendMediaGroup", chat_id=7, media=[PHOTO]))["result"]
+
+    assert "media_group_id" not in message
 
 
 async def test_an_unknown_method_is_not_found(client: Client) -> None:

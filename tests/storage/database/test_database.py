@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerAway, LedgerError, SettingsError
 from tempogram.storage.database.database import Database
 
 
 @pytest.mark.parametrize("url", ["mysql://me:hush@db/fleet", "redis://me:hush@db", "sqlite+pysqlite:///fleet.db"])
 async def test_a_url_of_another_database_is_refused_without_quoting_its_password(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"^DATABASE_URL .* is neither sqlite:///… nor postgresql://…$") as refused:
+    with pytest.raises(
+        SettingsError, match=r"^DATABASE_URL begins with \S+://; it must begin with sqlite:/// or postgresql://$"
+    ) as refused:
         await Database.open(url)
 
     assert "hush" not in str(refused.value)
@@ -27,8 +29,13 @@ async def test_a_database_in_memory_is_refused(url: str) -> None:
         await Database.open(url)
 
 
+async def test_a_file_with_parameters_is_refused_as_its_lock_and_its_wal_are_found_by_its_path() -> None:
+    with pytest.raises(SettingsError, match="write its path, as in sqlite:///path"):
+        await Database.open("sqlite:///file:fleet.db?nolock=1&uri=true")
+
+
 async def test_a_server_that_refuses_connections_is_an_error_at_once() -> None:
-    with pytest.raises(LedgerError, match="the database refused"):
+    with pytest.raises(LedgerAway, match="the database cannot be reached"):
         await Database.open("postgresql://me:hush@127.0.0.1:1/fleet")
 
 

@@ -173,7 +173,7 @@ async def test_a_database_that_is_away_refuses_all_callers_at_once(commits: Grou
 
     answers = await asyncio.gather(*(commits.write(write, [item]) for item in "abc"), return_exceptions=True)
 
-    assert [str(answer) for answer in answers] == ["the database refused: no answer"] * 3
+    assert [str(answer) for answer in answers] == ["the database cannot be reached: no answer"] * 3
 
 
 async def test_a_database_that_came_back_is_written_to_again(commits: GroupCommit, writer: ListWriter) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from tempogram.engine.model.errors import UnstorableValue
 from tempogram.engine.model.messages import Status
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
@@ -69,6 +70,14 @@ class StatesContract:
 
         assert await states.get(KEY, None) == updated == Content("asks name", updated.data)
         assert list(decode(updated.data).items()) == [("size", "large"), ("price", None), ("name", "Zoë")]
+
+    @pytest.mark.parametrize("key", [KEY._replace(chat_id=1 << 63), KEY._replace(user_id=1 << 63)])
+    async def test_an_id_beyond_64_bits_is_no_outage_of_the_database(self, states: States, key: StateKey) -> None:
+        """Its update was handled again and again, as if the database were away, and held up its key for ever."""
+        with pytest.raises(UnstorableValue, match="a number is beyond its range"):
+            await states.get(key, None)
+        with pytest.raises(UnstorableValue, match="a number is beyond its range"):
+            await states.set_state(key, None, state="asks name")
 
     async def test_a_key_without_state_and_data_has_no_row(self, states: States, database: Database) -> None:
         await states.set_state(KEY, None, state="asks name")

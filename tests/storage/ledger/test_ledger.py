@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
+from tempogram.engine.model.clock import SET_BACK_MS
 from tempogram.engine.model.conversations import conversation
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, UnstorableValue
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     KEPT_METHOD,
@@ -38,6 +39,7 @@ from tests.engine.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run
 
+HOUR_MS = 3_600_000
 BLOCKED = "Forbidden: bot was blocked by the user"
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
@@ -391,7 +393,7 @@ class LedgerContract:
 
         assert await ledger.settle_interrupted(NOW_MS) == 1
 
-        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+        assert await ledger.sends_since(NOW_MS, now_ms=NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
         assert await status_of(ledger, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
@@ -418,7 +420,7 @@ class LedgerContract:
             ]
         )
 
-        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+        assert await ledger.sends_since(NOW_MS, now_ms=NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
 
     async def test_ended_since_returns_messages_by_the_time_of_their_last_counted_call(self, ledger: Ledger) -> None:
         early, sent, tried, cancelled = message(), message(), message(), message()
@@ -451,14 +453,17 @@ class LedgerContract:
         spent = sorted(await ledger.spent_since(minute_ms), key=lambda each: each.at_ms)
 
         assert spent == [Spent(BOT, minute_ms + 59_999, 12), Spent(BOT, minute_ms + 60_000, 4)]
-        assert {each.is_paid for each in await ledger.sends_since(minute_ms)} == {True, False}
+        assert {each.is_paid for each in await ledger.sends_since(minute_ms, now_ms=minute_ms + 60_000)} == {
+            True,
+            False,
+        }
 
     async def test_a_presumed_call_is_a_past_send(self, ledger: Ledger) -> None:
         presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
 
         await ledger.presume(presumed)
 
-        assert await ledger.sends_since(NOW_MS) == presumed
+        assert await ledger.sends_since(NOW_MS, now_ms=NOW_MS) == presumed
 
     async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
         expired = message()
@@ -466,17 +471,57 @@ class LedgerContract:
 
         await ledger.record([became(expired, Status.EXPIRED, outcome=None, started_at_ms=None, counted_at_ms=None)])
 
-        assert await ledger.sends_since(0) == []
+        assert await ledger.sends_since(0, now_ms=NOW_MS) == []
 
     async def test_a_later_hold_replaces_an_earlier_one_and_never_the_other_way_round(self, ledger: Ledger) -> None:
-        await ledger.record_holds([Hold(BOT, CHAT, 50), Hold(BOT, CHAT, 70), Hold(BOT, None, 40)])
+        await ledger.record_holds([Hold(BOT, CHAT, 50), Hold(BOT, CHAT, 70), Hold(BOT, None, 40)], now_ms=NOW_MS)
 
-        await ledger.record_holds([Hold(BOT, CHAT, 60), Hold(BOT, None, 45)])
+        await ledger.record_holds([Hold(BOT, CHAT, 60), Hold(BOT, None, 45)], now_ms=NOW_MS)
 
         assert set(await ledger.holds(40)) == {Hold(BOT, CHAT, 70), Hold(BOT, None, 45)}
 
+    async def test_sends_of_a_clock_that_was_ahead_are_one_for_each_chat(self, ledger: Ledger) -> None:
+        past, ahead = PastSend(BOT, CHAT, NOW_MS, 1), [PastSend(BOT, CHAT, NOW_MS + n, n) for n in (1, 2, 3)]
+        await ledger.presume([past, *ahead, PastSend(BOT, CHAT, NOW_MS + 1, 4, is_paid=True)])
+
+        sends = await ledger.sends_since(NOW_MS, now_ms=NOW_MS)
+
+        assert sends[0] == past
+        assert set(sends[1:]) == {PastSend(BOT, CHAT, NOW_MS + 3, 6), PastSend(BOT, CHAT, NOW_MS + 1, 4, is_paid=True)}
+
+    async def test_after_the_clock_was_set_back_a_hold_ends_when_it_would_have(self, ledger: Ledger) -> None:
+        await ledger.record_holds([Hold(BOT, CHAT, NOW_MS + 50_000), Hold(BOT, -5, NOW_MS + 7_000)], now_ms=NOW_MS)
+        back_ms = NOW_MS - HOUR_MS
+        await ledger.record_holds([Hold(BOT, None, back_ms + 9_000)], now_ms=back_ms)
+
+        assert await ledger.follow_clock(back_ms) == HOUR_MS
+
+        ends = {Hold(BOT, CHAT, back_ms + 50_000), Hold(BOT, -5, back_ms + 7_000), Hold(BOT, None, back_ms + 9_000)}
+        assert set(await ledger.holds(back_ms)) == ends
+        assert await ledger.follow_clock(back_ms) == 0
+
+    async def test_after_the_clock_was_set_back_retries_come_as_soon_as_they_would_have(self, ledger: Ledger) -> None:
+        back_ms, retry, timed, parked = NOW_MS - HOUR_MS, message(), message(ready_at_ms=NOW_MS + 9_000), message()
+        await ledger.add([retry, timed, parked])
+        for each, ready_at_ms in ((retry, NOW_MS + 5_000), (parked, PARKED_MS)):
+            failed = became(each, Status.QUEUED, attempt=1, ready_at_ms=ready_at_ms, counted_at_ms=None)
+            await ledger.record([replace(failed, recorded_at_ms=NOW_MS)])
+
+        assert await ledger.follow_clock(back_ms) == HOUR_MS
+
+        times = [each.ready_at_ms for each in await ledger.open_messages(after_id="", limit=9)]
+        assert times == [back_ms + 5_000, NOW_MS + 9_000, PARKED_MS]
+
+    async def test_a_clock_a_little_behind_was_not_set_back(self, ledger: Ledger) -> None:
+        await ledger.presume([PastSend(BOT, CHAT, NOW_MS, 1)])
+        hold = Hold(BOT, CHAT, NOW_MS + 5_000)
+        await ledger.record_holds([hold], now_ms=NOW_MS)
+
+        assert await ledger.follow_clock(NOW_MS - SET_BACK_MS + 1) == 0
+        assert await ledger.holds(NOW_MS) == [hold]
+
     async def test_a_hold_that_is_over_is_not_returned(self, ledger: Ledger) -> None:
-        await ledger.record_holds([Hold(BOT, CHAT, 50)])
+        await ledger.record_holds([Hold(BOT, CHAT, 50)], now_ms=NOW_MS)
 
         assert await ledger.holds(50) == []
 
@@ -550,7 +595,7 @@ class LedgerContract:
 
         [back] = await ledger.open_messages(after_id="", limit=1)
         assert back == rest.of(album)
-        assert [send.cost for send in await ledger.sends_since(0)] == [2]
+        assert [send.cost for send in await ledger.sends_since(0, now_ms=NOW_MS)] == [2]
 
     async def test_a_waiting_message_takes_another_content_and_time(self, ledger: Ledger) -> None:
         amended, other = message(guarantee=Guarantee.AT_MOST_ONCE, dedup_key="spring", ready_at_ms=NOW_MS), message()
@@ -631,7 +676,7 @@ class LedgerContract:
         chats = {each.id: each.chat_id for each in await ledger.open_messages(after_id="", limit=10)}
         assert chats == {migrated.id: -1005, waiting.id: -1005, elsewhere.id: -6}
         assert await ledger.holds(NOW_MS) == [Hold(BOT, -1005, NOW_MS + 1)]
-        assert [send.chat_id for send in await ledger.sends_since(0)] == [-1005]
+        assert [send.chat_id for send in await ledger.sends_since(0, now_ms=NOW_MS)] == [-1005]
 
     async def test_the_old_id_of_a_group_is_an_alias_of_the_new_one(self, ledger: Ledger) -> None:
         migrated = message(chat_id=-5)
@@ -646,6 +691,26 @@ class LedgerContract:
         await ledger.add([one, other, another])
 
         assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
+
+    async def test_open_messages_are_counted_by_priority_and_those_tried_apart(self, ledger: Ledger) -> None:
+        fresh, later = message(priority=Priority.HIGH), message(priority=Priority.LOW, ready_at_ms=NOW_MS * 2)
+        failed, throttled, marked, sent = message(), message(priority=Priority.LOW), message(), message()
+        await ledger.add([fresh, later, failed, throttled, marked, sent])
+        await ledger.record(
+            [
+                became(failed, Status.QUEUED, outcome="failed"),
+                became(throttled, Status.QUEUED, outcome="throttled", attempt=0),
+                became(marked, Status.QUEUED, outcome="failed"),
+                became(sent, Status.SENT, outcome="sent"),
+            ]
+        )
+        await ledger.mark_sending([marked.id])
+
+        counts = await ledger.open_counts()
+
+        waiting = {each: count for each, count in counts.waiting.items() if count}
+        assert waiting == {Priority.HIGH: 1, Priority.NORMAL: 1, Priority.LOW: 1}
+        assert counts.retry == 2
 
     async def test_ids_of_open_messages_come_in_pages(self, ledger: Ledger) -> None:
         first, second, third, ended = (message() for _ in range(4))
@@ -722,6 +787,19 @@ class SqlLedgerContract(LedgerContract):
     def ledger(self, database: Database) -> Ledger:
         return SqlLedger(database)
 
+    async def test_a_call_marked_before_the_databases_clock_was_set_back_is_interrupted_as_if_begun_now(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        begun = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([begun])
+        await ledger.mark_sending([begun.id])
+        ahead = update(messages).values(sending_since_ms=messages.c.sending_since_ms + HOUR_MS)
+        await database.write_alone(lambda connection: connection.execute(ahead))
+
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=60_000) == 0
+        await asyncio.sleep(0.01)  # the clock is the database's own
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=1) == 1
+
     async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
         added = [message() for _ in range(100)]
 
@@ -745,7 +823,7 @@ class SqlLedgerContract(LedgerContract):
         assert await open_ids(lossy) == [submitted.id]
         assert await desk.broker.knows([submitted.id]) == [True]
 
-    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
+    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}, {"user_id": 1 << 63}])
     async def test_a_value_that_no_database_takes_is_refused_alone(
         self, ledger: Ledger, poison: dict[str, object]
     ) -> None:
@@ -758,7 +836,7 @@ class SqlLedgerContract(LedgerContract):
             return_exceptions=True,
         )
 
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert [type(answer) for answer in answers] == [list, UnstorableValue, list]
         assert await open_ids(ledger) == [each.id for each in neighbours]
 
     async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:

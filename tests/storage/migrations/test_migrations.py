@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from tempogram.engine.model.errors import SettingsError
@@ -16,7 +17,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import parse
 from tempogram.storage.database.models import metadata
 from tempogram.storage.database.writers import writer_of
-from tempogram.storage.migrations import config_of, migrate, versions
+from tempogram.storage.migrations import _config, config_of, migrate, newest, versions
 from tests import ROOT
 from tests.storage.backends import OnPostgres, OnSqlite
 
@@ -128,3 +129,7 @@ class TestMigrationsOnPostgres(OnPostgres, MigrationsContract):
     @pytest.fixture
     def fresh(self, fresh_postgres: str) -> str:
         return fresh_postgres
+
+
+def test_the_newest_version_by_the_names_of_the_files_is_alembics() -> None:
+    assert newest() == ScriptDirectory.from_config(_config()).get_current_head()

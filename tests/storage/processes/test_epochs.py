@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, LeaseSource
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import READERS
+from tempogram.storage.processes import membership as membership_of
 from tempogram.storage.processes.epochs import SqlEpochs
+from tempogram.storage.processes.membership import membership
 from tests.storage.backends import OnPostgres, OnSqlite
+from tests.storage.servers import DISCONNECT_OTHERS, run
 
 
 class EpochsContract:
@@ -76,4 +81,21 @@ class TestEpochsOnSqlite(OnSqlite, EpochsContract):
 
 
 class TestEpochsOnPostgres(OnPostgres, EpochsContract):
-    pass
+    async def test_a_process_hears_of_an_epoch_at_once_and_of_the_end_of_hearing(
+        self, url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 0.01)
+        async with membership(url, 1) as announcements, asyncio.timeout(10):
+            epochs = SqlEpochs(database, announcements=announcements)
+            await epochs.next(within_s=10)  # that it hears from now on: what came before was missed
+            assert epochs.are_announced
+
+            await SqlEpochs(database).advance(await epochs.current(), LeaseSource.REDIS, schema=3)
+            await epochs.next(within_s=10)
+            assert (await epochs.current()).number == 1
+
+            monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 60)
+            await asyncio.sleep(0.02)
+            await run(url, DISCONNECT_OTHERS)
+            await epochs.next(within_s=10)
+            assert not epochs.are_announced

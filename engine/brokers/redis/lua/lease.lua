@@ -8,8 +8,8 @@
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms
 --   5 connections, in msgpack, if they are shared out (see shared/pools.lua), or ""
 -- RETURNS
---   {"done", {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms}, records...}  of what
---     expired and was leased
+--   {"done", {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms, ahead_ms}, records...}
+--     of what expired and was leased; ``ahead_ms``: how far the queue's time is ahead of that of Redis
 --   {"gone"}, {"barred"}  nothing was done: rebuild it from the ledger
 -- COST  O(log n) for each lease, each timer that is due and each bot that is passed over, O(1) for none
 -- USES  state queue leases answer

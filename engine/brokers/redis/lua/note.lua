@@ -21,7 +21,7 @@ pass_time()
 for _, each in ipairs(cmsgpack.unpack(spent)) do
   local bot = bot_of(each[1])
   bot.has_purse = true
-  purses.spend(purse_of(bot), each[2], each[3])
+  purses.spend(purse_of(bot), math.min(each[2], now_ms), each[3])
   reoffer(bot)
 end
 for _, each in ipairs(cmsgpack.unpack(sends)) do
@@ -35,10 +35,7 @@ for _, each in ipairs(cmsgpack.unpack(sends)) do
     bot.has_purse = true
   end
   for _, gate in ipairs({state.ceiling or false, of_bot or false, chat.gate or false}) do
-    if gate then
-      gates.take(gate, counted_at_ms, cost)
-      gates.settle(gate, counted_at_ms, cost, 0)
-    end
+    if gate then gates.note(gate, counted_at_ms, cost, now_ms) end
   end
   reoffer_chat(chat)
 end

@@ -13,13 +13,17 @@
 local state_key = unpack(KEYS)
 local given_ms, worker_id, slots, lease_ms = unpack(ARGV)
 
-local refused = open(state_key, given_ms, true)
+local refused = open(state_key, given_ms, true, true)
 if refused then return refused end
 
-pass_time()
 local room = math.min(tonumber(slots), constants.BATCH_MAX)
+local lost = call("ZRANGEBYSCORE", key.leases(), "-inf", now_ms, "LIMIT", 0, room)
+if #lost == 0 then return {"done", cmsgpack.pack({{}, state.incarnation})} end
+
+call("UNLINK", prefix .. "nothing") -- what has removed something may write, also where Redis is full
+pass_time()
 local leases, records = {}, {}
-for _, message_id in ipairs(call("ZRANGEBYSCORE", key.leases(), "-inf", now_ms, "LIMIT", 0, room)) do
+for _, message_id in ipairs(lost) do
   leases[#leases + 1] = give(entry_of(message_id), worker_id, tonumber(lease_ms), records)
 end
 return answer(state_key, {leases, state.incarnation}, records)

@@ -1,6 +1,6 @@
 -- Hand over what a process has to say of its calls, and return which of them may begin.
 --
--- One script, because between looking at the limiters of a call and taking its places nobody else may take them.
+-- One script, because between looking at the limiters of a call and taking its places no other process may take them.
 --
 -- KEYS
 --   1 state  string  the queue as a whole

@@ -19,6 +19,7 @@ Read in this order:
     migration    two ids of one chat share its windows, holds and messages
     restart      what was sent and spent before is still counted
     replacement  the newest edit of a message takes the place of an older one
+    refused      a call that Telegram refused owes one place at most
     users        a user's limit holds over all chats of a bot
     paid         paid messages have a window and a purse of their own
     uncounted    a call that Telegram does not count takes no place, and obeys holds, pauses and turns
@@ -44,6 +45,7 @@ from tests.engine.brokers.contract.migration import Migration
 from tests.engine.brokers.contract.order import Order
 from tests.engine.brokers.contract.paid import Paid
 from tests.engine.brokers.contract.pools import Pools
+from tests.engine.brokers.contract.refused import Refused
 from tests.engine.brokers.contract.replacement import Replacement
 from tests.engine.brokers.contract.restart import Restart
 from tests.engine.brokers.contract.shares import Shares
@@ -91,6 +93,7 @@ class BrokerContract(
     Migration,
     Restart,
     Replacement,
+    Refused,
     Users,
     Paid,
     Uncounted,

@@ -103,3 +103,32 @@ class Restart:
         await broker.note([], spent=[Spent(1, clock() - 3_600_000, 4)])
 
         assert (await broker.stats()).paid == {1: 4}
+
+    async def test_sends_noted_for_a_time_to_come_count_as_made_now(self, broker: Broker, clock: Clock) -> None:
+        await broker.note([PastSend(1, -100, clock() + 3_600_000, cost=1)] * 20)
+
+        await queue(broker, many(1, chat_id=-100))
+
+        assert await leased_ids(broker) == []
+        assert await wake_in_ms(broker, clock) == 60_001
+
+    async def test_however_many_sends_are_noted_for_a_time_to_come_they_fill_a_bucket_and_no_more(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        limit = Limit(30, 1_000, burst=3)
+        broker = make(Limits(ceiling=limit, bot=limit, chat=Limit(1, 1_000, burst=3, leaks=True)))
+        await broker.note([PastSend(1, chat, clock() + 3_600_000, cost=3) for chat in range(1, 50)])
+
+        await queue(broker, many(1, chat_id=7) + many(1, prefix="new", chat_id=100))
+
+        assert await leased_ids(broker) == []
+        clock.advance(1_001)
+        assert sorted(await leased_ids(broker)) == ["m0000", "new0000"]
+
+    async def test_what_was_paid_for_at_a_time_to_come_is_spent_now(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(Limits(ceiling=NONE, purse=Limit(5, DAY_MS)))
+
+        await broker.note([], spent=[Spent(1, clock() + 3_600_000, 4)])
+        clock.advance(DAY_MS + 60_000)
+
+        assert (await broker.stats()).paid == {}

@@ -16,11 +16,13 @@ from redis.asyncio import Redis
 
 from tempogram.engine.brokers.redis import codec, keys
 from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.clock_gap import ClockGap
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.ownership import Ownership
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import Connections, Pool
+from tempogram.engine.model.clock import SET_BACK_MS, SystemClock
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost, SettingsError
 from tempogram.engine.model.messages import (
     PRIORITIES,
@@ -35,7 +37,7 @@ from tempogram.engine.model.messages import (
 )
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.batcher import BatchedCalls
-from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.brokers.contract import BrokerContract
 from tests.engine.brokers.contract.steps import (
     LEASE_MS,
@@ -49,8 +51,10 @@ from tests.engine.brokers.contract.steps import (
     send_all,
     settle,
 )
-from tests.engine.redis_server import own_redis
+from tests.engine.redis_server import own_redis, set_ahead
 from tests.fakes import Clock, outgoing
+
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -531,10 +535,62 @@ async def test_time_does_not_run_backwards(make: MakeBroker, clock: Clock) -> No
     await queue(broker, many(2))
     (first,) = await lease(broker, 1)
 
-    clock.now_ms -= 5_000
+    clock.now_ms -= SET_BACK_MS - 1
     (second,) = await lease(broker, 1)
 
     assert second.expires_at_ms == first.expires_at_ms
+
+
+async def test_a_queue_whose_clock_was_set_back_is_lost_and_one_that_is_begun_anew_leases(redis: Redis) -> None:
+    """The state's time was an hour ahead: seven messages left, and then nothing for an hour."""
+    conditions = Conditions(SystemClock())
+    kept = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(SystemClock(), conditions))
+    begun = await kept.begin()
+    await begun.restore([], wait_until_ms={})
+    await queue(kept, many(1))
+    await set_ahead(redis, HOUR_MS)
+
+    with pytest.raises(QueueLost, match="set back by 3"):
+        await lease(kept)
+
+    begun = await kept.begin()
+    await queue(begun, many(1))
+    await begun.restore([], wait_until_ms={})
+    assert await leased_ids(kept) == ["m0000"]
+    assert conditions.current == []
+
+
+async def test_a_queue_that_is_begun_goes_by_the_clock_of_the_process_that_begins_it(redis: Redis) -> None:
+    own = Clock(await now_ms(redis) + HOUR_MS)
+    conditions = Conditions(own)
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(own, conditions))
+    begun = await broker.begin()
+    await begun.restore([], wait_until_ms={1: own() + 500})
+    await queue(broker, many(1))
+
+    sent = await broker.lease(worker_id="w", slots=1)
+
+    assert sent.leases == ()
+    assert sent.wake_at_ms is not None
+    assert sent.wake_at_ms - own() <= 500
+    assert conditions.current == [Condition.CLOCKS_DIFFER]
+    assert not broker.is_off_clock
+
+
+async def test_a_process_whose_clock_is_far_from_the_queues_time_shows_it(redis: Redis) -> None:
+    right, wrong = Clock(await now_ms(redis)), Clock(await now_ms(redis) - HOUR_MS)
+    conditions = Conditions(wrong)
+    begins = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(right, Conditions(right)))
+    await (await begins.begin()).restore([], wait_until_ms={})
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock_gap=ClockGap(wrong, conditions))
+
+    await broker.lease(worker_id="w", slots=1)
+    while_wrong = conditions.current, broker.is_off_clock
+    wrong.advance(HOUR_MS)
+    await broker.lease(worker_id="w", slots=1)
+
+    assert while_wrong == ([Condition.CLOCKS_DIFFER], True)
+    assert (conditions.current, broker.is_off_clock) == ([], False)
 
 
 async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make: MakeBroker, clock: Clock) -> None:
@@ -582,6 +638,7 @@ async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     await RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, ownership=Ownership("mine")).claim()
     await make_every_key(make, clock)
+    await redis.set(f"{keys.prefix()}clock", 3_600_000)  # as where the clocks differ, which they do not here
     await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind

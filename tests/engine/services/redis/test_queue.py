@@ -88,11 +88,11 @@ async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -
                 held, until_ms = chance.choice(limiters), clock() + chance.choice((10, 500))
                 same = await memory.hold(held, until_ms), await queue.hold(held, until_ms)
             case "believe":
-                told, left, of = chance.choice(limiters), chance.randint(0, 4), chance.choice((None, 1, 3))
+                named, left, of = chance.choice(limiters), chance.randint(0, 4), chance.choice((None, 1, 3))
                 until_ms = clock() + chance.choice((10, 500))
                 same = (
-                    await memory.believe(told, left=left, until_ms=until_ms, of=of),
-                    await queue.believe(told, left=left, until_ms=until_ms, of=of),
+                    await memory.believe(named, left=left, until_ms=until_ms, of=of),
+                    await queue.believe(named, left=left, until_ms=until_ms, of=of),
                 )
             case _:
                 place = chance.randrange(len(limiters))

@@ -11,15 +11,17 @@
 --   3 run_id of Redis  4 limits, a record, if it begins now
 --   5 how it begins: "open" (it may lease at once), "barred" (until it is restored), "" (not at all)
 --   6 the ledger to which it belongs ("-": to none)
+--   7 the time of this process, by which the queue goes if it begins now and that of Redis is another; "": by Redis
 -- RETURNS
 --   {"done", {incarnation}}  go on
 --   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger; or another has cleared it
 --   {"foreign"}              it belongs to another ledger
+--   {"behind", seconds}      its clock was set back: rebuild it from the ledger
 -- COST  O(1)
 -- USES  keys fair_queue pools records state answer
 
 local state_key = unpack(KEYS)
-local given_ms, incarnation, run_id, limits_packed, begins, ledger = unpack(ARGV)
+local given_ms, incarnation, run_id, limits_packed, begins, ledger, own_ms = unpack(ARGV)
 
 local refused = open(state_key, string.format("%s - %s", given_ms, ledger))
 if refused and refused[1] == "foreign" then return refused end
@@ -29,8 +31,11 @@ if refused then
   if begins == "" or (begins == "open" and state) then return refused end
   call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
   local groups = {}
+  local ahead_ms = given_ms == "" and own_ms ~= "" and tonumber(own_ms) - time_ms() or 0
+  if math.abs(ahead_ms) < constants.SET_BACK_MS then ahead_ms = 0 end
+  if ahead_ms ~= 0 then call("SET", key.clock(), string.format("%.0f", ahead_ms)) end
   -- Of the last queue a sleeping worker may know the rings: those of this one begin beyond them.
-  local first = given_ms == "" and time_ms() or tonumber(given_ms)
+  local first = given_ms == "" and time_ms() + ahead_ms or tonumber(given_ms)
   for index = 1, #constants.LINES do groups[index] = {turn = 0, lines = 0, turns = turns.fresh()} end
   call("SET", state_key, packed_state({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,

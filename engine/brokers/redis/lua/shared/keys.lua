@@ -13,6 +13,7 @@ local key = {}
 
 function key.limits() return prefix .. "limits" end
 function key.ledger() return prefix .. "ledger" end
+function key.clock() return prefix .. "clock" end
 function key.counts() return prefix .. "counts" end
 function key.bots() return prefix .. "bots" end
 function key.messages() return prefix .. "messages" end

@@ -221,7 +221,7 @@ local function take(line, worker_id, lease_ms, records, of_leases)
   return lease
 end
 
--- Lease what may go: {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms}.
+-- Lease what may go: {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms, ahead_ms}.
 local function lease_some(worker_id, slots, lease_ms, connections, records)
   local leases, expired, of_leases = {}, {}, {}
   if slots > 0 then expired = expire_some(records) end
@@ -242,6 +242,7 @@ local function lease_some(worker_id, slots, lease_ms, connections, records)
   if wake_at_ms and wake_at_ms < now_ms then wake_at_ms = now_ms end -- some that have expired are still to be taken out
   return {
     leases, expired, wake_at_ms or false, question.is_kept_back, state.rings, state.incarnation, now_ms,
+    state.ahead_ms,
   }
 end
 

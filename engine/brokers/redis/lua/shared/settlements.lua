@@ -18,12 +18,17 @@ local function guard_of(gate, chat)
   return doubt_until_ms > now_ms and limits.guard_ms or 0
 end
 
--- Telegram counted ``cost`` places; those of the rest, of which nothing arrived, are free at once.
+-- Telegram counted ``cost`` places at most; the rest, of which nothing arrived, are free at once.
 local function settle_places(entry, chat, counted_at_ms, cost)
   local rest = entry.cost - cost
   for _, gate in ipairs(gates_of(entry, chat)) do
     gates.settle(gate, counted_at_ms, cost, guard_of(gate, chat))
-    if rest > 0 then gates.settle(gate, nil, rest, 0) end
+    if rest > 0 then gates.give_back(gate, rest) end
+  end
+  if rest > 0 and constants.IS_SPACED[entry.index] then
+    local bot = chat.bot
+    if state.ceiling_spacing then spacings.unspend(state.ceiling_spacing, rest) end
+    if bot.spacing and not entry.pays then spacings.unspend(bot.spacing, rest) end
   end
   if entry.pays then
     chat.bot.has_purse = true

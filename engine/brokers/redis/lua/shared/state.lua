@@ -108,12 +108,14 @@ local function meant(given_ms)
   return string.match(given_ms, "^(%d*) (%S+) (%S+)$")
 end
 
--- Load the queue. ``given_ms`` "" takes the time of Redis; a test gives its own.
--- Return why nothing can be done, if that is so. A full Redis refuses only verbs that take messages in: what it
--- holds must be leased and settled, or it would be full for ever.
+-- Load the queue. ``given_ms`` "" takes the time of Redis, and what the clock of the process that began the queue was
+-- ahead of it; a test gives its own. If it was set back, every time in the queue is one to come: it must be rebuilt.
+-- Return why nothing can be done, if that is so: "gone", "barred", "foreign", or "behind" and the seconds. A full Redis
+-- refuses only verbs that take messages in: what it holds must be leased and settled, or it would be full for ever.
 local function open(state_key, given_ms, leases, takes_in)
   prefix = string.sub(state_key, 1, -6)
-  local raw, raw_limits, owner = unpack(call("MGET", state_key, key.limits(), key.ledger()))
+  local raw, raw_limits, owner, ahead_ms =
+    unpack(call("MGET", state_key, key.limits(), key.ledger(), key.clock()))
   local incarnation, ledger
   given_ms, incarnation, ledger = meant(given_ms)
   if owner and ledger ~= "-" and ledger ~= owner then return {"foreign"} end
@@ -122,10 +124,14 @@ local function open(state_key, given_ms, leases, takes_in)
   state.raw = raw
   if state.is_cleared then return {"gone"} end
   if incarnation ~= "-" and tonumber(incarnation) ~= state.incarnation then return {"gone"} end
+  state.ahead_ms = tonumber(ahead_ms or 0)
+  now_ms = given_ms == "" and time_ms() + state.ahead_ms or tonumber(given_ms)
+  local behind_ms = state.clock_ms - now_ms
+  if behind_ms >= constants.SET_BACK_MS then return {"behind", tostring(floor_div(behind_ms, 1000))} end
   if leases and state.is_barred then return {"barred"} end
   if not takes_in then call("UNLINK", prefix .. "nothing") end -- what has removed something may write then
   limits = unpack_limits(raw_limits)
-  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
+  now_ms = math.max(state.clock_ms, now_ms)
   state.clock_ms = now_ms
   state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
   state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)

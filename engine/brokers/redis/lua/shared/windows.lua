@@ -176,6 +176,33 @@ function gates.settle(gate, counted_at_ms, cost, guard_ms)
   end
 end
 
+-- Give back places in flight of which nothing arrived at Telegram's end, though the call was made.
+function gates.give_back(gate, cost)
+  gates.settle(gate, nil, cost, 0)
+  if gate.counted and gate.drained_at then gate.drained_at = gate.drained_at - cost * gate.limit.window_ms end
+end
+
+-- Spend so much of a bucket, but leave no more to drain than if it were all that was spent lately.
+local function filled(gate, at_ms, cost)
+  local capacity = math.max(math.min(gate.limit.burst, gate.places), cost)
+  local drained_at = poured(gate.drained_at, gate.count, gate.limit.window_ms, at_ms, cost)
+  return math.max(gate.drained_at, math.min(drained_at, at_ms * gate.count + capacity * gate.limit.window_ms))
+end
+
+-- Take the places of a call of the past, or of several that a clock which was ahead has written for later. Those count
+-- as now, and however many they are, they fill a bucket at most.
+function gates.note(gate, counted_at_ms, cost, now_ms)
+  if counted_at_ms <= now_ms then
+    gates.take(gate, counted_at_ms, cost)
+    gates.settle(gate, counted_at_ms, cost, 0)
+  elseif not gate.counted then
+    gate.drained_at = filled(gate, now_ms + 1, cost)
+  else
+    if gate.drained_at then gate.drained_at = filled(gate, now_ms, cost) end
+    gate.counted = with_counted(gate.counted, now_ms + 1, math.min(cost, gate.limit.count))
+  end
+end
+
 -- Return from when on nothing that was settled counts any more.
 function gates.idle_at_ms(gate)
   local idle_at_ms = gate.drained_at and ceil_div(gate.drained_at, gate.count) or 0
@@ -257,6 +284,11 @@ end
 
 function spacings.spend(spacing, now_ms, cost)
   spacing.drained_at = poured(spacing.drained_at, spacing.count, spacing.window_ms, now_ms, cost)
+end
+
+-- Take back what was poured, as if it had never been.
+function spacings.unspend(spacing, cost)
+  spacing.drained_at = spacing.drained_at - cost * spacing.window_ms
 end
 
 function spacings.earliest_ms(spacing, now_ms, costs)

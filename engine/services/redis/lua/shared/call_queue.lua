@@ -192,7 +192,7 @@ local function remove(gone)
   call("SREM", key("of", gone.process), gone.id)
 end
 
--- End a call: one that waits is withdrawn. ``used`` nil: it cost what was thought; ``is_lost``: nobody knows.
+-- End a call: one that waits is withdrawn. ``used`` nil: it cost what was thought; ``is_lost``: what it cost is not known.
 local function finish(call_id, used, is_lost)
   local over = call_of(call_id)
   if not over then return end

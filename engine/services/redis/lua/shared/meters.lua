@@ -1,6 +1,6 @@
 -- The state of one limiter: what of its limit is used, and when the next call may begin.
 --
--- TWIN  engine/services/meter.py, engine/limits/windows.py (WeightedWindow); what processes agree on has none
+-- TWIN  engine/services/meter.py, engine/limits/weighted_window.py; what processes agree on has none
 -- USES  windows
 --
 -- A meter is kept as one array: see PLACES. ``uses`` is {free_at_ms, units, free_at_ms, units, ...}, the next first.

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tempogram.bot.telegram.fast_validation import is_plain
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
+from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.validation.parameter_types import is_plain
 
 METHODS = [BY_NAME[name.lower()] for name in COUNTED]
 SIMPLE_VALUES = (None, True, 7, 1.5, "7")

@@ -9,9 +9,9 @@ import pytest
 from aiogram import Bot
 from aiogram.methods import PinChatMessage, SendMessage, SendPhoto
 
+from tempogram.bot.fleet.bot_objects import Defaults, text_params
 from tempogram.bot.telegram.composer import prepare
-from tempogram.bot.telegram.defaults import Defaults, text_params
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 from tests.bot.fakes import TOKEN, DirectSession
 
 HTML = {"parse_mode": "HTML"}

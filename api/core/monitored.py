@@ -1,0 +1,36 @@
+"""What every process lets be seen of it, also one that serves no API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tempogram.api.core.repositories import MessageHistory
+from tempogram.api.security.principals import BearerTokens
+from tempogram.api.security.wrong_tokens import WrongTokens
+from tempogram.engine.observability.fleet_counts import FleetCounts
+from tempogram.engine.observability.metrics import Metrics
+from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.resilience.conditions import Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitored:
+    """What the health and the metrics are read from.
+
+    Attributes:
+        healthy: Tells whether the ledger can be read and the engine's loops are running.
+        tokens: The bearer tokens of the roles.
+        fleet_counts: None: there is only this process, or each shows what it has counted itself.
+        wrong_tokens: Limits how many others an address may send.
+    """
+
+    broker: Broker
+    history: MessageHistory
+    metrics: Metrics
+    conditions: Conditions
+    clock: Clock
+    healthy: Callable[[], Awaitable[bool]]
+    tokens: BearerTokens
+    wrong_tokens: WrongTokens
+    fleet_counts: FleetCounts | None = None

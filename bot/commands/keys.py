@@ -1,0 +1,166 @@
+"""``tempogram keys``: which tokens SECRET_KEY decrypts, and the way out where it does not.
+
+It works on the database, because a program with another key does not start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from tempogram.bot.commands.output import ask, read_secret, show
+from tempogram.engine.model.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tempogram.bot.config.settings import Settings
+    from tempogram.storage.sealed_tokens import SealedTokens
+
+Result = TypeVar("Result")
+
+app = typer.Typer(help="Show which bot tokens SECRET_KEY decrypts, and enter others anew.")
+
+BotId = Annotated[int, typer.Argument(metavar="BOT_ID", help="A bot's id.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+
+
+@app.callback(invoke_without_command=True)
+def keys(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
+    """Show which bot tokens SECRET_KEY decrypts; status 1 if it does not decrypt all."""
+    if context.invoked_subcommand is not None:
+        return
+    found = asyncio.run(_read(_settings()))
+    show({"bots": found}, as_json, lambda answer: _table(answer["bots"]))
+    raise typer.Exit(0 if all(each["readable"] for each in found) else 1)
+
+
+@app.command()
+def enter(bot_id: BotId) -> None:
+    """Enter the token of a bot anew; it is asked for, or read from a line of standard input."""
+    from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
+
+    token = read_secret(f"Token of bot {bot_id}")
+    if not is_token(token):
+        raise SettingsError(f"this is not a bot token; {LOOKS_LIKE}")
+    if bot_id_of(token) != bot_id:
+        raise SettingsError(f"this is the token of bot {bot_id_of(token)}, not of bot {bot_id}; nothing was changed")
+    if not _change(lambda tokens: tokens.enter(bot_id, token)):
+        raise _no_bot(bot_id)
+    typer.echo(f"The token of bot {bot_id} is stored. Processes that run have it within a minute.")
+
+
+@app.command()
+def remove(
+    bot_id: BotId,
+    keep_messages: Annotated[bool, typer.Option("--keep-messages", help="Keep what waits.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,  # noqa: FBT002
+) -> None:
+    """Remove a bot whose token is lost. What waits for it is cancelled when Tempogram runs."""
+    if not yes:
+        ask(f"Remove bot {bot_id} for good?")
+    if not _change(lambda tokens: tokens.remove(bot_id, keep_messages=keep_messages)):
+        raise _no_bot(bot_id)
+    typer.echo(f"Bot {bot_id} is removed.")
+
+
+@app.command()
+def rotate() -> None:
+    """Encrypt every token with the present SECRET_KEY; the former one is asked for, or read from standard input."""
+    from tempogram.storage.keys import Seal
+
+    former = Seal(read_secret("Former SECRET_KEY"))
+    rotation = _change(lambda tokens: tokens.rotate(former))
+    typer.echo(f"{len(rotation.renewed)} encrypted with the present SECRET_KEY.")
+    if rotation.left:
+        typer.echo(f"Neither key decrypts the tokens of {_listed(rotation.left)}; {_enter_anew(rotation.left)}")
+        raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    from tempogram.bot.config import logging
+    from tempogram.bot.config.settings import load
+
+    settings = load()
+    logging.configure("WARNING", settings.log_format)
+    return settings
+
+
+async def _read(settings: Settings) -> list[dict[str, Any]]:
+    """Read the tokens beside whatever runs, with the key of a start; without one, with a key that fits none."""
+    import secrets
+
+    from tempogram.bot.config.data_dir import database_url, stored_seal
+    from tempogram.storage.database.database import Database
+    from tempogram.storage.database.engines import database_exists
+    from tempogram.storage.keys import Seal
+    from tempogram.storage.sealed_tokens import SealedTokens
+
+    if not database_exists(database_url(settings)):
+        return []
+    database = Database.open_read_only(database_url(settings))
+    try:
+        found = await SealedTokens(database, stored_seal(settings) or Seal(secrets.token_urlsafe())).all()
+    finally:
+        await database.close()
+    return [{"id": str(each.bot_id), "username": each.username, "readable": each.is_readable} for each in found]
+
+
+def _change(work: Callable[[SealedTokens], Awaitable[Result]]) -> Result:
+    async def change() -> Result:
+        async with _opened(_settings()) as tokens:
+            return await work(tokens)
+
+    return asyncio.run(change())
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[SealedTokens]:
+    """Open the database to write, with the key of a start; an SQLite file only if no process uses it."""
+    from tempogram.bot.config.data_dir import database_url, seal
+    from tempogram.storage.database.database import Database
+    from tempogram.storage.database.engines import database_exists
+    from tempogram.storage.processes.exclusive_lock import alone_on_file
+    from tempogram.storage.sealed_tokens import SealedTokens
+
+    url = database_url(settings)
+    if not database_exists(url):
+        raise SettingsError("there is no database yet, so there are no tokens; start tempogram run")
+    async with alone_on_file(url):
+        database = await Database.open(url)
+        try:
+            yield SealedTokens(database, seal(settings))
+        finally:
+            await database.close()
+
+
+def _no_bot(bot_id: int) -> SettingsError:
+    return SettingsError(f"there is no bot {bot_id} in this database; tempogram keys lists those that are")
+
+
+def _table(bots: Sequence[dict[str, Any]]) -> Table | str:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not bots:
+        return "There are no bots, so there are no tokens."
+    lost = [int(each["id"]) for each in bots if not each["readable"]]
+    table = Table(caption=_enter_anew(lost).capitalize() if lost else None, caption_justify="left")
+    for heading in ("bot", "username", "token"):
+        table.add_column(heading, overflow="fold")
+    for each in bots:
+        said = Text("can be read") if each["readable"] else Text("cannot be decrypted", style="red")
+        table.add_row(each["id"], Text(f"@{each['username']}" if each["username"] else ""), said)
+    return table
+
+
+def _enter_anew(bot_ids: Sequence[int]) -> str:
+    return f"enter each anew: tempogram keys enter {bot_ids[0]}"
+
+
+def _listed(bot_ids: Sequence[int]) -> str:
+    return ", ".join(map(str, bot_ids))

@@ -1,0 +1,70 @@
+"""What the HTTP server serves: the API, or only the health and the metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tempogram.api.core.monitored import Monitored
+from tempogram.api.monitoring_app import App, create_monitoring_app
+from tempogram.api.security.wrong_tokens import WrongTokens
+from tempogram.bot.wiring.program import Program
+
+if TYPE_CHECKING:
+    from tempogram.api.core.dependencies import Services
+
+
+def app_of(built: Program) -> App:
+    """Return the HTTP API; a role that takes nothing in serves only its health and metrics."""
+    if built.context.role.takes_in:
+        from tempogram.api.app import create_app
+
+        return create_app(services(built))
+    return create_monitoring_app(
+        Monitored(
+            broker=built.queue.broker,
+            history=built.storage.history,
+            metrics=built.engine.metrics,
+            conditions=built.queue.conditions,
+            clock=built.context.clock,
+            healthy=built.healthy,
+            tokens=built.access.tokens,
+            wrong_tokens=wrong_tokens(built),
+        )
+    )
+
+
+def services(built: Program) -> Services:
+    """Return what the endpoints of the API use."""
+    from tempogram.api.core.dependencies import Services
+
+    storage, queue, engine, front = built.storage, built.queue, built.engine, built.front
+    return Services(
+        intake=front.updates.intake,
+        composer=front.updates.composer,
+        attachments=front.updates.attachments,
+        spool=front.updates.spool,
+        fleet=front.fleet,
+        dispatcher=engine.dispatcher,
+        cancellations=engine.cancellations,
+        closer=queue.closer,
+        broker=queue.broker,
+        ledger=storage.ledger,
+        results=queue.results,
+        handles=storage.handles,
+        history=storage.history,
+        bots=storage.bots,
+        limits=storage.limits,
+        removals=front.removals,
+        metrics=engine.metrics,
+        conditions=queue.conditions,
+        clock=built.context.clock,
+        tokens=built.access.tokens,
+        wrong_tokens=wrong_tokens(built),
+        healthy=built.healthy,
+        fleet_counts=engine.fleet_counts,
+        door=front.door,
+    )
+
+
+def wrong_tokens(built: Program) -> WrongTokens:
+    return WrongTokens(clock=built.context.clock, count=built.engine.metrics.count_refused_token)

@@ -1,0 +1,131 @@
+"""The encrypted tokens, for an operator: which can be read, one entered anew, all encrypted with another key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.messages import PausedBy
+from tempogram.storage.bots import Bots
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import bots
+from tempogram.storage.keys import Seal
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.processes.identity import adopt_key, is_key
+from tempogram.storage.processes.membership import SqlMembership
+
+SEALED = ("sealed_token", "sealed_webhook_secret", "sealed_next_webhook_secret")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedToken:
+    """Whether the token of a bot can be decrypted with the present key."""
+
+    bot_id: int
+    username: str
+    is_readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The bots whose secrets are encrypted with the new key now, and those whose token neither key decrypts."""
+
+    renewed: list[int]
+    left: list[int]
+
+
+class SealedTokens:
+    """The tokens of one database under one key. Beside processes that run with another key it changes nothing."""
+
+    def __init__(self, database: Database, seal: Seal) -> None:
+        self._database = database
+        self._seal = seal
+        self._bots = Bots(database, seal)
+
+    async def all(self) -> list[SealedToken]:
+        """Return every bot, in the order of their ids."""
+        tokens = await self._bots.tokens()
+        return [
+            SealedToken(bot_id=each.bot_id, username=each.username, is_readable=tokens.get(each.bot_id) is not None)
+            for each in await self._bots.all()
+        ]
+
+    async def enter(self, bot_id: int, token: str) -> bool:
+        """Encrypt the token of a bot anew, so that it sends again; False if there is no such bot.
+
+        Raises:
+            SettingsError: Other processes run with another key.
+        """
+        if not await self._bots.among([bot_id]):
+            return False
+        await self._take_key()
+        sealed = self._seal.seal(token, bot_id=bot_id)
+        await self._database.write_alone(lambda connection: _enter(connection, bot_id, sealed, self._seal))
+        await SqlLedger(self._database).pause(bot_id, paused=False, by=PausedBy.TOKEN)
+        return True
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        """See ``Bots.remove``; the messages are cancelled by the process that runs next."""
+        return await self._bots.remove(bot_id, keep_messages=keep_messages)
+
+    async def rotate(self, former: Seal) -> Rotation:
+        """Encrypt everything with the present key, in one transaction.
+
+        Raises:
+            SettingsError: Neither key decrypts any token, or other processes run; nothing was changed.
+        """
+        if await SqlMembership(self._database).alive():
+            raise SettingsError("processes of this database run with the former SECRET_KEY; stop all of them first")
+        rotation = await self._database.write_alone(lambda connection: _rotate(connection, former, self._seal))
+        if rotation.left and not rotation.renewed:
+            raise SettingsError("neither the former key that was entered nor SECRET_KEY decrypts any token")
+        await adopt_key(self._database, self._seal)
+        return rotation
+
+    async def _take_key(self) -> None:
+        if await is_key(self._database, self._seal):
+            return
+        if await SqlMembership(self._database).alive():
+            raise SettingsError(
+                "SECRET_KEY is not the one of the processes that run with this database, so they could not read the "
+                "token; set theirs, or stop all of them first"
+            )
+        await adopt_key(self._database, self._seal)
+
+
+def _enter(connection: Connection, bot_id: int, sealed: bytes, seal: Seal) -> None:
+    row = connection.execute(select(bots).where(bots.c.bot_id == bot_id)).one()
+    values: dict[str, Any] = {"sealed_token": sealed}
+    if not all(_is_open(each, bot_id, seal) for each in (row.sealed_webhook_secret, row.sealed_next_webhook_secret)):
+        values |= {"sealed_webhook_secret": None, "sealed_next_webhook_secret": None, "webhook_told": None}
+    connection.execute(update(bots).where(bots.c.bot_id == bot_id).values(values))
+
+
+def _is_open(sealed: bytes | None, bot_id: int, seal: Seal) -> bool:
+    return sealed is None or seal.open(sealed, bot_id=bot_id) is not None
+
+
+def _rotate(connection: Connection, former: Seal, seal: Seal) -> Rotation:
+    rows = connection.execute(select(bots).where(bots.c.sealed_token.is_not(None)).order_by(bots.c.bot_id)).all()
+    renewed = {row.bot_id: _renewed(row, (seal, former), seal) for row in rows}
+    left = [bot_id for bot_id, values in renewed.items() if values["sealed_token"] is None]
+    for bot_id, values in renewed.items():
+        if bot_id not in left:
+            connection.execute(update(bots).where(bots.c.bot_id == bot_id).values(values))
+    return Rotation([bot_id for bot_id in renewed if bot_id not in left], left)
+
+
+def _renewed(row: Row[Any], readers: Sequence[Seal], seal: Seal) -> dict[str, Any]:
+    """Encrypt what a bot has with the new key; None for what no key decrypts."""
+    values: dict[str, Any] = dict.fromkeys(SEALED)
+    for name in SEALED:
+        opened = (reader.open(getattr(row, name), bot_id=row.bot_id) for reader in readers)
+        if (text := next((each for each in opened if each is not None), None)) is not None:
+            values[name] = seal.seal(text, bot_id=row.bot_id)
+    if any(values[name] is None and getattr(row, name) is not None for name in SEALED):
+        values["webhook_told"] = None  # it is set again, with another secret
+    return values
