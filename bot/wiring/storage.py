@@ -30,6 +30,7 @@ from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, Exc
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import Updates
@@ -58,6 +59,7 @@ class Storage:
     epochs: SqlEpochs
     members: SqlMembership
     bots: Bots
+    call_uses: SqlCallUses
     chats: Chats
     handles: SqlHandles
     history: MessageHistory
@@ -100,6 +102,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     epochs=SqlEpochs(database, readers=epoch_readers, announcements=announcements),
                     members=SqlMembership(epoch_readers),
                     bots=Bots(database, key),
+                    call_uses=SqlCallUses(database),
                     chats=Chats(database),
                     handles=SqlHandles(database),
                     history=MessageHistory(database),

@@ -95,8 +95,16 @@ def shipped() -> dict[str, Service]:
     return parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
 
 
-def parse(text: str, where: str) -> dict[str, Service]:
+def parse(
+    text: str, where: str, base: Mapping[str, Service] | None = None, *, window_ms: int = 0
+) -> dict[str, Service]:
     """Return the services of a ``services.toml``, by name.
+
+    Args:
+        text: TOML.
+        where: The file, for errors.
+        base: Services that are known already; what a table leaves out is as there.
+        window_ms: Of a count without a window.
 
     Raises:
         SettingsError: It is no TOML, or something in it makes no sense; it says what, and where.
@@ -108,13 +116,13 @@ def parse(text: str, where: str) -> dict[str, Service]:
     services = {}
     for name, table in tables.items():
         try:
-            services[name] = service_of(name, table)
+            services[name] = service_of(name, table, (base or {}).get(name), window_ms=window_ms)
         except SettingsError as error:
             raise SettingsError(f"{where}, [{name}]: {error}") from None
     return services
 
 
-def service_of(name: str, table: Any, base: Service | None = None) -> Service:
+def service_of(name: str, table: Any, base: Service | None = None, *, window_ms: int = 0) -> Service:
     """Return a service from its table; what the table leaves out is as in ``base``."""
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name} is {table!r}; a service is a table")
@@ -122,7 +130,7 @@ def service_of(name: str, table: Any, base: Service | None = None) -> Service:
     operations = dict(base.operations if base else {})
     for each, of in _table(words.pop("operations", {}), "operations").items():
         check_name(each)
-        operations[each] = _operation(each, of, operations.get(each))
+        operations[each] = _operation(each, of, operations.get(each), window_ms)
     given: dict[str, Any] = {"operations": operations}
     if (breaker := words.pop("breaker", None)) is not None:
         given["breaker"] = _breaker(_table(breaker, "breaker"), base.breaker if base else BreakerRule())
@@ -167,7 +175,7 @@ def variables(names: Mapping[str, Service]) -> Iterator[str]:
         yield f"{prefix}_RATE_LIMIT_WINDOW"
 
 
-def _operation(name: str, table: Any, base: Operation | None) -> Operation:
+def _operation(name: str, table: Any, base: Operation | None, window_ms: int) -> Operation:
     words = dict(_table(table, name))
     base = base or Operation()
     given: dict[str, Any] = {}
@@ -176,7 +184,9 @@ def _operation(name: str, table: Any, base: Operation | None) -> Operation:
     if "tokens" in words:
         given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"))
     if words:
-        given["limit"] = limit_of(words, base.limit)
+        ours = {WORDS.get(word, word) for word in words}
+        has_window = base.limit.window_ms or not window_ms or "count" not in ours or "window_ms" in ours
+        given["limit"] = limit_of(words if has_window else {**words, "window_ms": window_ms}, base.limit)
     return replace(base, **given)
 
 

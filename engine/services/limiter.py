@@ -107,9 +107,10 @@ class MemoryCallLimiter:
 
     def _go_on(self, now_ms: int) -> None:
         """Do what the queue asks for next: look again at a time, or write to the database."""
-        next_ms = self._queue.look(now_ms)
+        self._queue.look(now_ms)
         for name, units in self._queue.wants(now_ms):
             self._kept.want(name, units, now_ms=now_ms, window_ms=self._queue.window_ms(name))
+        next_ms = self._queue.look(now_ms)  # again: what is not wanted yet is looked at later
         if next_ms is not None and (self._timer is None or next_ms < self._timer_at_ms):
             if self._timer is not None:
                 self._timer.cancel()

@@ -131,7 +131,7 @@ class Services:
         deadline_s = options.deadline_s if options.deadline_s is not None else declared.deadline_s
         try:
             async with asyncio.timeout(deadline_s) as scope:
-                return await self._with_retries(declared, rules, operation, options, work)
+                return await self._with_retries(declared, rules, operation, options, work, scope.when())
         except TimeoutError as error:
             if not scope.expired():
                 raise
@@ -186,7 +186,13 @@ class Services:
         self._state(declared, operation).breaker.force(is_open=is_open)
 
     async def _with_retries(
-        self, service: Service, rules: Operation, operation: str, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        rules: Operation,
+        operation: str,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
+        until_s: float | None,
     ) -> R:
         retries = service.retries if options.retries is None else options.retries
         quota = self._quotas.setdefault(service.name, RetryQuota())
@@ -197,10 +203,13 @@ class Services:
             made = await self._attempt(service, rules, operation, options, work)
             if made.verdict is Verdict.WELL:
                 quota.succeed()
-            elif attempt <= retries and self._may_retry(made, rules, options) and quota.take():
-                await _discard(made.result)
-                await self._pause(service, options, made, attempt)
-                continue
+            elif attempt <= retries and self._may_retry(made, rules, options):
+                pause_s = self._pause_s(service, options, made, attempt)
+                held_s = max(0, made.held_until_ms - self._clock()) / 1_000
+                if self._is_in_time(until_s, max(pause_s, held_s)) and quota.take():
+                    await _discard(made.result)
+                    await asyncio.sleep(pause_s)
+                    continue
             outcome: R = made.outcome()
             return outcome
 
@@ -219,7 +228,7 @@ class Services:
             used = self._used(call, made, options)
         finally:
             self._limiter.end(call, used)
-        self._listen(service, rules, operation, state, made.attempted)
+        self._listen(service, rules, operation, state, made)
         return made
 
     async def _begin(self, service: Service, operation: str, state: _State, call: Call) -> None:
@@ -288,35 +297,43 @@ class Services:
                 state.breaker.open_until(until_ms)
                 state.fail_waiting()
 
-    def _listen(self, service: Service, rules: Operation, operation: str, state: _State, made: Attempted) -> None:
-        """Believe what the service says of its limits."""
+    def _listen(self, service: Service, rules: Operation, operation: str, state: _State, made: _Made) -> None:
+        """Believe what the service says of its limits, and hold the operation if it is to wait."""
         if not self._is_enabled:
             return
-        now_ms = self._clock()
         limiter = self._operation_limiter(service, operation, rules)
-        for quota in made.said.quotas:
+        for quota in made.attempted.said.quotas:
             named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
             if named is not None:
                 self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        if made.verdict is Verdict.THROTTLED:
-            state.throttled += 1
-            until_ms, by = made.said.hold_until_ms, "said by the service"
-            if until_ms is None:
-                pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
-                until_ms, by = now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
-            self._limiter.hold(limiter, until_ms, by)
-        elif made.verdict is Verdict.WELL:
-            state.throttled = 0
-        if made.said.hold_until_ms is not None and made.verdict is Verdict.FAILED:  # a 503 that says when
-            self._limiter.hold(limiter, made.said.hold_until_ms, "said by the service")
-        elif (apart_ms := state.breaker.back_off_ms()) and made.verdict is Verdict.FAILED:
-            self._limiter.hold(limiter, now_ms + apart_ms, "many of its calls fail")
+        state.throttled = state.throttled + 1 if made.verdict is Verdict.THROTTLED else 0
+        if (held := self._hold_after(service, state, made)) is not None:
+            made.held_until_ms, by = held
+            self._limiter.hold(limiter, made.held_until_ms, by)
 
-    async def _pause(self, service: Service, options: CallOptions, made: _Made, attempt: int) -> None:
+    def _hold_after(self, service: Service, state: _State, made: _Made) -> tuple[int, str] | None:
+        """Return until when an operation is held after an attempt, and why; None: it is not."""
+        now_ms, said_ms = self._clock(), made.attempted.said.hold_until_ms
+        if made.verdict is Verdict.WELL or made.verdict is Verdict.WRONG:
+            return None
+        if said_ms is not None:
+            return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            return  # the limiter holds the operation
+            pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
+            return now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
+        apart_ms = state.breaker.back_off_ms()
+        return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
+
+    def _pause_s(self, service: Service, options: CallOptions, made: _Made, attempt: int) -> float:
+        """Return how long to wait before the next attempt. After a 429 it stands in line at once: that is held."""
+        if made.verdict is Verdict.THROTTLED:
+            return 0.0
         delay_s = service.delay_s if options.delay_s is None else options.delay_s
-        await asyncio.sleep(random.uniform(0, delay_s * 2 ** (attempt - 1)))  # noqa: S311 - jitter, not a secret
+        return random.uniform(0, delay_s * 2 ** (attempt - 1))  # noqa: S311 - jitter, not a secret
+
+    def _is_in_time(self, until_s: float | None, pause_s: float) -> bool:
+        """Tell whether the deadline leaves time for a pause: else the last answer is better than none."""
+        return until_s is None or asyncio.get_running_loop().time() + pause_s < until_s
 
     def _may_retry(self, made: _Made, rules: Operation, options: CallOptions) -> bool:
         if made.verdict is Verdict.THROTTLED:
@@ -418,6 +435,7 @@ class _Made:
     attempted: Attempted
     result: Any = None
     error: Exception | None = None
+    held_until_ms: int = 0
 
     @property
     def verdict(self) -> Verdict:

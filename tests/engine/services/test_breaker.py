@@ -10,6 +10,11 @@ BY_COUNT = BreakerRule()
 BY_RATE = BreakerRule(failures=0, failure_rate=0.5, calls_min=10, within_ms=10_000, slow_ms=100, slow_rate=0.8)
 
 
+def state_of(breaker: Breaker) -> BreakerState:
+    """Return its state anew: a type checker takes a property for a value that stays."""
+    return breaker.state
+
+
 def end(breaker: Breaker, times: int = 1, *, fails: bool = True, took_ms: int = 1) -> None:
     for _ in range(times):
         assert breaker.ask()
@@ -81,11 +86,11 @@ def test_a_probe_that_was_not_made_gives_its_place_back(breaker: Breaker, clock:
 def test_a_rate_of_failures_opens_it_only_with_enough_calls(clock: Clock) -> None:
     breaker = Breaker(BY_RATE, clock=clock)
     end(breaker, 9)
-    assert breaker.state is BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
 
     end(breaker, 1)
 
-    assert breaker.state is BreakerState.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
 
 
 def test_slow_calls_open_it_though_they_succeed(clock: Clock) -> None:

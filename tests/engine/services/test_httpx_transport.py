@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
@@ -44,7 +46,7 @@ async def test_only_what_is_idempotent_is_tried_again(clock: Clock, method: str,
 async def test_a_body_that_can_be_read_only_once_is_sent_once(clock: Clock) -> None:
     shop = Shop(failures=2)
 
-    async def apples() -> object:
+    async def apples() -> AsyncIterator[bytes]:
         yield b"three apples"
 
     async with client(shop, clock) as shopping:

@@ -92,3 +92,23 @@ def test_a_call_of_a_long_window_waits_until_the_database_has_its_use(clock: Clo
 
     assert [each.call_id for each in begun] == ["a"]
     assert not queue.ask(clock(), call("b", mentions)), "the tenth of this window has gone"
+
+
+def test_units_are_covered_once_a_second_at_most_and_a_call_that_waits_for_it_is_looked_at_then(clock: Clock) -> None:
+    begun: list[Call] = []
+    queue = MemoryCallQueue(begun.append, keeps_uses=True)
+    tokens = limiter("tokens", count=1_000, window_ms=60_000)
+    queue.ask(clock(), call("a", tokens))
+    queue.wants(clock())
+    queue.restore("tokens", clock(), [])
+    assert queue.wants(clock()) == [("tokens", 1)]
+    queue.cover("tokens", clock(), 1)
+
+    clock.advance(400)
+    assert not queue.ask(clock(), call("b", tokens))
+
+    assert queue.wants(clock()) == []
+    assert queue.look(clock()) == clock() + 600
+    clock.advance(600)
+    queue.look(clock())
+    assert queue.wants(clock()) == [("tokens", 2)], "what waits, and what the last second used"

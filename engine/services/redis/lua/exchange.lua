@@ -111,6 +111,6 @@ end
 redis.call("ZADD", key("processes"), now_ms + constants.LEASE_MS, process)
 for _, words in ipairs(cmsgpack.unpack(said)) do hear[words[1]](unpack(words, 2)) end
 forget()
-local next_ms = serve_due()
-local asked = wants()
-return {"ok", now_ms, save(state_key, process), next_ms, asked, failing()}
+serve_due()
+local asked = wants() -- before the next look: what is not wanted yet is looked at later
+return {"ok", now_ms, save(state_key, process), next_look_ms(), asked, failing()}

@@ -120,7 +120,7 @@ async def test_a_call_that_another_process_lets_begin_is_handed_to_its_own(redis
     await other.ask(call("b", one))
 
     assert await queue.end(first) == []
-    assert await redis.lrange("{svc0}:begun:p2", 0, -1) == [b"b"]  # type: ignore[misc]
+    assert await redis.lrange("{svc0}:begun:p2", 0, -1) == [b"b"]
     assert await other.look() == ["b"]
 
 

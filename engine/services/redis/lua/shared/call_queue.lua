@@ -14,7 +14,7 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -225,13 +225,17 @@ local function failing()
   return call("ZRANGE", key("failing"), 0, constants.BEGUN_MAX, "WITHSCORES")
 end
 
--- Serve the limiters whose time has come, and return when the next one's comes; -1: none has a time.
+-- Serve the limiters whose time has come.
 local function serve_due()
   for _, name in ipairs(call("ZRANGEBYSCORE", key("looks"), "-inf", now_ms, "LIMIT", 0, constants.BEGUN_MAX)) do
     call("ZREM", key("looks"), name)
     local gate = gate_of(name)
     serve(gate)
   end
+end
+
+-- Return when a process is to come again; -1: not by time.
+local function next_look_ms()
   local first = call("ZRANGE", key("looks"), 0, 0, "WITHSCORES")
   return first[2] and tonumber(first[2]) or -1
 end
@@ -290,5 +294,5 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
 end)()
