@@ -135,11 +135,11 @@ class MemoryCallQueue:
         asked = []
         for name in self._wanted:
             gate = self._gates[name]
-            again_at_ms = gate.meter.wanted_at_ms + COVER_MS
-            if now_ms < again_at_ms:
-                self._look_at(gate, again_at_ms)
+            if now_ms < gate.meter.wanted_at_ms + COVER_MS:
+                self._look_at(gate, gate.meter.wanted_at_ms + COVER_MS)
                 continue
             gate.meter.wanted_at_ms = now_ms
+            self._look_at(gate, now_ms + COVER_MS)  # the database may refuse
             asked.append((name, gate.meter.used_since_cover + gate.units_waiting() if gate.meter.is_restored else -1))
         self._wanted.clear()
         return asked

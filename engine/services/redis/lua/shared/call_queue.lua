@@ -171,6 +171,7 @@ local function wants()
     local meter = gate_of(name).meter
     if now_ms >= meter.wanted_at_ms + constants.COVER_MS then
       meter.wanted_at_ms = now_ms
+      look_at(gate_of(name), now_ms + constants.COVER_MS) -- the database may refuse
       local units = meter.is_restored and meter.used_since_cover or -1
       if meter.is_restored then
         for _, call_id in ipairs(call("ZRANGE", key("waiting", name), 0, constants.BEGUN_MAX)) do
