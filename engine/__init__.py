@@ -12,10 +12,12 @@ Read in this order:
     failover/       Redis is away, or was emptied: its queue is rebuilt, and one process sends for all meanwhile
     resilience/     retries, batches, the circuit breaker, what is wrong just now
     observability/  metrics
+    services/       calls of other services than Telegram, within their limits
     brokers/        the queue in memory and in Redis
     channels/       what processes tell one another
 
 Imports go one way: model < limits < ports < resilience < closing < recovery < sending < failover. The adapters,
 ``brokers`` and ``channels``, are imported by ``bot/wiring`` alone (but
-for ``redis/keys``, which ``channels`` share, and ``redis/requirements``, which the doctor asks).
+for ``redis/keys``, which ``channels`` share, ``redis/requirements``, which the doctor asks, and what ``services`` share
+with them: the connection and the scripts).
 """

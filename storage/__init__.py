@@ -10,6 +10,7 @@ Read in this order:
     bots, chats    the registered bots, and the state of their chats
     limits         limits changed at run time
     totals         sums over all processes, for the metrics
+    services/      calls of services: what was changed of their limits, and what of long windows is used
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

@@ -6,6 +6,7 @@
     texts                                after the time of ``LLM_KEEP_TEXTS``
     referrals   of what has ended        an hour after they were written
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
+    call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
@@ -32,6 +33,7 @@ from tempogram.storage.database.models import (
     IS_RECEIVED,
     PRESUMED,
     attempts,
+    call_uses,
     fsm_states,
     handles,
     holds,
@@ -52,6 +54,9 @@ UPDATES_MS = 48 * HOUR_MS
 
 PRESUMED_MS = 24 * HOUR_MS
 """Longer than any window."""
+
+CALL_USES_MS = 31 * 24 * HOUR_MS
+"""The longest window of a service; see ``engine.services.limit``."""
 
 EVERY_S = 3_600.0
 PAUSE_S = 0.1
@@ -152,6 +157,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
+        "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
         "referrals": _purge(referrals, and_(referrals.c.message_id < earliest(now_ms - HOUR_MS), ~_is_open(referrals))),
         "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),

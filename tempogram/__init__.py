@@ -17,14 +17,21 @@ if TYPE_CHECKING:
     from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
+    from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
+    from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, ServiceError, UnknownService
+    from tempogram.engine.services.services import CallOptions
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
 __all__ = [
     "BrokerUnavailable",
+    "CallOptions",
+    "CallOverdue",
+    "CallsFull",
+    "CircuitOpen",
     "Conflict",
     "Guarantee",
     "LedgerError",
@@ -36,9 +43,11 @@ __all__ = [
     "Outgoing",
     "Priority",
     "Refusal",
+    "ServiceError",
     "Status",
     "Submitted",
     "Tempogram",
+    "UnknownService",
     "cancel",
     "dead_letters",
     "explain",
@@ -46,6 +55,7 @@ __all__ = [
     "options",
     "priority",
     "send",
+    "services",
     "state",
     "stats",
     "submit",
@@ -54,6 +64,10 @@ __all__ = [
 
 HOMES = {
     "BrokerUnavailable": "engine.model.errors",
+    "CallOptions": "engine.services.services",
+    "CallOverdue": "engine.services.errors",
+    "CallsFull": "engine.services.errors",
+    "CircuitOpen": "engine.services.errors",
     "Conflict": "api.core.errors",
     "Guarantee": "engine.model.messages",
     "LedgerError": "engine.model.errors",
@@ -65,9 +79,11 @@ HOMES = {
     "Outgoing": "engine.model.messages",
     "Priority": "engine.model.messages",
     "Refusal": "api.core.ports",
+    "ServiceError": "engine.services.errors",
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
     "Tempogram": "bot.embedding.tempogram",
+    "UnknownService": "engine.services.errors",
     "cancel": "bot.embedding.functions",
     "dead_letters": "bot.embedding.functions",
     "explain": "bot.embedding.functions",
@@ -75,6 +91,7 @@ HOMES = {
     "options": "bot.calls.call_options",
     "priority": "bot.calls.call_options",
     "send": "bot.embedding.functions",
+    "services": "bot.embedding.service_calls",
     "state": "bot.embedding.functions",
     "stats": "bot.embedding.functions",
     "submit": "bot.embedding.functions",

@@ -115,6 +115,19 @@ class Settings(BaseSettings):
     bot_link_preview_is_disabled: bool | None = Field(
         None, description="true: texts of bots without a choice of their own have no link preview."
     )
+    services_file: Path | None = Field(
+        None,
+        description="Services that are called, and their limits; none: services.toml in DATA_DIR, if there is one.",
+    )
+    rate_limit_enabled: bool = Field(
+        default=True, description="false: no limit of a service holds; those of Telegram always do."
+    )
+    default_concurrency_limit: int = Field(
+        10, ge=1, le=10_000, description="Calls of a service at once, where it declares no number."
+    )
+    default_rate_limit_window: int = Field(
+        1_000, ge=1, le=2_678_400_000, description="Milliseconds: the window of a count that is declared without one."
+    )
     llm_api_url: str = Field(
         "",
         repr=False,

@@ -9,4 +9,5 @@ Read in this order:
     second_signal  a second Ctrl-C, which ends the end
     current        the engine that runs in this program
     functions      ``tempogram.send`` and its like
+    service_calls  ``tempogram.services``
 """

@@ -15,6 +15,7 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import services
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.services.services import Services as ServiceCalls
 
 NOT_RUNNING = (
     "no engine of Tempogram runs in this program; name your module in BEHAVIOURS and start tempogram run, "
@@ -30,11 +31,14 @@ class RunningEngine:
     """What the functions need of a program that runs.
 
     Attributes:
+        services: What the endpoints of the API use.
+        service_calls: Calls of other services than Telegram.
         wait_s: How long ``send`` waits for a place.
     """
 
     gateway: Gateway
     services: Services
+    service_calls: ServiceCalls
     fleet: Fleet
     wait_s: float
 
@@ -78,6 +82,7 @@ def of(built: Program) -> Iterator[None]:
     running = RunningEngine(
         gateway=built.front.updates.gateway,
         services=services(built),
+        service_calls=built.front.services,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )

@@ -5,7 +5,8 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import aiohttp
 import msgspec
@@ -13,14 +14,31 @@ from pydantic import SecretStr
 
 from tempogram.bot.generator.port import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.telegram.responses import UNREADABLE
+from tempogram.engine.services.errors import ServiceError
+from tempogram.engine.services.services import CallOptions, Services
 
 PATH = "/chat/completions"
 
 BODY_BYTES_MAX = 1 << 20
 """An answer of 4,096 characters and its metadata have some 30 KB."""
 
-CALLS_MAX = 32
-"""Calls at once; others wait, and their timeout runs. Untuned: a server takes few at once, too."""
+SERVICE, OPERATION = "llm", "chat"
+"""As which the calls pass their limits; see ``engine.services``."""
+
+TOKEN_BYTES = 4
+"""About so many bytes of English are one token: https://platform.openai.com/docs/concepts. The answer corrects it."""
+
+ANSWER_TOKENS = 500
+"""What an answer probably costs. untuned: it is corrected at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered: enough to judge it, and to read it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class _Answered(msgspec.Struct):
@@ -31,8 +49,13 @@ class _Choice(msgspec.Struct):
     message: _Answered
 
 
+class _Usage(msgspec.Struct):
+    total_tokens: int = 0
+
+
 class _Completion(msgspec.Struct):
     choices: list[_Choice] = []
+    usage: _Usage | None = None
 
 
 _decode = msgspec.json.Decoder(_Completion).decode
@@ -44,34 +67,56 @@ class ChatCompletions:
     takes_time = True
 
     def __init__(
-        self, *, session: aiohttp.ClientSession, api_url: str, api_key: SecretStr, model: str, timeout_s: float
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        services: Services,
+        api_url: str,
+        api_key: SecretStr,
+        model: str,
+        timeout_s: float,
     ) -> None:
         self._session = session
+        self._services = services
         self._url = api_url if api_url.endswith(PATH) else api_url + PATH
         self._api_key = api_key
         self._model = model
         self._timeout_s = timeout_s
-        self._slots = asyncio.Semaphore(CALLS_MAX)
 
     async def generate(self, conversation: Conversation) -> Written | NotWritten:
         body = msgspec.json.encode({"model": self._model, "messages": messages_of(conversation)})
+        cost = len(body) // TOKEN_BYTES + ANSWER_TOKENS
+        options = CallOptions(
+            deadline_s=self._timeout_s, timeout_s=self._timeout_s, cost=cost, used=tokens_of, is_idempotent=True
+        )
         try:
-            async with asyncio.timeout(self._timeout_s), self._slots:
-                return await self._ask(body)
+            answer = await self._services.call_with(options, SERVICE, OPERATION, self._ask, body)
         except TimeoutError:
             return NotWritten(f"no answer within {self._timeout_s:g} s")
+        except ServiceError as error:
+            return NotWritten(str(error))
         except (aiohttp.ClientError, OSError) as error:
             return NotWritten(type(error).__name__)
+        return read(answer.body) if answer.status == 200 else NotWritten(f"HTTP {answer.status}")
 
-    async def _ask(self, body: bytes) -> Written | NotWritten:
+    async def _ask(self, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
         if key := self._api_key.get_secret_value():
             headers["Authorization"] = f"Bearer {key}"
         # A redirect would carry the conversation to an address that is not configured.
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                return NotWritten(f"HTTP {response.status}")  # its body may quote the key
-            return read(await _bounded(response))
+                return Answer(response.status, response.headers)  # its body may quote the key
+            return Answer(response.status, response.headers, await _bounded(response))
+
+
+def tokens_of(answer: Answer) -> int | None:
+    """Return how many tokens an answer says that it cost; None: it does not say."""
+    try:
+        usage = _decode(answer.body).usage
+    except UNREADABLE:
+        return None
+    return usage.total_tokens if usage is not None else None
 
 
 def messages_of(conversation: Conversation) -> list[dict[str, str]]:

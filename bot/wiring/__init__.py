@@ -7,6 +7,7 @@ Read in this order:
     queue     the queue and its channels: in this process, or in Redis
     telegram  the bots, and the connections to Telegram
     engine    the parts that send messages
+    services  what behaviours call besides Telegram
     updates   the parts that receive updates and answer them
     door      the parts that serve the Bot API itself
     front     these two and the fleet: what a process has that does more than send

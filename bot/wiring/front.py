@@ -22,10 +22,12 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
+from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
+from tempogram.engine.services.services import Services
 
 log = structlog.get_logger()
 
@@ -35,6 +37,7 @@ class Front:
     """See the module.
 
     Attributes:
+        services: What behaviours call besides Telegram.
         door: What serves the Bot API itself; None: it is not served here.
     """
 
@@ -43,6 +46,7 @@ class Front:
     updates: UpdateHandling
     removals: Removals
     door: Door | None
+    services: Services
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -79,7 +83,8 @@ async def front_of(
 ) -> AsyncIterator[Front]:
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
     async with (
-        updates_of(context, storage, queue, fleet, engine, behaviours) as updates,
+        services_of(context, storage) as services,
+        updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):
         yield Front(
@@ -88,6 +93,7 @@ async def front_of(
             updates=updates,
             removals=removals_of(context, storage, queue, fleet),
             door=door,
+            services=services,
         )
 
 

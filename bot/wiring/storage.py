@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import Updates
@@ -60,6 +61,7 @@ class Storage:
     held_locks: HeldLocks
     members: SqlMembership
     bots: Bots
+    call_uses: SqlCallUses
     chats: Chats
     handles: SqlHandles
     history: MessageHistory
@@ -107,6 +109,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     held_locks=held_locks,
                     members=SqlMembership(epoch_readers, held_locks),
                     bots=Bots(database, key),
+                    call_uses=SqlCallUses(database),
                     chats=Chats(database),
                     handles=SqlHandles(database),
                     history=MessageHistory(database),

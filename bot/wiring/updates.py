@@ -37,6 +37,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
+from tempogram.engine.services.services import Services
 from tempogram.storage.files.spool import Spool
 
 UPDATES_WAITING_MAX = 20_000
@@ -61,7 +62,13 @@ class UpdateHandling:
 
 @asynccontextmanager
 async def updates_of(
-    context: Context, storage: Storage, queue: Queue, fleet: Fleet, engine: Engine, behaviours: Behaviours
+    context: Context,
+    storage: Storage,
+    queue: Queue,
+    fleet: Fleet,
+    engine: Engine,
+    behaviours: Behaviours,
+    services: Services,
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
@@ -88,7 +95,7 @@ async def updates_of(
     )
     engine.metrics.handlers = pool.counts
     async with (
-        conversation_writer_of(context, storage) as conversation_writer,
+        conversation_writer_of(context, storage, services) as conversation_writer,
         session_through(context.settings.proxy, limit=0) as polls,
     ):
         dispatchers = await dispatchers_of(
@@ -184,16 +191,18 @@ def update_sources_of(
 
 
 @asynccontextmanager
-async def conversation_writer_of(context: Context, storage: Storage) -> AsyncIterator[ConversationWriter]:
+async def conversation_writer_of(
+    context: Context, storage: Storage, services: Services
+) -> AsyncIterator[ConversationWriter]:
     keep_ms = context.settings.keep_texts_ms
-    async with text_generator(context.settings) as generator:
+    async with text_generator(context.settings, services) as generator:
         yield ConversationWriter(
             generator, texts=storage.texts if keep_ms else None, keep_ms=keep_ms, clock=context.clock
         )
 
 
 @asynccontextmanager
-async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
+async def text_generator(settings: Settings, services: Services) -> AsyncIterator[TextGenerator]:
     """Open the configured generator: templates, or a server with templates as its fallback."""
     if not settings.llm_api_url:
         yield Templates()
@@ -203,6 +212,7 @@ async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
         yield Fallback(
             ChatCompletions(
                 session=session,
+                services=services,
                 api_url=settings.llm_api_url,
                 api_key=settings.llm_api_key,
                 model=settings.llm_model,

@@ -12,6 +12,7 @@ Read in this order:
     epochs       where leases come from, as all processes have agreed
     membership   which processes are alive
     changes      what one process changed that others keep in memory
+    call_uses    what of long windows of services is used
     totals       sums over all processes
 """
 

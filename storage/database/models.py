@@ -10,6 +10,8 @@
     bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
     chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
     limits       changes to the environment's limits           one row; each change raises the version
+    services     changes to what is declared of services    each raises its version
+    call_uses    what of long windows of services is used    deleted when no window is that long
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes
     uploads      a file that is stored whole                   deleted when no message needs it
@@ -38,6 +40,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     false,
@@ -347,6 +350,26 @@ file_ids = Table(
     Column("kind", Text, primary_key=True),
     Column("file_id", Text, nullable=False),
     Index("file_ids_of_file", "sha256"),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("changes", JSON, nullable=False),
+    PrimaryKeyConstraint("name", name="services_key"),
+)
+
+call_uses = Table(
+    "call_uses",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("limiter", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="call_uses_key"),
+    Index("call_uses_by_limiter", "limiter", "at_ms"),
 )
 
 identity = Table(

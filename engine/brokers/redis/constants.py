@@ -77,9 +77,9 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
 }
 
 
-def constants_table() -> str:
+def constants_table(constants: Mapping[str, int | Sequence[str] | Sequence[bool]] = CONSTANTS) -> str:
     """Return the line of Lua with which every script begins."""
-    return f"local constants = {{{', '.join(f'{name} = {_lua(value)}' for name, value in CONSTANTS.items())}}}"
+    return f"local constants = {{{', '.join(f'{name} = {_lua(value)}' for name, value in constants.items())}}}"
 
 
 def _lua(value: int | Sequence[str] | Sequence[bool]) -> str:

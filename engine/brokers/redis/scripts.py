@@ -15,7 +15,7 @@ variable that changes is declared outside, as only a table is handed on as it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -42,7 +42,9 @@ class Script:
 @cache
 def scripts() -> Mapping[str, Script]:
     """Read every verb, by its name."""
-    return {path.stem: _script(path) for folder in (FOLDER, LIFECYCLE) for path in folder.glob("*.lua")}
+    return {
+        path.stem: script(path, constants_table()) for folder in (FOLDER, LIFECYCLE) for path in folder.glob("*.lua")
+    }
 
 
 def uses(text: str) -> list[str]:
@@ -55,18 +57,24 @@ def uses(text: str) -> list[str]:
     return found[1].split() if found else []
 
 
-def _script(path: Path) -> Script:
+def script(path: Path, constants: str, more_shared: Path | None = None) -> Script:
+    """Read one verb; ``more_shared`` is searched for what it uses before our own folder.
+
+    ``constants`` is the line with the numbers that it is given.
+    """
+    folders = (SHARED,) if more_shared is None else (more_shared, SHARED)
     verb = _read(path)
-    shared = dict.fromkeys(_before(verb))
-    text = "\n".join((constants_table(), *(_read(SHARED / f"{name}.lua") for name in shared), verb))
+    shared = dict.fromkeys(_before(verb, folders))
+    text = "\n".join((constants, *map(_read, shared), verb))
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-def _before(text: str) -> Iterator[str]:
+def _before(text: str, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the shared files that a text needs, each after those that it needs itself."""
     for name in uses(text):
-        yield from _before(_read(SHARED / f"{name}.lua"))
-        yield name
+        path = next(path for folder in folders if (path := folder / f"{name}.lua").is_file())
+        yield from _before(_read(path), folders)
+        yield path
 
 
 @cache

@@ -14,6 +14,10 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tempogram.bot.generator.chat_completions import ChatCompletions
+from tempogram.engine.model.clock import SystemClock
+from tempogram.engine.services.catalogue import service_of, shipped
+from tempogram.engine.services.limiter import MemoryCallLimiter
+from tempogram.engine.services.services import Services
 
 KEY = "sk-a-secret-key"
 
@@ -41,6 +45,18 @@ class Model:
         return web.Response(status=self.status, text=self.body, headers=self.headers)
 
 
+def completions_of(
+    session: aiohttp.ClientSession, url: str, *, key: str = KEY, timeout_s: float = 0.5, retries: int = 0
+) -> ChatCompletions:
+    """Return a generator whose calls pass the shipped limits."""
+    clock = SystemClock()
+    llm = service_of("llm", {"retries": retries, "delay_s": 0.001}, shipped()["llm"])
+    services = Services({"llm": llm}, MemoryCallLimiter(clock=clock, after_start=False), clock=clock)
+    return ChatCompletions(
+        session=session, services=services, api_url=url, api_key=SecretStr(key), model="small", timeout_s=timeout_s
+    )
+
+
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
     model = Model()
@@ -57,4 +73,4 @@ async def model() -> AsyncIterator[Model]:
 @pytest.fixture
 async def completions(model: Model) -> AsyncIterator[ChatCompletions]:
     async with aiohttp.ClientSession() as session:
-        yield ChatCompletions(session=session, api_url=model.url, api_key=SecretStr(KEY), model="small", timeout_s=0.5)
+        yield completions_of(session, model.url)

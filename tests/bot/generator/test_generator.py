@@ -5,12 +5,11 @@ from typing import Any
 import aiohttp
 import pytest
 import structlog
-from pydantic import SecretStr
 
 from tempogram.bot.generator import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.templates import Fallback, Templates
-from tests.bot.generator.conftest import KEY, Model, completion
+from tests.bot.generator.conftest import KEY, Model, completion, completions_of
 
 
 def conversation(*utterances: Utterance, **changes: Any) -> Conversation:
@@ -54,13 +53,7 @@ async def test_the_server_gets_the_model_the_key_and_the_conversation(
 
 async def test_no_key_is_sent_where_none_is_configured(model: Model) -> None:
     async with aiohttp.ClientSession() as session:
-        local = ChatCompletions(
-            session=session,
-            api_url=model.url + "/chat/completions",
-            api_key=SecretStr(""),
-            model="small",
-            timeout_s=1,
-        )
+        local = completions_of(session, model.url + "/chat/completions", key="")
         written = await local.generate(conversation())
 
     assert written == Written("Seven euros.")
@@ -91,11 +84,31 @@ async def test_every_failure_is_a_reason(
     assert len(model.asked) == 1
 
 
+async def test_a_server_that_fails_for_a_moment_is_asked_again(model: Model) -> None:
+    model.status = 503
+
+    async with aiohttp.ClientSession() as session:
+        failing = completions_of(session, model.url, retries=2)
+        written = await failing.generate(conversation())
+
+    assert written == NotWritten("HTTP 503")
+    assert len(model.asked) == 3
+
+
+async def test_a_server_that_says_when_is_asked_then(model: Model) -> None:
+    model.status, model.headers = 429, {"Retry-After": "7"}
+
+    async with aiohttp.ClientSession() as session:
+        held = completions_of(session, model.url, retries=2)
+        written = [await held.generate(conversation()) for _ in range(2)]
+
+    assert written == [NotWritten("HTTP 429"), NotWritten("no answer within 0.5 s")]
+    assert len(model.asked) == 1
+
+
 async def test_an_unreachable_server_is_a_reason() -> None:
     async with aiohttp.ClientSession() as session:
-        nowhere = ChatCompletions(
-            session=session, api_url="http://127.0.0.1:9", api_key=SecretStr(KEY), model="small", timeout_s=1
-        )
+        nowhere = completions_of(session, "http://127.0.0.1:9", timeout_s=1)
 
         assert await nowhere.generate(conversation()) == NotWritten("ClientConnectorError")
 

@@ -1,0 +1,112 @@
+"""What came of one attempt: read from what the call returned or raised, whichever client made it."""
+
+from __future__ import annotations
+
+import builtins
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tempogram.engine.services.said import Said, read
+
+TOO_MANY = 429
+UNSENT_ERRORS = (ConnectionRefusedError, socket.gaierror)
+UNSENT_NAMES = frozenset(
+    "ConnectError ConnectTimeout PoolTimeout ClientConnectorError ClientConnectorDNSError ConnectionTimeoutError "
+    "NewConnectionError ConnectTimeoutError ServerDisconnectedBeforeSending".split()
+)
+"""Errors of httpx, aiohttp, urllib3 and requests that come before the first byte was sent."""
+
+RETRIED_STATUSES = frozenset({408, 425})
+"""Besides 5xx: the service did not take the request, for a reason that passes."""
+
+
+class Verdict(StrEnum):
+    """What one attempt says of the service."""
+
+    WELL = "well"  # the service did what it does, be it to refuse a wrong request
+    THROTTLED = "throttled"  # too many calls: for the limiter, never for the breaker
+    FAILED = "failed"  # the service, or the way to it
+    WRONG = "wrong"  # an error of the caller's own code: says nothing of the service
+
+
+NOTHING_SAID = Said()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of one attempt.
+
+    Attributes:
+        was_sent: Bytes may have reached the service.
+        said: The service's own word on its limits.
+    """
+
+    verdict: Verdict
+    was_sent: bool = True
+    said: Said = NOTHING_SAID
+
+
+Classify = Callable[[Any], Verdict | None]
+"""A rule of one's own: gets what was returned, or raised; None: as everybody else's."""
+
+
+def of_result(result: Any, now_ms: int, classify: Classify | None = None) -> Attempted:
+    """Judge what a call returned. What is no HTTP response is a success."""
+    said = said_by(result, now_ms)
+    verdict = classify(result) if classify is not None else None
+    return Attempted(verdict or _of_status(status_of(result)) or Verdict.WELL, said=said)
+
+
+def of_error(
+    error: Exception, now_ms: int, *, throttled_codes: tuple[int, ...] = (), classify: Classify | None = None
+) -> Attempted:
+    """Judge what a call raised."""
+    response = getattr(error, "response", None)
+    said = said_by(response if response is not None else error, now_ms)
+    verdict = classify(error) if classify is not None else None
+    if verdict is None and getattr(error, "code", None) in throttled_codes:
+        verdict = Verdict.THROTTLED
+    status = status_of(response) if response is not None else status_of(error)
+    verdict = verdict or _of_status(status) or _of_kind(error)
+    return Attempted(verdict, was_sent=not is_unsent(error), said=said)
+
+
+def status_of(value: Any) -> int | None:
+    """Return the HTTP status of a response or an error, whichever client made it; None: it has none."""
+    for name in ("status_code", "status"):
+        status = getattr(value, name, None)
+        if isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:
+            return status
+    return None
+
+
+def said_by(value: Any, now_ms: int) -> Said:
+    headers = getattr(value, "headers", None)
+    if headers is None or not isinstance(headers, Mapping):
+        return NOTHING_SAID
+    return read({str(name): str(of) for name, of in headers.items()}, now_ms)
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Tell whether an error came before any byte was sent."""
+    if isinstance(error, UNSENT_ERRORS):
+        return True
+    return any(kind.__name__ in UNSENT_NAMES for kind in type(error).__mro__)
+
+
+def _of_status(status: int | None) -> Verdict | None:
+    if status is None:
+        return None
+    if status == TOO_MANY:
+        return Verdict.THROTTLED
+    return Verdict.FAILED if status >= 500 or status in RETRIED_STATUSES else Verdict.WELL
+
+
+def _of_kind(error: Exception) -> Verdict:
+    """Judge an error without a status: of the network or a client's library it is the service's, else the caller's."""
+    if isinstance(error, OSError | EOFError):  # TimeoutError is one
+        return Verdict.FAILED
+    return Verdict.WRONG if hasattr(builtins, type(error).__name__) else Verdict.FAILED

@@ -1,0 +1,69 @@
+"""What passes between those who call a service and the queue of its calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tempogram.engine.services.limit import CallLimit
+
+PRIORITIES = 10
+"""How many there are, 0 before 9; as Bottleneck has them. Ours are three of them: see ``PRIORITY_OF``."""
+
+PRIORITY_OF = {"high": 2, "normal": 5, "low": 8}
+
+CHARGES_MAX = 8
+"""How many limiters one call may have to pass: operation, service, tenant, all of a user's, and overrides of theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    """One limit under its name: everything of this name is counted together.
+
+    Attributes:
+        name: Unique in its queue: ``twilio``, ``twilio:voice``, ``twilio@tenant``.
+        version: Of the limit; a newer one replaces an older one, and what is used stays used.
+    """
+
+    name: str
+    limit: CallLimit
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call costs at one limiter."""
+
+    limiter: Limiter
+    cost: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One attempt of a call, from the line to its end.
+
+    Attributes:
+        charges: All are taken together, or none.
+        priority: 0 to 9, 0 first.
+        began_at_ms: When it got its places; -1 while it waits.
+        stands_at: The limiter for which it waits; empty while it does not wait.
+    """
+
+    charges: tuple[Charge, ...]
+    priority: int = PRIORITY_OF["normal"]
+    call_id: str = ""
+    arrival: int = -1
+    began_at_ms: int = -1
+    stands_at: str = ""
+    is_over: bool = False
+    waiter: asyncio.Future[None] | None = field(default=None, repr=False)
+    lost: Callable[[], None] | None = field(default=None, repr=False)
+
+    def cost_at(self, name: str) -> int:
+        """Return what it costs at one of its limiters."""
+        return next(charge.cost for charge in self.charges if charge.limiter.name == name)
+
+    def __lt__(self, other: Call) -> bool:
+        """Tell who is before whom: by priority, then by arrival."""
+        return (self.priority, self.arrival) < (other.priority, other.arrival)

@@ -1,0 +1,218 @@
+"""Which services there are, and what is allowed of each: declared, checked, changed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.services.breaker import BreakerRule
+from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
+
+RESERVED = ("telegram", "queue", "default")
+"""Names that no service may have: their settings mean something else."""
+
+NAME_MAX = 64
+
+SHIPPED = Path(__file__).parent / "shipped.toml"
+
+_LIMIT_WORDS = (*CallLimit.__slots__, *WORDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One way to call a service.
+
+    Attributes:
+        limit: Its own; that of its service holds besides it.
+        tokens: A second one, of what a call costs in the service's own unit: tokens of a model.
+        is_idempotent: A second call does no harm, so one that may have been carried out is tried again.
+    """
+
+    limit: CallLimit = field(default_factory=CallLimit)
+    tokens: CallLimit = field(default_factory=CallLimit)
+    is_idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service.
+
+    Attributes:
+        limit: Over all its operations.
+        tenant: Of each tenant that a call names.
+        operations: By name; a call of another one is refused.
+        timeout_s: Of one attempt.
+        deadline_s: Of a call with all its attempts and waiting.
+        retries: After the first attempt.
+        delay_s: Before the first retry at the most; doubled for each further one.
+        waiting_max: Calls that may wait, in one process.
+        throttled_codes: Values of an error's ``code`` that mean the same as a 429.
+    """
+
+    name: str
+    limit: CallLimit = field(default_factory=CallLimit)
+    tenant: CallLimit = field(default_factory=CallLimit)
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    timeout_s: float = 30.0
+    deadline_s: float = 120.0
+    retries: int = 3
+    delay_s: float = 1.0
+    waiting_max: int = 10_000
+    breaker: BreakerRule = field(default_factory=BreakerRule)
+    throttled_codes: tuple[int, ...] = ()
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not self.operations:
+            raise SettingsError(f"service {self.name} has no operation; declare one under operations")
+        for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
+            _number(self.name, name, getattr(self, name), least, most)
+        _number(self.name, "retries", self.retries, 0, 100)
+        _number(self.name, "waiting_max", self.waiting_max, 0, 1_000_000)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no service may have.
+
+    Raises:
+        SettingsError: It is reserved, or no name.
+    """
+    if name in RESERVED:
+        raise SettingsError(f"no service may be called {name}: that name has another meaning in the settings")
+    if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > NAME_MAX:
+        raise SettingsError(
+            f"{name!r} is no name of a service; use up to {NAME_MAX} letters, digits, underscores and hyphens"
+        )
+
+
+def shipped() -> dict[str, Service]:
+    """Return the services that are known without being declared, by name."""
+    return parse(SHIPPED.read_text(encoding="utf-8"), SHIPPED.name)
+
+
+def parse(
+    text: str, where: str, base: Mapping[str, Service] | None = None, *, window_ms: int = 0
+) -> dict[str, Service]:
+    """Return the services of a ``services.toml``, by name.
+
+    Args:
+        text: TOML.
+        where: The file, for errors.
+        base: Services that are known already; what a table leaves out is as there.
+        window_ms: Of a count without a window.
+
+    Raises:
+        SettingsError: It is no TOML, or something in it makes no sense; it says what, and where.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where} is no TOML: {error}") from None
+    services = {}
+    for name, table in tables.items():
+        try:
+            services[name] = service_of(name, table, (base or {}).get(name), window_ms=window_ms)
+        except SettingsError as error:
+            raise SettingsError(f"{where}, [{name}]: {error}") from None
+    return services
+
+
+def service_of(name: str, table: Any, base: Service | None = None, *, window_ms: int = 0) -> Service:
+    """Return a service from its table; what the table leaves out is as in ``base``."""
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{name} is {table!r}; a service is a table")
+    words = dict(table)
+    operations = dict(base.operations if base else {})
+    for each, of in _table(words.pop("operations", {}), "operations").items():
+        check_name(each)
+        operations[each] = _operation(each, of, operations.get(each), window_ms)
+    given: dict[str, Any] = {"operations": operations}
+    if (breaker := words.pop("breaker", None)) is not None:
+        given["breaker"] = _breaker(_table(breaker, "breaker"), base.breaker if base else BreakerRule())
+    if (tenant := words.pop("tenant", None)) is not None:
+        given["tenant"] = limit_of(_table(tenant, "tenant"))
+    limit = {word: words.pop(word) for word in _LIMIT_WORDS if word in words}
+    given["limit"] = limit_of(limit, base.limit if base else None)
+    if "throttled_codes" in words:
+        given["throttled_codes"] = tuple(words.pop("throttled_codes"))
+    known = {each.name for each in fields(Service)} - {"name", "version", "operations", "limit", "breaker", "tenant"}
+    for word, value in words.items():
+        if word not in known:
+            raise SettingsError(f"{word} is no setting of a service; there are {', '.join(sorted(known))}")
+        given[word] = value
+    return replace(base, **given) if base else Service(name=name, **given)
+
+
+def from_environment(service: Service, environment: Mapping[str, str]) -> Service:
+    """Apply ``<SERVICE>_CONCURRENCY_LIMIT`` and ``<SERVICE>_RATE_LIMIT_WINDOW``.
+
+    The second is in milliseconds, and of each operation that has a count.
+    """
+    prefix = service.name.upper().replace("-", "_")
+    concurrency = _variable(environment, f"{prefix}_CONCURRENCY_LIMIT")
+    window_ms = _variable(environment, f"{prefix}_RATE_LIMIT_WINDOW")
+    if concurrency is not None:
+        service = replace(service, limit=replace(service.limit, concurrency=concurrency))
+    if window_ms is not None:
+        operations = {
+            name: replace(each, limit=replace(each.limit, window_ms=window_ms)) if each.limit.count else each
+            for name, each in service.operations.items()
+        }
+        service = replace(service, operations=operations)
+    return service
+
+
+def variables(names: Mapping[str, Service]) -> Iterator[str]:
+    """Yield the names of the environment that services have."""
+    for name in names:
+        prefix = name.upper().replace("-", "_")
+        yield f"{prefix}_CONCURRENCY_LIMIT"
+        yield f"{prefix}_RATE_LIMIT_WINDOW"
+
+
+def _operation(name: str, table: Any, base: Operation | None, window_ms: int) -> Operation:
+    words = dict(_table(table, name))
+    base = base or Operation()
+    given: dict[str, Any] = {}
+    if "idempotent" in words:
+        given["is_idempotent"] = bool(words.pop("idempotent"))
+    if "tokens" in words:
+        given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"))
+    if words:
+        ours = {WORDS.get(word, word) for word in words}
+        has_window = base.limit.window_ms or not window_ms or "count" not in ours or "window_ms" in ours
+        given["limit"] = limit_of(words if has_window else {**words, "window_ms": window_ms}, base.limit)
+    return replace(base, **given)
+
+
+def _breaker(words: Mapping[str, Any], base: BreakerRule) -> BreakerRule:
+    known = {each.name for each in fields(BreakerRule)}
+    for word in words:
+        if word not in known:
+            raise SettingsError(f"{word} is no part of a breaker; there are {', '.join(sorted(known))}")
+    return replace(base, **words)
+
+
+def _table(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{name} is {value!r}; it must be a table")
+    return value
+
+
+def _variable(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name, "").strip()
+    if not value:
+        return None
+    if not value.isdecimal() or not value.isascii() or int(value) < 1:
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number above 0")
+    return int(value)
+
+
+def _number(service: str, name: str, value: Any, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise SettingsError(f"{name} of {service} is {value!r}; it must be a number from {least} to {most}")

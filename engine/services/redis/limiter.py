@@ -1,0 +1,196 @@
+"""Awaits places for calls in the queue that all processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.ports.call_uses import CallUses
+from tempogram.engine.resilience.batcher import Batcher
+from tempogram.engine.services.calls import Call, Limiter
+from tempogram.engine.services.kept_uses import KeptUses
+from tempogram.engine.services.redis.keys import prefix
+from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
+from tempogram.engine.services.redis.scripts import BEGUN_MAX, LEASE_MS
+
+log = structlog.get_logger()
+
+BEAT_S = 1.0
+"""How often a process with calls is heard of; after an emptied Redis it says within this time which are under way."""
+
+LISTEN_S = 5.0
+"""How long one wait for calls that began may last. untuned: a wait costs nothing."""
+
+LOST_AFTER_S = LEASE_MS / 1_000 - 2
+"""After so long without an answer, calls under way end: their places are about to be given to others."""
+
+
+class RedisCallLimiter:
+    """See ``CallLimiter``; for many processes."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        process: str,
+        *,
+        uses: CallUses | None = None,
+        clock: Clock | None = None,
+        on_failing: Callable[[str, int], None] = lambda _name, _until_ms: None,
+    ) -> None:
+        self.on_failing = on_failing
+        self._redis = redis
+        self._process = process
+        self._keeps_uses = uses is not None
+        self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
+        self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None)
+        self._words: Batcher[list[Any]] = Batcher(self._exchange, batch_max=BEGUN_MAX)
+        self._calls: dict[str, Call] = {}
+        self._waiting = 0
+        self._numbers = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._beating: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._heard_at_s = 0.0
+        self._window_ms: dict[str, int] = {}  # of the limiters that are kept in the database
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    async def begin(self, call: Call) -> None:
+        self._numbers += 1
+        call.call_id = f"{self._process}-{self._numbers}"
+        call.waiter = asyncio.get_running_loop().create_future()
+        self._calls[call.call_id] = call
+        for charge in call.charges:
+            if self._keeps_uses and charge.limiter.limit.is_kept:
+                self._window_ms[charge.limiter.name] = charge.limiter.limit.window_ms
+        self._waiting += 1
+        self._words.put(ask(call))
+        self._stay_heard()
+        try:
+            await call.waiter
+        except asyncio.CancelledError:
+            self.end(call, [0] * len(call.charges))
+            raise
+        finally:
+            self._waiting -= 1
+
+    def end(self, call: Call, used: Sequence[int] | None = None) -> None:
+        if self._calls.pop(call.call_id, None) is not None:
+            self._words.put(["end", call.call_id, list(used) if used is not None else False])
+
+    def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
+        self._words.put(["hold", limiter_words(limiter), until_ms, by])
+
+    def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
+        self._words.put(["believe", limiter_words(limiter), left, until_ms, of or 0])
+
+    def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
+        self._words.put(["fails", limiter_words(limiter), until_ms, probes])
+
+    def well(self, limiter: Limiter) -> None:
+        self._words.put(["well", limiter_words(limiter)])
+
+    async def close(self) -> None:
+        await self._words.emptied()
+        await self._kept.close()
+        for task in (self._beating, self._listening):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _exchange(self, words: list[list[Any]]) -> None:
+        heard = None
+        while heard is None:
+            try:
+                with DRIVER_ERRORS:
+                    async with asyncio.timeout(BEAT_S * 2):
+                        heard = await self._queue.say(words, list(self._calls.values()))
+            except (BrokerUnavailable, TimeoutError) as error:
+                self._end_lost()
+                log.debug("call_limits_away", reason=str(error))
+                await asyncio.sleep(BEAT_S / 2)
+        self._hear(heard)
+
+    def _hear(self, heard: Heard) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard_at_s = loop.time()
+        for call_id in heard.begun:
+            self._begin(call_id)
+        for name, until_ms in heard.failing.items():
+            self.on_failing(name, until_ms)
+        for name, units in heard.wants:
+            self._kept.want(name, units, now_ms=heard.now_ms, window_ms=self._window_ms[name])
+        if heard.next_ms is not None and self._waiting:
+            delay_s = max(0.0, (heard.next_ms - heard.now_ms) / 1_000)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_later(delay_s, self._look)
+
+    def _begin(self, call_id: str) -> None:
+        call = self._calls.get(call_id)
+        if call is None:
+            self._words.put(["end", call_id, False])  # it was cancelled meanwhile
+        elif call.began_at_ms < 0:
+            call.began_at_ms = 0
+            if call.waiter is not None and not call.waiter.done():
+                call.waiter.set_result(None)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._words.is_busy:
+            self._words.put(["look"])
+
+    def _stay_heard(self) -> None:
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.create_task(self._beat())
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen())
+
+    async def _beat(self) -> None:
+        """Be heard of while there are calls."""
+        while self._calls:
+            await asyncio.sleep(BEAT_S)
+            if not self._words.is_busy:
+                self._words.put(["look"])
+
+    async def _listen(self) -> None:
+        """Hear of calls that other processes let begin, while any wait."""
+        key = f"{prefix()}begun:{self._process}"
+        while self._waiting:
+            try:
+                with DRIVER_ERRORS:
+                    heard = await self._redis.blpop([key], timeout=LISTEN_S)
+            except BrokerUnavailable:
+                await asyncio.sleep(BEAT_S)
+                continue
+            if heard is not None:
+                call_id = heard[1]
+                self._begin(call_id.decode() if isinstance(call_id, bytes) else call_id)
+
+    def _end_lost(self) -> None:
+        """End the calls whose places are about to be given to others."""
+        if asyncio.get_running_loop().time() - self._heard_at_s < LOST_AFTER_S:
+            return
+        for call in self._calls.values():
+            if call.began_at_ms >= 0 and call.lost is not None:
+                call.lost()
+
+    def _cover(self, name: str, units: int) -> None:
+        self._words.put(["cover", name, units])
+
+    def _restore(self, name: str, uses: Sequence[tuple[int, int]]) -> None:
+        self._words.put(["restore", name, [list(use) for use in uses]])

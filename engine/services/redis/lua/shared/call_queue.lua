@@ -1,0 +1,299 @@
+-- The queue of calls of all processes: who may call now, and who waits for which limiter.
+--
+-- TWIN  engine/services/memory_queue.py
+-- USES  meters
+--
+-- A call is {id, process, priority, arrival, began_at_ms, stands_at, charges}, and a charge {name, cost, version, limit}:
+-- a limiter at which nothing is used is forgotten, though calls wait that will pass it. Those that
+-- wait for a limiter stand in a ZSET, whose score is made of priority and arrival.
+
+local call = redis.call
+local prefix, state, now_ms
+local gates, calls = {}, {} -- those of this exchange
+local begun = {} -- ids of calls that may begin, by process
+local wanted = {} -- limiters that wait for the database
+
+local
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+= (function()
+
+local serve -- below, as limiters, calls and turns need one another
+
+local ARRIVALS = 2 ^ 44 -- more than ever come while one waits
+
+local function key(kind, name)
+  return prefix .. kind .. (name and ":" .. name or "")
+end
+
+local function call_of(call_id)
+  local known = calls[call_id]
+  if known == nil then
+    local raw = call("HGET", key("calls"), call_id)
+    known = raw and cmsgpack.unpack(raw) or false
+    if known then known.id = call_id end
+    calls[call_id] = known
+  end
+  return known
+end
+
+local function score_of(waiting)
+  return waiting.priority * ARRIVALS + waiting.arrival
+end
+
+local function is_kept_limit(limit)
+  return state.keeps_uses and limit[2] > constants.KEPT_FROM_MS
+end
+
+-- Return when the first call may begin at a limiter of which nothing is known.
+local function begins_at_ms(limit, is_kept)
+  local unknown_ms = is_kept and 0 or math.max(limit[2], limit[4])
+  if limit[5] > 0 then unknown_ms = math.max(unknown_ms, constants.RECLAIM_MS) end
+  return state.started_at_ms + unknown_ms
+end
+
+-- A gate is a limiter with those that wait for it; ``limit`` and ``version`` may be left out for one that is known.
+local function gate_of(name, version, limit)
+  local gate = gates[name]
+  if not gate then
+    local raw = call("GET", key("meter", name))
+    gate = {name = name, meter = raw and meters.unpacked(raw)}
+    gates[name] = gate
+  end
+  if not gate.meter and limit then
+    local is_kept = is_kept_limit(limit)
+    gate.meter = meters.fresh(limit, version, begins_at_ms(limit, is_kept))
+    gate.meter.is_restored = not is_kept
+  elseif limit and gate.meter.version < version then
+    meters.reform(gate.meter, now_ms, limit, version)
+    serve(gate)
+  end
+  return gate
+end
+
+local function gate_at(charge)
+  return gate_of(charge[1], charge[3], charge[4])
+end
+
+-- Return the first that waits for a limiter, and its score.
+local function head_of(gate)
+  while true do
+    local first = call("ZRANGE", key("waiting", gate.name), 0, 0, "WITHSCORES")
+    if not first[1] then return nil end
+    local head = call_of(first[1])
+    if head and head.stands_at == gate.name then return head, tonumber(first[2]) end
+    call("ZREM", key("waiting", gate.name), first[1])
+  end
+end
+
+local function look_at(gate, at_ms)
+  call("ZADD", key("looks"), "LT", at_ms, gate.name)
+end
+
+local function lets_through(gate, cost)
+  local meter = gate.meter
+  local at_ms = meters.ready_at_ms(meter, now_ms, cost)
+  if not at_ms then return false end
+  if at_ms > now_ms then
+    look_at(gate, at_ms)
+    return false
+  end
+  if is_kept_limit(meter.limit) and not (meter.is_restored and meters.is_covered(meter, now_ms, cost)) then
+    wanted[gate.name] = true
+    return false
+  end
+  return true
+end
+
+-- Begin a call, or put it where it must wait.
+local function try(waiting)
+  for _, charge in ipairs(waiting.charges) do gate_at(charge) end -- first: a new limit may let others begin
+  for _, charge in ipairs(waiting.charges) do
+    local gate = gate_at(charge)
+    local _, first = head_of(gate)
+    if (first and first < score_of(waiting)) or not lets_through(gate, charge[2]) then
+      waiting.stands_at, waiting.is_changed = gate.name, true
+      call("ZADD", key("waiting", gate.name), score_of(waiting), waiting.id)
+      return false
+    end
+  end
+  waiting.stands_at, waiting.began_at_ms, waiting.is_changed = "", now_ms, true
+  for _, charge in ipairs(waiting.charges) do meters.take(gate_at(charge).meter, now_ms, charge[2]) end
+  return true
+end
+
+local function charge_at(waiting, name)
+  for _, charge in ipairs(waiting.charges) do
+    if charge[1] == name then return charge end
+  end
+end
+
+local function cost_at(waiting, name)
+  return charge_at(waiting, name)[2]
+end
+
+local function tell(waiting)
+  local ids = begun[waiting.process] or {}
+  ids[#ids + 1] = waiting.id
+  begun[waiting.process] = ids
+end
+
+-- Let begin what may at a limiter.
+function serve(gate)
+  for _ = 1, constants.BEGUN_MAX do
+    local head = head_of(gate)
+    if head and not gate.meter then gate_at(charge_at(head, gate.name)) end
+    if not head or not lets_through(gate, cost_at(head, gate.name)) then return end
+    call("ZREM", key("waiting", gate.name), head.id)
+    if try(head) then tell(head) end
+  end
+  look_at(gate, now_ms) -- the next exchange goes on
+end
+
+local function ask(waiting)
+  state.arrivals = state.arrivals + 1
+  waiting.arrival, waiting.began_at_ms, calls[waiting.id] = state.arrivals, -1, waiting
+  call("SADD", key("of", waiting.process), waiting.id)
+  if try(waiting) then tell(waiting) end
+end
+
+-- Take note of a call that began before Redis was emptied.
+local function go_on(running)
+  running.arrival, running.began_at_ms, running.is_changed = 0, now_ms, true
+  calls[running.id] = running
+  call("SADD", key("of", running.process), running.id)
+  for _, charge in ipairs(running.charges) do meters.take(gate_at(charge).meter, now_ms, charge[2]) end
+end
+
+-- Return the limiters that wait for the database: how many units are to be covered, or -1: its uses are to be restored.
+local function wants()
+  local asked = {}
+  for name in pairs(wanted) do
+    local meter = gate_of(name).meter
+    if now_ms >= meter.wanted_at_ms + constants.COVER_MS then
+      meter.wanted_at_ms = now_ms
+      look_at(gate_of(name), now_ms + constants.COVER_MS) -- the database may refuse
+      local units = meter.is_restored and meter.used_since_cover or -1
+      if meter.is_restored then
+        for _, call_id in ipairs(call("ZRANGE", key("waiting", name), 0, constants.BEGUN_MAX)) do
+          local waiting = call_of(call_id)
+          if waiting and waiting.stands_at == name then units = units + cost_at(waiting, name) end
+        end
+      end
+      asked[#asked + 1], asked[#asked + 2] = name, units
+    else
+      look_at(gate_of(name), meter.wanted_at_ms + constants.COVER_MS)
+    end
+  end
+  return asked
+end
+
+local function remove(gone)
+  calls[gone.id] = false
+  call("HDEL", key("calls"), gone.id)
+  call("SREM", key("of", gone.process), gone.id)
+end
+
+-- End a call: one that waits is withdrawn. ``used`` nil: it cost what was thought; ``is_lost``: what it cost is not known.
+local function finish(call_id, used, is_lost)
+  local over = call_of(call_id)
+  if not over then return end
+  remove(over)
+  if over.began_at_ms < 0 then
+    call("ZREM", key("waiting", over.stands_at), call_id)
+    serve(gate_of(over.stands_at))
+    return
+  end
+  for place, charge in ipairs(over.charges) do
+    local meter = gate_at(charge).meter
+    if not is_lost then meters.settle(meter, over.began_at_ms, now_ms, charge[2], used and used[place] or charge[2]) end
+    meters.release(meter)
+  end
+  for _, charge in ipairs(over.charges) do serve(gate_at(charge)) end
+end
+
+-- Forget the calls of processes that have not been heard of for too long: their places come back.
+local function forget()
+  for _, process in ipairs(call("ZRANGEBYSCORE", key("processes"), "-inf", now_ms, "LIMIT", 0, 5)) do
+    local ids = call("SRANDMEMBER", key("of", process), constants.BEGUN_MAX)
+    for _, call_id in ipairs(ids) do finish(call_id, nil, true) end
+    if #ids == 0 then call("ZREM", key("processes"), process) end
+  end
+end
+
+-- Return the limiters of which processes agree that they fail, and until when they are not called.
+local function failing()
+  call("ZREMRANGEBYSCORE", key("failing"), "-inf", now_ms)
+  return call("ZRANGE", key("failing"), 0, constants.BEGUN_MAX, "WITHSCORES")
+end
+
+-- Serve the limiters whose time has come.
+local function serve_due()
+  for _, name in ipairs(call("ZRANGEBYSCORE", key("looks"), "-inf", now_ms, "LIMIT", 0, constants.BEGUN_MAX)) do
+    call("ZREM", key("looks"), name)
+    local gate = gate_of(name)
+    serve(gate)
+  end
+end
+
+-- Return when a process is to come again; -1: not by time.
+local function next_look_ms()
+  local first = call("ZRANGE", key("looks"), 0, 0, "WITHSCORES")
+  return first[2] and tonumber(first[2]) or -1
+end
+
+-- Begin an exchange, and the queue if there is none. Return its incarnation: to another one than is known to a process
+-- its calls are unknown, and it must say them anew.
+local function open(state_key, given_ms, fresh, keeps_uses)
+  prefix = string.sub(state_key, 1, -6)
+  local time = call("TIME")
+  now_ms = given_ms == "" and tonumber(time[1]) * 1000 + floor_div(tonumber(time[2]), 1000) or tonumber(given_ms)
+  local raw = call("GET", state_key)
+  state = {incarnation = fresh, arrivals = 0, started_at_ms = now_ms, keeps_uses = keeps_uses == "1"}
+  if raw then
+    local last_ms
+    state.incarnation, last_ms, state.arrivals, state.started_at_ms, state.keeps_uses = unpack(cmsgpack.unpack(raw))
+    now_ms = math.max(now_ms, last_ms)
+  end
+  return state.incarnation, now_ms
+end
+
+local function save_gate(gate)
+  local at_ms = meters.idle_at_ms(gate.meter)
+  if at_ms and at_ms <= now_ms and not head_of(gate) then
+    call("DEL", key("meter", gate.name))
+  elseif at_ms and not head_of(gate) then
+    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", at_ms - now_ms + 1000)
+  else
+    call("SET", key("meter", gate.name), meters.packed(gate.meter))
+  end
+end
+
+-- Write what has changed, and hand the ids of calls that began to their processes; return those of one.
+local function save(state_key, process)
+  for _, gate in pairs(gates) do
+    if gate.meter then save_gate(gate) end
+  end
+  for call_id, changed in pairs(calls) do
+    if changed and changed.is_changed then
+      changed.is_changed, changed.id = nil, nil
+      call("HSET", key("calls"), call_id, cmsgpack.pack(changed))
+    end
+  end
+  for other, ids in pairs(begun) do
+    if other ~= process then
+      call("RPUSH", key("begun", other), unpack(ids))
+      call("PEXPIRE", key("begun", other), constants.LEASE_MS)
+    end
+  end
+  call("SET", state_key, cmsgpack.pack({
+    state.incarnation, now_ms, state.arrivals, state.started_at_ms, state.keeps_uses,
+  }))
+  local own = begun[process] or {}
+  for _, call_id in ipairs(call("LRANGE", key("begun", process), 0, -1)) do own[#own + 1] = call_id end
+  call("DEL", key("begun", process))
+  return own
+end
+
+return
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+end)()

@@ -1,0 +1,124 @@
+"""The queue of calls of many processes: what one process says to it, and hears from it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.services.calls import Call, Charge, Limiter
+from tempogram.engine.services.redis.keys import prefix
+from tempogram.engine.services.redis.scripts import exchange
+
+pack = msgspec.msgpack.encode
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a process hears in an exchange.
+
+    Attributes:
+        now_ms: The time in Redis.
+        begun: Ids of its calls that may begin.
+        next_ms: When to come again; None: not by time.
+        wants: Limiters that wait for the database: units to be covered, or -1: uses to be restored.
+        failing: Limiters of which processes agree that they fail, and until when.
+    """
+
+    now_ms: int
+    begun: list[str]
+    next_ms: int | None
+    wants: list[tuple[str, int]]
+    failing: dict[str, int]
+
+
+class RedisCallQueue:
+    """See ``memory_queue``; says and hears everything in exchanges of one round trip.
+
+    Args:
+        process: Its name, of its own in all processes.
+        clock: For tests; without one the time is that of Redis.
+        keeps_uses: As in ``MemoryCallQueue``; the first process decides.
+    """
+
+    def __init__(self, redis: Redis, process: str, *, clock: Clock | None = None, keeps_uses: bool = False) -> None:
+        self._redis = redis
+        self._process = process
+        self._clock = clock
+        self._keeps_uses = keeps_uses
+        self._state = f"{prefix()}state"
+        self._known = ""
+        self._script = exchange()
+
+    async def say(self, words: Sequence[Any], calls: Sequence[Call] = ()) -> Heard:
+        """Say words in their order (see ``exchange.lua``), and hear.
+
+        Args:
+            words: Among them ``ask`` of each new call.
+            calls: All that wait or are under way, which are said again if Redis was emptied.
+        """
+        while True:
+            fresh = secrets.token_hex(8)
+            now = "" if self._clock is None else str(self._clock())
+            arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), pack(words))
+            try:
+                reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                reply = await self._redis.execute_command("EVAL", self._script.text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+            if reply[0] == b"ok":
+                return heard(*reply[1:])
+            is_first, self._known = not self._known, reply[1].decode()
+            if not is_first:
+                words = [*map(again, calls), *(w for w in words if w[0] != "ask")]
+
+
+def heard(now_ms: int, begun: list[bytes], next_ms: int, wants: list[Any], failing: list[bytes]) -> Heard:
+    return Heard(
+        now_ms=now_ms,
+        begun=[each.decode() for each in begun],
+        next_ms=None if next_ms < 0 else next_ms,
+        wants=[(name.decode(), units) for name, units in pairs(wants)],
+        failing={name.decode(): int(float(until_ms)) for name, until_ms in pairs(failing)},
+    )
+
+
+def pairs(flat: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield two and two of a list.
+
+    >>> list(pairs(["a", 1, "b", 2]))
+    [('a', 1), ('b', 2)]
+    """
+    each = iter(flat)
+    return zip(each, each, strict=True)
+
+
+def again(call: Call) -> list[Any]:
+    return [
+        "running" if call.began_at_ms >= 0 else "ask",
+        call.call_id,
+        call.priority,
+        [charge_words(c) for c in call.charges],
+    ]
+
+
+def ask(call: Call) -> list[Any]:
+    return ["ask", call.call_id, call.priority, [charge_words(charge) for charge in call.charges]]
+
+
+def charge_words(charge: Charge) -> list[Any]:
+    return [charge.cost, *limiter_words(charge.limiter)]
+
+
+def limiter_words(limiter: Limiter) -> list[Any]:
+    limit = limiter.limit
+    return [
+        limiter.name,
+        limiter.version,
+        [limit.count, limit.window_ms, limit.burst or 0, limit.apart_ms, limit.concurrency],
+    ]

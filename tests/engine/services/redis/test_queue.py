@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tempogram.engine.services.calls import Call, Charge, Limiter
+from tempogram.engine.services.limit import CallLimit
+from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
+from tempogram.engine.services.redis.scripts import LEASE_MS
+from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
+from tests.engine.services.test_memory_queue import InMemory
+from tests.fakes import Clock
+
+LONG_AGO_MS = 100_000
+
+
+class InRedis:
+    """See ``Queue``; one process."""
+
+    def __init__(self, redis: Redis, clock: Clock, process: str = "p1", *, keeps_uses: bool = False) -> None:
+        self.clock = clock
+        self.queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=keeps_uses)
+        self.calls: dict[str, Call] = {}
+
+    async def say(self, *words: list[Any]) -> Heard:
+        return await self.queue.say(list(words), list(self.calls.values()))
+
+    async def ask(self, call: Call) -> list[str]:
+        self.calls[call.call_id] = call
+        return self._began(await self.say(ask(call)))
+
+    async def end(self, call: Call, used: Sequence[int] | None = None) -> list[str]:
+        self.calls.pop(call.call_id, None)
+        return self._began(await self.say(["end", call.call_id, list(used) if used is not None else False]))
+
+    async def hold(self, limiter: Limiter, until_ms: int) -> list[str]:
+        return self._began(await self.say(["hold", limiter_words(limiter), until_ms, "a test"]))
+
+    async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]:
+        return self._began(await self.say(["believe", limiter_words(limiter), left, until_ms, of or 0]))
+
+    async def look(self) -> list[str]:
+        return self._began(await self.say())
+
+    def _began(self, heard: Heard) -> list[str]:
+        for call_id in heard.begun:
+            if call_id in self.calls:
+                self.calls[call_id].began_at_ms = heard.now_ms
+        return heard.begun
+
+
+@pytest.fixture
+async def queue(redis: Redis, clock: Clock) -> InRedis:
+    queue = InRedis(redis, clock)
+    await queue.look()
+    clock.advance(LONG_AGO_MS)  # the queue began long ago
+    return queue
+
+
+class TestRedisCallQueue(CallQueueContract):
+    @pytest.fixture
+    def queue(self, queue: InRedis) -> Queue:
+        return queue
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -> None:
+    clock, chance, memory = queue.clock, random.Random(seed), InMemory(queue.clock)
+    limiters = [limiter_by(chance, name) for name in "abcde"]
+    live: dict[str, Call] = {}
+    for step in range(120):
+        clock.advance(chance.choice((0, 0, 0, 1, 5, 50, 200, 1_000)))
+        match chance.choices(("ask", "end", "hold", "believe", "new limit"), (10, 6, 1, 1, 1))[0]:
+            case "ask":
+                charges = tuple(charge_by(chance, each) for each in chance.sample(limiters, chance.randint(1, 4)))
+                new = Call(charges, chance.choice((2, 5, 8)), call_id=str(step))
+                live[new.call_id] = new
+                same = await memory.ask(new), await queue.ask(twin(new))
+            case "end" if live:
+                ended = live.pop(chance.choice(sorted(live)))
+                used = None if chance.random() < 0.6 else [chance.choice((0, 1, 5)) for _ in ended.charges]
+                same = await memory.end(ended, used), await queue.end(twin(ended), used)
+            case "hold":
+                held, until_ms = chance.choice(limiters), clock() + chance.choice((10, 500))
+                same = await memory.hold(held, until_ms), await queue.hold(held, until_ms)
+            case "believe":
+                named, left, of = chance.choice(limiters), chance.randint(0, 4), chance.choice((None, 1, 3))
+                until_ms = clock() + chance.choice((10, 500))
+                same = (
+                    await memory.believe(named, left=left, until_ms=until_ms, of=of),
+                    await queue.believe(named, left=left, until_ms=until_ms, of=of),
+                )
+            case _:
+                place = chance.randrange(len(limiters))
+                old = limiters[place]
+                changed = CallLimit(count=chance.randint(1, 5), window_ms=chance.choice((50, 1_000)))
+                limiters[place] = Limiter(old.name, changed, old.version + 1)
+                same = await memory.look(), await queue.look()
+        assert sorted(same[0]) == sorted(same[1]), f"step {step}"
+
+
+async def test_two_processes_share_every_limit(redis: Redis, queue: InRedis) -> None:
+    other = InRedis(redis, queue.clock, "p2")
+    await other.look()
+    two = limiter(concurrency=2)
+
+    began = [await queue.ask(call("a", two)), await other.ask(call("b", two)), await queue.ask(call("c", two))]
+
+    assert began == [["a"], ["b"], []]
+
+
+async def test_a_call_that_another_process_lets_begin_is_handed_to_its_own(redis: Redis, queue: InRedis) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    first = call("a", one)
+    await queue.ask(first)
+    await other.ask(call("b", one))
+
+    assert await queue.end(first) == []
+    assert await redis.lrange("{svc0}:begun:p2", 0, -1) == [b"b"]
+    assert await other.look() == ["b"]
+
+
+async def test_the_places_of_a_dead_process_come_back_when_it_was_not_heard_of_for_a_lease(
+    redis: Redis, queue: InRedis
+) -> None:
+    dead, one = InRedis(redis, queue.clock, "dead"), limiter(concurrency=1)
+    await dead.ask(call("held", one))
+    await dead.ask(call("waits", one))
+    await queue.ask(call("b", one))
+
+    queue.clock.advance(LEASE_MS - 1)
+    too_early = await queue.look()
+    queue.clock.advance(1)
+
+    assert (too_early, await queue.look()) == ([], ["b"])
+
+
+async def test_after_an_emptied_redis_calls_under_way_count_before_others_begin(redis: Redis, queue: InRedis) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    await queue.ask(call("running", one))
+    await other.look()
+    await redis.flushall()
+
+    began = await other.ask(call("b", one))
+    queue.clock.advance(1_000)
+    await queue.look()  # says that it is running
+    queue.clock.advance(LONG_AGO_MS)
+    await queue.look()
+
+    assert (began, await other.look()) == ([], [])
+
+
+async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(redis: Redis, queue: InRedis) -> None:
+    one = limiter(concurrency=1)
+    running = call("running", one)
+    await queue.ask(running)
+    for name in "ab":
+        await queue.ask(call(name, one))
+    await redis.flushall()
+
+    await queue.look()
+    queue.clock.advance(LONG_AGO_MS)
+
+    assert await queue.end(running) == ["a"]
+
+
+async def test_an_operation_is_called_by_none_once_two_processes_find_it_failing(redis: Redis, queue: InRedis) -> None:
+    other, third, sms = (
+        InRedis(redis, queue.clock, "p2"),
+        InRedis(redis, queue.clock, "p3"),
+        limiter("sms", concurrency=9),
+    )
+    until_ms = queue.clock() + 60_000
+
+    of_one = (await queue.say(["fails", limiter_words(sms), until_ms, 1])).failing
+    of_two = (await other.say(["fails", limiter_words(sms), until_ms, 1])).failing
+
+    assert (of_one, of_two) == ({}, {"sms": until_ms})
+    assert await third.ask(call("a", sms)) == []
+
+
+async def test_an_operation_that_failed_is_probed_by_as_many_as_its_rule_says(redis: Redis, queue: InRedis) -> None:
+    other, sms = InRedis(redis, queue.clock, "p2"), limiter("sms", concurrency=9)
+    for each in (queue, other):
+        await each.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+    queue.clock.advance(5_000)
+
+    probes = [*await queue.ask(call("a", sms)), *await other.ask(call("b", sms))]
+    after_success = (await queue.say(["end", "a", False], ["well", limiter_words(sms)])).begun
+
+    assert probes == ["a"]
+    assert after_success == []
+    assert await other.look() == ["b"]
+
+
+async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, queue: InRedis) -> None:
+    one = limiter("tenant", count=1, window_ms=50)
+    done = call("a", one)
+    await queue.ask(done)
+    await queue.end(done)
+    queue.clock.advance(LONG_AGO_MS)
+    await queue.look()
+
+    kept = {key async for key in redis.scan_iter() if await redis.ttl(key) < 0}
+    assert kept == {b"{svc0}:state", b"{svc0}:processes"}
+
+
+def twin(of: Call) -> Call:
+    return Call(of.charges, of.priority, call_id=of.call_id)
+
+
+def charge_by(chance: random.Random, of: Limiter) -> Charge:
+    return Charge(of, chance.choice((1, 1, 1, 2, 400)) if of.limit.count > 3 else 1)
+
+
+def limiter_by(chance: random.Random, name: str) -> Limiter:
+    return limiter(
+        name,
+        **chance.choice(
+            (
+                {"count": chance.randint(1, 5), "window_ms": chance.choice((50, 1_000, 3_000))},
+                {"concurrency": chance.randint(1, 3)},
+                {"count": chance.randint(2, 6), "window_ms": 1_000, "burst": chance.randint(1, 2)},
+                {"apart_ms": chance.choice((10, 200))},
+                {"count": 1_000, "window_ms": 4_000, "concurrency": 3},
+            )
+        ),
+    )
