@@ -66,7 +66,7 @@ class SqlEpochs:
         readers: Connections for nothing but reading the epoch: a process that cannot read it for the time of a lease
             stops sending. None: those of the database.
         announcements: Of the other processes; None: none are heard.
-        held_locks: Is told of all locks that are held, read with the epoch.
+        held_locks: Notes all locks that are held, as they are read with the epoch.
     """
 
     def __init__(

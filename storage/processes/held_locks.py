@@ -33,10 +33,10 @@ HELD = """
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-UNTOLD_S = 10.0
+WITHOUT_LEADER_S = 10.0
 """Between two looks for the updates of processes that have ended, while no leader tells of them."""
 
-TOLD_S = 60.0
+WITH_LEADER_S = 60.0
 """The same while one does: a process may have lived too shortly for it to see. untuned."""
 
 READ_WITHIN_S = 25.0
@@ -94,12 +94,12 @@ class HeldLocks:
     async def death(self) -> None:
         """Return when a process is missing that lived, and has not just lost its connection.
 
-        Also after ``UNTOLD_S`` while no leader would tell, and after ``TOLD_S``.
+        Also after ``WITHOUT_LEADER_S`` while no leader would tell, and after ``WITH_LEADER_S``.
         """
-        until_s = self._seconds() + TOLD_S
+        until_s = self._seconds() + WITH_LEADER_S
         while self._seconds() < until_s and not self._died.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(UNTOLD_S):
+                async with asyncio.timeout(WITHOUT_LEADER_S):
                     await self._died.wait()
             if not self.holders(LEADER_LOCK, within_s=READ_WITHIN_S):
                 break

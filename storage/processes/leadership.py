@@ -79,7 +79,7 @@ class PostgresLeadership:
 async def leadership(url: str, lock_id: int, held_locks: HeldLocks | None = None) -> AsyncIterator[Leadership]:
     """Take part in an election among the processes of a database; a lead is given up when the block ends.
 
-    ``held_locks``: what this process reads of all locks anyway, and where others are told of a lead that ends.
+    ``held_locks``: what this process reads of all locks anyway, and where others hear of a lead that ends.
     """
     parsed = parse(url)
     if is_sqlite(parsed):

@@ -93,7 +93,7 @@ class SessionLock:
             await self._connection.execute(TELL, {"channel": channel})
 
     async def unlock(self, *, tell: str) -> None:
-        """Give the lock up, and tell a channel; if PostgreSQL does not answer, nothing is told."""
+        """Give the lock up, and tell a channel; if PostgreSQL does not answer, no process hears of it."""
         if self._connection is not None:
             with contextlib.suppress(*DRIVER_ERRORS):
                 await self._connection.execute(UNLOCK, {"id": self._lock_id, "channel": tell})

@@ -46,7 +46,7 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def held_locks(seconds: Seconds, monkeypatch: pytest.MonkeyPatch) -> HeldLocks:
-    monkeypatch.setattr(held_locks_of, "UNTOLD_S", 0.01)
+    monkeypatch.setattr(held_locks_of, "WITHOUT_LEADER_S", 0.01)
     return HeldLocks(seconds=seconds, sleep=seconds.sleep)
 
 
