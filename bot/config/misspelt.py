@@ -22,10 +22,10 @@ SHORT_WORD = 5
 def misspelt(declared: Iterable[str] = (), *, unused: Collection[str] = ()) -> list[tuple[str, str]]:
     """Return each variable of the environment and ``.env`` that is nearly a setting, and that setting.
 
-        Args:
-            declared: Names that a user's code reads, in upper case; they are as good as ours.
-                unused: Settings in lower case that this process does not act upon, so that no user mistypes them.
-        """
+    Args:
+        declared: Names that a user's code reads, in upper case; they are as good as ours.
+        unused: Settings in lower case that this process does not act upon, so that no user mistypes them.
+    """
     given = {name.upper() for source in (EnvSettingsSource, DotEnvSettingsSource) for name in source(Settings).env_vars}
     known = [*(name.upper() for name in names() if name not in unused), *declared]
     ours = {*known, *(name.upper() for name in unused)}
