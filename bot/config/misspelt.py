@@ -24,7 +24,7 @@ def misspelt(declared: Iterable[str] = (), *, unused: Collection[str] = ()) -> l
 
     Args:
         declared: Names that a user's code reads, in upper case; they are as good as ours.
-        unused: Settings in lower case that this process does not act upon, so that nobody mistypes them.
+        unused: Settings in lower case that this process does not act upon, which no variable can mean.
     """
     given = {name.upper() for source in (EnvSettingsSource, DotEnvSettingsSource) for name in source(Settings).env_vars}
     known = [*(name.upper() for name in names() if name not in unused), *declared]
