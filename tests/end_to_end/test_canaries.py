@@ -196,6 +196,6 @@ async def take_redis_and_database_away(redis_url: str, database: str) -> None:
     """Change Redis's password, and empty the database."""
     async with connected(redis_url) as client:
         await client.config_set("requirepass", "another")
-        await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await client.client_kill_filter(_type="normal", skipme=True)
     await run(database, "DROP SCHEMA public CASCADE")
     await run(database, DISCONNECT_OTHERS)

@@ -199,7 +199,7 @@ async def test_a_refusal_of_the_api_is_printed_in_its_own_words(tempogram: Progr
 async def test_a_wrong_token_and_a_wrong_address_end_in_one_sentence(tempogram: Program, tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
 
-    wrong_token = await type_in(tmp_path, ["queue", "stats", "--url", tempogram.url], ADMIN_TOKEN="nonsense")
+    wrong_token = await type_in(tmp_path, ["queue", "stats", "--url", tempogram.url], ADMIN_TOKEN="nonsense-nonsense")
     wrong_url = await type_in(tmp_path, ["queue", "stats", "--url", nowhere])
     no_token = await type_in(tmp_path, ["queue", "stats"], ADMIN_TOKEN="")
 
