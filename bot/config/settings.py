@@ -306,6 +306,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _has_one_key(self) -> Self:
+        if self.llm_api_key.get_secret_value() and "@" in self.llm_api_url.partition("://")[2].partition("/")[0]:
+            raise ValueError("LLM_API_URL has a user or a password, and LLM_API_KEY is set; give one of the two")
+        return self
+
+    @model_validator(mode="after")
     def _delays_in_order(self) -> Self:
         if self.telegram_base_delay > self.telegram_max_delay:
             raise ValueError(

@@ -190,6 +190,11 @@ def test_a_url_that_makes_no_sense_is_named_and_never_quoted(
     assert "s3" not in str(refused.value)
 
 
+def test_a_language_model_with_two_ways_to_log_in_is_refused_as_its_client_would_do_at_each_call() -> None:
+    with pytest.raises(SettingsError, match=r"^LLM_API_URL has a user or a password, and LLM_API_KEY is set"):
+        load(llm_api_url="https://s3cret@llm.example.org/v1", llm_api_key="s3cret", llm_model="m")
+
+
 def test_a_bot_token_in_a_wrong_place_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "42:token-of-the-test-bot")
 
