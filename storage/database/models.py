@@ -370,6 +370,7 @@ call_uses = Table(
     Column("units", BigInteger, nullable=False),
     PrimaryKeyConstraint("id", name="call_uses_key"),
     Index("call_uses_by_limiter", "limiter", "at_ms"),
+    Index("call_uses_by_time", "at_ms"),
 )
 
 identity = Table(

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="call_uses_key"),
     )
     op.create_index("call_uses_by_limiter", "call_uses", ["limiter", "at_ms"])
+    op.create_index("call_uses_by_time", "call_uses", ["at_ms"])
 
 
 def downgrade() -> None:

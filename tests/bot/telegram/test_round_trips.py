@@ -39,7 +39,7 @@ def noted(trips: RoundTrips, *round_trips_ms: float, at_s: float = 0.0) -> float
 
 
 def test_with_a_fixed_guard_the_certain_way_is_the_shortest_of_two_minutes_less_the_guard() -> None:
-    trips = RoundTrips(guard_s=0.010)
+    trips = RoundTrips(guard_s=0.010, settled_s=0.0)
 
     certain_ms = [noted(trips, ms, at_s=at_s) for ms, at_s in [(50, 0), (30, 10), (90, 70), (80, 119), (70, 131)]]
 
@@ -47,21 +47,29 @@ def test_with_a_fixed_guard_the_certain_way_is_the_shortest_of_two_minutes_less_
 
 
 def test_an_old_way_is_forgotten() -> None:
-    trips = RoundTrips(guard_s=0.0)
+    trips = RoundTrips(guard_s=0.0, settled_s=0.0)
     noted(trips, 10)
 
     assert noted(trips, 90, at_s=500.0) == pytest.approx(90)
 
 
-def test_with_few_round_trips_a_place_counts_from_the_answer() -> None:
+def test_in_its_first_seconds_a_process_knows_no_way_that_stays() -> None:
     trips = RoundTrips()
+
+    certain_ms = [noted(trips, *[200] * 20, at_s=at_s) for at_s in (100.0, 104.9, 105.0)]
+
+    assert certain_ms == [0, 0, 200]
+
+
+def test_with_few_round_trips_a_place_counts_from_the_answer() -> None:
+    trips = RoundTrips(settled_s=0.0)
 
     assert noted(trips, *[100.0] * (FEWEST - 1)) == 0
     assert noted(trips, 100.0) == pytest.approx(100)
 
 
 def test_a_way_that_varies_is_guarded_by_the_gaps_between_its_shortest_calls() -> None:
-    steady_way, varying_way = RoundTrips(), RoundTrips()
+    steady_way, varying_way = RoundTrips(settled_s=0.0), RoundTrips(settled_s=0.0)
 
     nearly_all_ms = noted(steady_way, *[100 + n / 100 for n in range(100)])
     much_less_ms = noted(varying_way, *[100 + n for n in range(100)])
@@ -71,7 +79,7 @@ def test_a_way_that_varies_is_guarded_by_the_gaps_between_its_shortest_calls() -
 
 
 def test_more_round_trips_of_the_same_kind_need_less_guard() -> None:
-    chance, draw, trips = random.Random(7), log_normal(40, 0.35), RoundTrips()
+    chance, draw, trips = random.Random(7), log_normal(40, 0.35), RoundTrips(settled_s=0.0)
     shortest_ms, guards_ms = math.inf, []
 
     for _ in range(3_000):
@@ -84,7 +92,7 @@ def test_more_round_trips_of_the_same_kind_need_less_guard() -> None:
 
 @given(st.lists(st.floats(0.5, 5_000), min_size=1, max_size=200))
 def test_never_more_than_the_shortest_round_trip_is_taken_off(round_trips_ms: list[float]) -> None:
-    trips = RoundTrips()
+    trips = RoundTrips(settled_s=0.0)
 
     for n, each_ms in enumerate(round_trips_ms, start=1):
         assert 0 <= noted(trips, each_ms) <= min(round_trips_ms[:n]) + 1e-9
@@ -112,7 +120,7 @@ def violations(draw: Draw, share: float, seed: int, *, guard_s: float | None = N
 
     Return how often the server found 31 within a second, and how much of the limit was used.
     """
-    chance, window, trips = random.Random(seed), Window(LIMIT), RoundTrips(guard_s=guard_s)
+    chance, window, trips = random.Random(seed), Window(LIMIT), RoundTrips(guard_s=guard_s, settled_s=0.0)
     apart = spacing(LIMIT, 2)
     assert apart is not None
     answers: list[tuple[float, float]] = []
