@@ -8,6 +8,7 @@ connection stays as long as its client reads nothing.
 from __future__ import annotations
 
 import asyncio
+import re
 from enum import Enum, auto
 from typing import Any
 
@@ -38,6 +39,9 @@ LINGER_S = 1.0
 LINGER_BYTES = 256 << 10
 """How long, and how much, is still read and thrown away after a refusal. A connection that is closed with unread bytes
 is reset, and the client might never see the answer. untuned: enough for what was under way."""
+
+OFFER = re.compile(rb"(\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
+"""The name of the header that offers another protocol."""
 
 MALFORMED = "this is not an HTTP request"
 
@@ -140,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _receive(self, piece: bytes) -> None:
         self._has_progressed, self._body_bytes = False, 0
-        super().data_received(piece)
+        super().data_received(without_upgrade(piece) if self._is_in_head else piece)
         others = len(piece) - self._body_bytes
         self._bytes_since_progress = others if self._has_progressed else self._bytes_since_progress + others
         if self._bytes_since_progress > HEAD_BYTES_MAX and self._refusal is None:
@@ -309,3 +313,17 @@ def written(refusal: Exception) -> bytes:
     headers = [each for each in response.raw_headers if each[0] != b"connection"] + [(b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % header for header in headers)
     return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
+
+
+def without_upgrade(piece: bytes) -> bytes:
+    r"""Return a piece of a head in which no other protocol is offered.
+
+    The parser takes what follows such a head for that protocol, and so loses the body. Java's client offers HTTP/2 with
+    its first request. We speak HTTP/1.1 only, and an offer may be ignored.
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+
+    >>> without_upgrade(b"POST / HTTP/1.1\r\nupgrade: h2c\r\n\r\n\nUpgrade:")
+    b'POST / HTTP/1.1\r\nx-upgrade: h2c\r\n\r\n\nUpgrade:'
+    """
+    head, end, rest = piece.partition(b"\r\n\r\n")
+    return OFFER.sub(rb"\1x-upgrade", head) + end + rest

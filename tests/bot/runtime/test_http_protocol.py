@@ -269,6 +269,19 @@ async def test_what_is_not_http_is_refused_in_one_sentence(served: Served) -> No
     assert await connection.refusal() == (400, "this is not an HTTP request")
 
 
+async def test_a_client_that_offers_another_protocol_is_answered_in_this_one_and_its_body_is_read(
+    served: Served,
+) -> None:
+    body = b'{"bot": "42", "chat_id": 7, "text": "hello"}'
+    connection = await served.connect(  # as Java's HttpClient makes its first request
+        b"POST /messages HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: x\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (ADMIN_TOKEN.encode(), len(body), body)
+    )
+
+    assert (await connection.answer())[0] == 202
+
+
 async def test_a_client_that_pipelines_has_the_time_of_a_head_for_each_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
