@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
@@ -69,7 +70,55 @@ class CallOptions:
 PLAIN = CallOptions()
 
 
-class Services:
+class ServiceCalls(ABC):
+    """The ways to make a call; each is ``call_with``, with what it leaves out."""
+
+    async def call(
+        self,
+        service: str,
+        operation: str,
+        function: Callable[P, Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call a function when the service's limits let it, and return what it returns.
+
+        Raises:
+            ServiceError: It was not called, or given up; see ``errors``.
+            Exception: What the function raised, unchanged, when no attempt is left.
+        """
+        return await self.call_with(PLAIN, service, operation, function, *args, **kwargs)
+
+    @abstractmethod
+    async def call_with(
+        self,
+        options: CallOptions,
+        service: str,
+        operation: str,
+        function: Callable[P, Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as ``call``, with options of this call's own."""
+
+    def limited(
+        self, service: str, operation: str, options: CallOptions = PLAIN
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """Return a decorator: each call of the function is a call of the service."""
+
+        def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            @functools.wraps(function)
+            async def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+                return await self.call_with(options, service, operation, function, *args, **kwargs)
+
+            return limited
+
+        return decorate
+
+
+class Services(ServiceCalls):
     """All services of one process.
 
     Args:
@@ -98,23 +147,6 @@ class Services:
         self._quotas: dict[str, RetryQuota] = {}
         self._waiting: dict[str, int] = {}
 
-    async def call(
-        self,
-        service: str,
-        operation: str,
-        function: Callable[P, Awaitable[R]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call a function when the service's limits let it, and return what it returns.
-
-        Raises:
-            ServiceError: It was not called, or given up; see ``errors``.
-            Exception: What the function raised, unchanged, when no attempt is left.
-        """
-        return await self.call_with(PLAIN, service, operation, function, *args, **kwargs)
-
     async def call_with(
         self,
         options: CallOptions,
@@ -125,7 +157,7 @@ class Services:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Do as ``call``, with options of this call's own."""
+        """See ``ServiceCalls``."""
         declared, rules = self._declared(service, operation)
         work = functools.partial(function, *args, **kwargs)
         deadline_s = options.deadline_s if options.deadline_s is not None else declared.deadline_s
@@ -136,20 +168,6 @@ class Services:
             if not scope.expired():
                 raise
             raise CallOverdue(f"{service}:{operation} had no answer within {deadline_s:g} s") from error
-
-    def limited(
-        self, service: str, operation: str, options: CallOptions = PLAIN
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Return a decorator: each call of the function is a call of the service."""
-
-        def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-            @functools.wraps(function)
-            async def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-                return await self.call_with(options, service, operation, function, *args, **kwargs)
-
-            return limited
-
-        return decorate
 
     def update_limits(self, name: str, changes: Mapping[str, Any]) -> Service:
         """Change what is declared of a service, in the words of ``services.toml``; what is used stays used.

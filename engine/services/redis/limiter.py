@@ -56,7 +56,6 @@ class RedisCallLimiter:
         self._waiting = 0
         self._numbers = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_ms = 0
         self._beating: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._heard_at_s = 0.0
