@@ -15,7 +15,7 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import services
 from tempogram.bot.wiring.program import Program
-from tempogram.engine.services.services import Services as ServiceCalls
+from tempogram.engine.services.services import ServiceCalls
 
 NOT_RUNNING = (
     "no engine of Tempogram runs in this program; name your module in BEHAVIOURS and start tempogram run, "

@@ -48,7 +48,6 @@ class RedisCallLimiter:
         self.on_failing = on_failing
         self._redis = redis
         self._process = process
-        self._keeps_uses = uses is not None
         self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
         self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None)
         self._words: Batcher[list[Any]] = Batcher(self._exchange, batch_max=BEGUN_MAX)
@@ -59,7 +58,6 @@ class RedisCallLimiter:
         self._beating: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._heard_at_s = 0.0
-        self._window_ms: dict[str, int] = {}  # of the limiters that are kept in the database
 
     @property
     def waiting(self) -> int:
@@ -70,9 +68,6 @@ class RedisCallLimiter:
         call.call_id = f"{self._process}-{self._numbers}"
         call.waiter = asyncio.get_running_loop().create_future()
         self._calls[call.call_id] = call
-        for charge in call.charges:
-            if self._keeps_uses and charge.limiter.limit.is_kept:
-                self._window_ms[charge.limiter.name] = charge.limiter.limit.window_ms
         self._waiting += 1
         self._words.put(ask(call))
         self._stay_heard()
@@ -131,8 +126,8 @@ class RedisCallLimiter:
             self._begin(call_id)
         for name, until_ms in heard.failing.items():
             self.on_failing(name, until_ms)
-        for name, units in heard.wants:
-            self._kept.want(name, units, now_ms=heard.now_ms, window_ms=self._window_ms[name])
+        for name, units, window_ms in heard.wants:
+            self._kept.want(name, units, now_ms=heard.now_ms, window_ms=window_ms)
         if heard.next_ms is not None and self._waiting:
             delay_s = max(0.0, (heard.next_ms - heard.now_ms) / 1_000)
             if self._timer is not None:

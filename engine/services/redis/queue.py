@@ -27,14 +27,15 @@ class Heard:
         now_ms: The time in Redis.
         begun: Ids of its calls that may begin.
         next_ms: When to come again; None: not by time.
-        wants: Limiters that wait for the database: units to be covered, or -1: uses to be restored.
+        wants: Limiters of any process that wait for the database: units to be covered, or -1: uses to be restored; and
+            their windows.
         failing: Limiters of which processes agree that they fail, and until when.
     """
 
     now_ms: int
     begun: list[str]
     next_ms: int | None
-    wants: list[tuple[str, int]]
+    wants: list[tuple[str, int, int]]
     failing: dict[str, int]
 
 
@@ -83,7 +84,7 @@ def heard(now_ms: int, begun: list[bytes], next_ms: int, wants: list[Any], faili
         now_ms=now_ms,
         begun=[each.decode() for each in begun],
         next_ms=None if next_ms < 0 else next_ms,
-        wants=[(name.decode(), units) for name, units in pairs(wants)],
+        wants=[(name.decode(), units, window_ms) for name, units, window_ms in zip(*[iter(wants)] * 3, strict=True)],
         failing={name.decode(): int(float(until_ms)) for name, until_ms in pairs(failing)},
     )
 

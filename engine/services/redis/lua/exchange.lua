@@ -19,8 +19,8 @@
 --   and a limit is {count, window_ms, burst, apart_ms, concurrency}, 0 where it has none.
 -- RETURNS
 --   {"new", incarnation}  nothing was heard; say first which calls are running, and ask for the others again
---   {"ok", now_ms, begun, next_ms, wants, failing}  ids; when to come again, -1: not by time; {name, units, ...} to be
---                         covered, units -1: to be restored; {name, until_ms, ...} that processes agree on
+--   {"ok", now_ms, begun, next_ms, wants, failing}  ids; when to come again, -1: not by time; {name, units, window_ms, ...}
+--                         to be covered, units -1: to be restored; {name, until_ms, ...} that processes agree on
 -- COST  O(log n) in what waits, for each that is said
 -- USES  call_queue
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
+from tempogram.engine.services.memory_queue import COVER_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import LEASE_MS
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
@@ -195,6 +196,16 @@ async def test_an_operation_that_failed_is_probed_by_as_many_as_its_rule_says(re
     assert probes == ["a"]
     assert after_success == []
     assert await other.look() == ["b"]
+
+
+async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(
+    redis: Redis, clock: Clock
+) -> None:
+    one, other = (InRedis(redis, clock, name, keeps_uses=True) for name in ("p1", "p2"))
+    await one.ask(call("a", limiter("mentions", count=10, window_ms=900_000)))
+    clock.advance(COVER_MS)
+
+    assert (await other.say()).wants == [("mentions", -1, 900_000)]
 
 
 async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, queue: InRedis) -> None:

@@ -164,7 +164,8 @@ local function go_on(running)
   for _, charge in ipairs(running.charges) do meters.take(gate_at(charge).meter, now_ms, charge[2]) end
 end
 
--- Return the limiters that wait for the database: how many units are to be covered, or -1: its uses are to be restored.
+-- Return the limiters that wait for the database, also those of other processes: how many units are to be covered, or
+-- -1: its uses are to be restored; and its window.
 local function wants()
   local asked = {}
   for name in pairs(wanted) do
@@ -179,7 +180,7 @@ local function wants()
           if waiting and waiting.stands_at == name then units = units + cost_at(waiting, name) end
         end
       end
-      asked[#asked + 1], asked[#asked + 2] = name, units
+      asked[#asked + 1], asked[#asked + 2], asked[#asked + 3] = name, units, meter.limit[2]
     else
       look_at(gate_of(name), meter.wanted_at_ms + constants.COVER_MS)
     end
