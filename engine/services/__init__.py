@@ -18,6 +18,7 @@ Read in this order:
     errors           what a call may raise besides its own errors
     catalogue        which services there are; ``shipped.toml`` has those that need not be declared
     services         one call, with all of it
+    changed          changes services while they run, for all processes and for good
     state            what is seen of a service from outside
     httpx_transport  the same for every request of an httpx client
 """

@@ -97,6 +97,11 @@ class Breaker:
         return BreakerState.HALF_OPEN if self._open_until_ms or self._is_half_open else BreakerState.CLOSED
 
     @property
+    def is_forced(self) -> bool:
+        """Tell whether it was opened by hand."""
+        return self._is_forced
+
+    @property
     def open_until_ms(self) -> int:
         return self._open_until_ms
 

@@ -17,7 +17,7 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Attempted, Classify, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import Breaker, BreakerState
 from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF, Call, Charge, Limiter
-from tempogram.engine.services.catalogue import Operation, Service, service_of
+from tempogram.engine.services.catalogue import Operation, Service
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
@@ -169,39 +169,50 @@ class Services(ServiceCalls):
                 raise
             raise CallOverdue(f"{service}:{operation} had no answer within {deadline_s:g} s") from error
 
-    def update_limits(self, name: str, changes: Mapping[str, Any]) -> Service:
-        """Change what is declared of a service, in the words of ``services.toml``; what is used stays used.
+    def service(self, name: str) -> Service:
+        """Return what is allowed of a service now.
 
         Raises:
             UnknownService: There is none of this name.
-            SettingsError: The changes make no sense. Nothing was changed.
         """
-        base = self._services.get(name)
-        if base is None:
+        if name not in self._services:
             raise self._unknown(name)
-        changed = service_of(name, changes, base)
-        return self.replace(replace(changed, version=base.version + 1))
+        return self._services[name]
 
-    def replace(self, service: Service) -> Service:
-        """Take a service as another process has declared it; an older version is ignored."""
+    def operation(self, name: str, operation: str) -> Operation:
+        """Return what is allowed of an operation now.
+
+        Raises:
+            UnknownService: There is no such service, or it has none of this name.
+        """
+        return self._declared(name, operation)[1]
+
+    def replace(self, service: Service) -> None:
+        """Allow what a newer version of a service allows, also to calls that wait; what is used stays used."""
         known = self._services.get(service.name)
         if known is not None and known.version >= service.version:
-            return known
+            return
         self._services[service.name] = service
-        for (name, _), state in self._states.items():
+        for (name, operation), state in self._states.items():
             if name == service.name:
-                state.breaker.rule = service.breaker
-        return service
+                state.allow(service, operation)
+        self._limiter.change(Limiter(service.name, service.limit, service.version))
+        for operation, rules in service.operations.items():
+            limiter = self._operation_limiter(service, operation, rules)
+            self._limiter.change(limiter)
+            self._limiter.change(replace(limiter, name=limiter.name + TOKENS, limit=rules.tokens))
 
     def hold(self, service: str, operation: str, *, until_ms: int, by: str) -> None:
         """Call an operation no more before a time, in any process; 0 ends a hold."""
         declared, rules = self._declared(service, operation)
         self._limiter.hold(self._operation_limiter(declared, operation, rules), until_ms, by)
 
-    def force_breaker(self, service: str, operation: str, *, is_open: bool) -> None:
-        """Open or close a breaker by hand."""
-        declared, _ = self._declared(service, operation)
-        self._state(declared, operation).breaker.force(is_open=is_open)
+    def close_breaker(self, service: str, operation: str) -> None:
+        """Close a breaker by hand, unless it is declared to be open."""
+        declared, rules = self._declared(service, operation)
+        state = self._state(declared, operation)
+        state.breaker.force(is_open=rules.is_open)
+        self._limiter.well(state.limiter)
 
     async def _with_retries(
         self,
@@ -425,6 +436,7 @@ class Services(ServiceCalls):
         if key not in self._states:
             limiter = self._operation_limiter(service, operation, service.operations[operation])
             self._states[key] = _State(Breaker(service.breaker, clock=self._clock), limiter)
+            self._states[key].allow(service, operation)
         return self._states[key]
 
 
@@ -439,6 +451,15 @@ class _State:
     limiter: Limiter
     throttled: int = 0  # one after another
     waiting: set[asyncio.Timeout] = field(default_factory=set)
+
+    def allow(self, service: Service, operation: str) -> None:
+        """Go by another declaration; a breaker that is open or closed by hand stays as it is until that changes."""
+        self.breaker.rule = service.breaker
+        is_open = service.operations[operation].is_open
+        if is_open != self.breaker.is_forced:
+            self.breaker.force(is_open=is_open)
+            if is_open:
+                self.fail_waiting()
 
     def fail_waiting(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -479,7 +500,10 @@ def _lose(call: Call, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -
 
 
 def _open(service: Service, operation: str, breaker: Breaker) -> CircuitOpen:
-    what = f"{service.name}:{operation} fails, and is not called for now"
+    name = f"{service.name}:{operation}"
+    what = (
+        f"the breaker of {name} was opened by hand" if breaker.is_forced else f"{name} fails, and is not called for now"
+    )
     return CircuitOpen(what, breaker.open_until_ms)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -59,6 +59,10 @@ def make(clock: Clock) -> Make:
         return Services(declared, limiter, clock=clock, is_enabled=is_enabled)
 
     return services
+
+
+def newer(words: Mapping[str, object], *, version: int = 2) -> Service:
+    return replace(service_of("shop", words, service_of("shop", QUICK)), version=version)
 
 
 @pytest.fixture
@@ -265,18 +269,71 @@ async def test_limits_change_while_calls_wait(services: Services) -> None:
     running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
     await settled()
 
-    services.update_limits("shop", {"concurrency": 3})
+    services.replace(newer({"concurrency": 3}))
 
     assert (await services.call("shop", "pay", Remote())).status_code == 200
     release.set()
     await asyncio.gather(*running)
 
 
-async def test_a_change_that_makes_no_sense_changes_nothing(services: Services) -> None:
-    with pytest.raises(SettingsError):
-        services.update_limits("shop", {"concurrency": -1})
+async def test_a_call_that_waits_goes_by_a_newer_limit_at_once(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
 
-    assert services.update_limits("shop", {}).limit.concurrency == 2
+    services.replace(newer({"concurrency": 3}))
+
+    assert (await waiting).status_code == 200
+    release.set()
+    await asyncio.gather(*calls)
+
+
+async def test_an_older_version_of_a_service_never_wins(services: Services) -> None:
+    services.replace(newer({"concurrency": 3}, version=3))
+
+    services.replace(newer({"concurrency": 9}, version=2))
+
+    assert services.service("shop").limit.concurrency == 3
+
+
+async def test_a_breaker_that_is_declared_open_stays_open_until_it_is_closed_by_hand(
+    services: Services, clock: Clock
+) -> None:
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}, version=2))
+    clock.advance(86_400_000)
+    with pytest.raises(CircuitOpen, match=r"^the breaker of shop:pay was opened by hand$"):
+        await services.call("shop", "pay", Remote())
+
+    services.replace(newer({}, version=3))
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
+async def test_a_call_that_waits_is_not_made_once_its_breaker_is_opened_by_hand(services: Services) -> None:
+    release = asyncio.Event()
+    running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}))
+
+    with pytest.raises(CircuitOpen, match="opened by hand"):
+        await waiting
+    release.set()
+    await asyncio.gather(*running)
+
+
+async def test_a_breaker_that_failures_opened_can_be_closed_by_hand(services: Services) -> None:
+    for _ in range(5):
+        with pytest.raises(ApiError):
+            await services.call("shop", "pay", Remote(ApiError(500)))
+
+    services.close_breaker("shop", "pay")
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

@@ -11,6 +11,7 @@
 --   {"ask", id, priority, charges}      a charge is {cost, name, version, limit}
 --   {"running", id, priority, charges}  of a call that began before Redis was emptied
 --   {"end", id, used}                   used at each limiter, or false: what was thought
+--   {"change", limiter}                 of which a newer version holds
 --   {"hold", limiter, until_ms, by}     a limiter is {name, version, limit}; until_ms 0 ends a hold
 --   {"believe", limiter, left, until_ms, of}
 --   {"fails", limiter, until_ms, probes}  the process does not call it before; two that say so are believed
@@ -54,6 +55,10 @@ end
 
 hear["end"] = function(call_id, used)
   finish(call_id, used or nil, false)
+end
+
+function hear.change(limiter)
+  if gate_of(limiter[1]).meter then gate_of(unpack(limiter)) end
 end
 
 function hear.hold(limiter, until_ms, by)
