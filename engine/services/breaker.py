@@ -93,6 +93,11 @@ class Breaker:
     def open_until_ms(self) -> int:
         return self._open_until_ms
 
+    @property
+    def is_forced(self) -> bool:
+        """Tell whether it was opened by hand."""
+        return self._is_forced
+
     def ask(self) -> bool:
         """Tell whether a call may begin; if so, ``end`` or ``give_back`` must follow."""
         if not self._open_until_ms and not self._is_forced:
