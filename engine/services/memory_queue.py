@@ -102,9 +102,11 @@ class MemoryCallQueue:
         self._gate(limiter, now_ms).meter.hold(until_ms, by)
 
     def release_hold(self, limiter: Limiter, now_ms: int) -> None:
-        gate = self._gate(limiter, now_ms)
-        gate.meter.held_until_ms, gate.meter.held_by = 0, ""
-        self._serve(gate, now_ms)
+        """End a hold; what holds since the start stays."""
+        gate = self._gates.get(limiter.name)
+        if gate is not None:
+            gate.meter.held_until_ms, gate.meter.held_by = self._begins_at_ms(gate.meter.limit), ""
+            self._serve(gate, now_ms)
 
     def believe(self, limiter: Limiter, now_ms: int, *, left: int, until_ms: int, of: int | None = None) -> None:
         """Take a service's word: so much is left until a time. Calls under way may not be counted in it yet."""

@@ -17,11 +17,12 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Attempted, Classify, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import Breaker, BreakerState
 from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF, Call, Charge, Limiter
-from tempogram.engine.services.catalogue import Operation, Service, service_of
+from tempogram.engine.services.catalogue import ALL, Operation, Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.retry_quota import RetryQuota
+from tempogram.engine.services.said import HOLD_MS_MAX
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
 
 log = structlog.get_logger()
@@ -127,7 +128,6 @@ class Services(ServiceCalls):
         limiter: Of this process, or one that all processes share.
         clock: Milliseconds since the epoch.
         is_enabled: False: no limit of a service holds; time limits, retries and breakers do.
-        all_limit: Over all services together.
     """
 
     def __init__(
@@ -137,13 +137,11 @@ class Services(ServiceCalls):
         *,
         clock: Clock,
         is_enabled: bool = True,
-        all_limit: CallLimit | None = None,
     ) -> None:
-        self._services = dict(services)
+        self._services = {ALL: Service(name=ALL), **services}
         self._limiter = limiter
         self._clock = clock
         self._is_enabled = is_enabled
-        self._all = Limiter("*", all_limit) if all_limit is not None and not all_limit.is_none else None
         self._states: dict[tuple[str, str], _State] = {}
         self._quotas: dict[str, RetryQuota] = {}
         self._waiting: dict[str, int] = {}
@@ -177,7 +175,7 @@ class Services(ServiceCalls):
             UnknownService: There is none of this name.
             SettingsError: The changes make no sense. Nothing was changed.
         """
-        base = self._service(name)
+        base = self.service(name)
         changed = service_of(name, changes, base)
         return self.replace(replace(changed, version=base.version + 1))
 
@@ -193,8 +191,10 @@ class Services(ServiceCalls):
         return service
 
     def names(self) -> list[str]:
-        """Return the names of all services, sorted."""
-        return sorted(self._services)
+        """Return the names of all services, sorted; ``all`` is among them if it has a limit."""
+        return sorted(
+            name for name, service in self._services.items() if service.operations or not service.limit.is_none
+        )
 
     async def state(self, name: str) -> ServiceState:
         """Return what is seen of a service now, over all processes; breakers are of this one.
@@ -203,8 +203,8 @@ class Services(ServiceCalls):
             UnknownService: There is none of this name.
             BrokerUnavailable: Redis is away.
         """
-        service = self._service(name)
-        shared = [each for each in (self._service_limiter(service), self._all) if each is not None]
+        service = self.service(name)
+        shared = self._shared_limiters(service)
         own = {operation: self._limiters_of(service, operation) for operation in service.operations}
         limiters = [*shared, *(each for of in own.values() for each in of)]
         seen = iter(await self._limiter.states(limiters))
@@ -223,7 +223,7 @@ class Services(ServiceCalls):
             UnknownService: There is none of this name.
             BrokerUnavailable: Redis is away.
         """
-        return await self._limiter.line(self._service(name).name, calls_max)
+        return await self._limiter.line(self.service(name).name, calls_max)
 
     async def explain(self, call_id: str) -> WaitingCall | None:
         """Return why a call of any process waits; None: it does not, or there is none of this id.
@@ -233,10 +233,30 @@ class Services(ServiceCalls):
         """
         return await self._limiter.explain(call_id)
 
-    def hold(self, service: str, operation: str, *, until_ms: int, by: str) -> None:
-        """Call an operation no more before a time, in any process; 0 ends a hold."""
-        declared, rules = self._declared(service, operation)
-        self._limiter.hold(self._operation_limiter(declared, operation, rules), until_ms, by)
+    def hold(self, service: str, operation: str | None = None, *, until_ms: int, by: str) -> None:
+        """Begin no call of an operation before a time, in any process; without an operation of the whole service.
+
+        A hold that ends later stays. ``all`` holds all services.
+
+        Raises:
+            UnknownService: There is no such service, or operation.
+            SettingsError: The time is past, or too far ahead. Nothing is held.
+        """
+        now_ms = self._clock()
+        if not now_ms < until_ms <= now_ms + HOLD_MS_MAX:
+            days = HOLD_MS_MAX // 86_400_000
+            raise SettingsError(f"a hold until {until_ms} is none; it must end within {days} days, in ms since 1970")
+        for limiter in self._held_limiters(service, operation):
+            self._limiter.hold(limiter, until_ms, by)
+
+    def release(self, service: str, operation: str | None = None) -> None:
+        """End the holds of an operation in all processes, whatever held it; without an operation those of all, too.
+
+        Raises:
+            UnknownService: There is no such service, or operation.
+        """
+        for limiter in self._held_limiters(service, operation, releasing=True):
+            self._limiter.hold(limiter, 0, "")
 
     def force_breaker(self, service: str, operation: str, *, is_open: bool) -> None:
         """Open or close a breaker by hand."""
@@ -422,9 +442,8 @@ class Services(ServiceCalls):
         of_tenant = None
         if options.tenant is not None and not service.tenant.is_none:
             of_tenant = Limiter(f"{service.name}@{options.tenant}", service.tenant, service.version)
-        of_service = self._service_limiter(service)
         of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
-        limiters = (self._all, of_service, of_tenant, own, of_operation)
+        limiters = (*self._shared_limiters(service), of_tenant, own, of_operation)
         charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
         return charges if tokens is None else (*charges, Charge(tokens, options.cost))
 
@@ -439,8 +458,24 @@ class Services(ServiceCalls):
         limit = CallLimit(count=count, window_ms=window_ms if count else 0, concurrency=concurrency)
         return Limiter(f"{service.name}:{operation}#{concurrency},{count},{window_ms}", limit, service.version)
 
-    def _service_limiter(self, service: Service) -> Limiter | None:
-        return None if service.limit.is_none else Limiter(service.name, service.limit, service.version)
+    def _shared_limiters(self, service: Service) -> list[Limiter]:
+        """Return the limiters that all calls of a service pass."""
+        both = dict.fromkeys((self._services[ALL].name, service.name))
+        return [_limiter_of(self._services[name]) for name in both if not self._services[name].limit.is_none]
+
+    def _held_limiters(self, name: str, operation: str | None, *, releasing: bool = False) -> list[Limiter]:
+        """Return what a hold is at: the limiter of a service if it has one, else, or to release, its operations."""
+        if operation is not None:
+            service, rules = self._declared(name, operation)
+            return [self._operation_limiter(service, operation, rules)]
+        service = self.service(name)
+        own = [] if service.limit.is_none else [_limiter_of(service)]
+        if own and not releasing:
+            return own
+        of = self._services.values() if name == ALL else [service]
+        return own + [
+            self._operation_limiter(each, named, rules) for each in of for named, rules in each.operations.items()
+        ]
 
     def _limiters_of(self, service: Service, operation: str) -> list[Limiter]:
         """Return the limiters that an operation has for itself."""
@@ -467,14 +502,19 @@ class Services(ServiceCalls):
         return Limiter(f"{service.name}:{operation}{TOKENS}", rules.tokens, service.version)
 
     def _declared(self, service: str, operation: str) -> tuple[Service, Operation]:
-        declared = self._service(service)
+        declared = self.service(service)
         rules = declared.operations.get(operation)
         if rules is None:
-            known = ", ".join(declared.operations)
+            known = ", ".join(declared.operations) or "none"
             raise UnknownService(f"{service} has no operation {operation!r}; it has {known}")
         return declared, rules
 
-    def _service(self, name: str) -> Service:
+    def service(self, name: str) -> Service:
+        """Return what is declared of a service now.
+
+        Raises:
+            UnknownService: There is none of this name.
+        """
         service = self._services.get(name)
         if service is None:
             raise UnknownService(f"there is no service {name!r}; declared are {', '.join(self.names())}")
@@ -486,6 +526,10 @@ class Services(ServiceCalls):
             limiter = self._operation_limiter(service, operation, service.operations[operation])
             self._states[key] = _State(Breaker(service.breaker, clock=self._clock), limiter)
         return self._states[key]
+
+
+def _limiter_of(service: Service) -> Limiter:
+    return Limiter(service.name, service.limit, service.version)
 
 
 TOKENS = "/tokens"

@@ -174,3 +174,17 @@ class CallLimiterContract:
 
         assert await limiters[-1].explain(under_way.call_id or "x") is None
         assert await limiters[-1].explain("no such call") is None
+
+    async def test_a_call_that_is_held_begins_at_once_when_the_hold_is_released(
+        self, limiters: Sequence[CallLimiter]
+    ) -> None:
+        sms = limiter("twilio:sms")
+        limiters[0].hold(sms, int(time.time() * 1_000) + 90_000, "by hand")
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(taken(limiters[-1:], sms))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+
+        limiters[0].hold(sms, 0, "")
+
+        await asyncio.wait_for(waiting, 30)

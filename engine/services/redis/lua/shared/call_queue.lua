@@ -14,7 +14,7 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -83,6 +83,14 @@ local function head_of(gate)
     if head and head.stands_at == gate.name then return head, tonumber(first[2]) end
     call("ZREM", key("waiting", gate.name), first[1])
   end
+end
+
+-- End a hold; what holds since the start stays.
+local function release_hold(gate)
+  local meter = gate.meter
+  if not meter then return end
+  meter.held_until_ms, meter.held_by = begins_at_ms(meter.limit, is_kept_limit(meter.limit)), ""
+  serve(gate)
 end
 
 local function look_at(gate, at_ms)
@@ -297,5 +305,5 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
 end)()
