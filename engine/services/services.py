@@ -239,10 +239,10 @@ class Services(ServiceCalls):
         await self._begin(service, operation, state, call)
         used: list[int] | None = [0] * len(call.charges)  # until it was made
         try:
-            if not state.breaker.ask():
+            if not (term := state.breaker.ask()):
                 raise _open(service, operation, state.breaker)
             used = None
-            made = await self._make(service, state, call, options, work)
+            made = await self._make(service, state, term, call, options, work)
             used = self._used(call, made, options)
         finally:
             self._limiter.end(call, used)
@@ -272,7 +272,13 @@ class Services(ServiceCalls):
             self._waiting[service.name] -= 1
 
     async def _make(
-        self, service: Service, state: _State, call: Call, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        state: _State,
+        term: int,
+        call: Call,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
     ) -> _Made:
         timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
         loop = asyncio.get_running_loop()
@@ -292,17 +298,17 @@ class Services(ServiceCalls):
             is_judged = True
         finally:
             if not is_judged:
-                state.breaker.give_back()
-        self._judge(state, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
+                state.breaker.give_back(term)
+        self._judge(state, term, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
         return made
 
-    def _judge(self, state: _State, verdict: Verdict, took_ms: int) -> None:
+    def _judge(self, state: _State, term: int, verdict: Verdict, took_ms: int) -> None:
         breaker = state.breaker
         if verdict in {Verdict.THROTTLED, Verdict.WRONG}:
-            breaker.give_back()
+            breaker.give_back(term)
             return
         was_closed = breaker.state is BreakerState.CLOSED
-        if breaker.end(is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
+        if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
             self._limiter.fails(state.limiter, breaker.open_until_ms, breaker.rule.probes)
             state.fail_waiting()
         elif not was_closed and breaker.state is BreakerState.CLOSED:
