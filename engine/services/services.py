@@ -214,11 +214,12 @@ class Services(ServiceCalls):
     ) -> R:
         retries = service.retries if options.retries is None else options.retries
         quota = self._quotas.setdefault(service.name, RetryQuota())
-        quota.begin()
         attempt = 0
         while True:
             attempt += 1
             made = await self._attempt(service, rules, operation, options, work)
+            if attempt == 1:
+                quota.begin()
             if made.verdict is Verdict.WELL:
                 quota.succeed()
             elif attempt <= retries and self._may_retry(made, rules, options):
