@@ -22,14 +22,12 @@ from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.retry_quota import RetryQuota
+from tempogram.engine.services.throttled_pause import ThrottledPause
 
 log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-THROTTLED_MS_MAX = 60_000
-"""The longest hold after a 429 that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +329,8 @@ class Services(ServiceCalls):
             named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
             if named is not None:
                 self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        state.throttled = state.throttled + 1 if made.verdict is Verdict.THROTTLED else 0
+        if made.verdict is not Verdict.THROTTLED:
+            state.throttled.end(self._clock())
         if (held := self._hold_after(service, state, made)) is not None:
             made.held_until_ms, by = held
             self._limiter.hold(limiter, made.held_until_ms, by)
@@ -344,8 +343,7 @@ class Services(ServiceCalls):
         if said_ms is not None:
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
-            return now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
+            return state.throttled.until_ms(now_ms, first_ms=int(service.delay_s * 1_000)), "too many requests"
         apart_ms = state.breaker.back_off_ms()
         return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
 
@@ -444,7 +442,7 @@ class _State:
 
     breaker: Breaker
     limiter: Limiter
-    throttled: int = 0  # one after another
+    throttled: ThrottledPause = field(default_factory=ThrottledPause)
     waiting: set[asyncio.Timeout] = field(default_factory=set)
 
     def fail_waiting(self) -> None:
