@@ -21,6 +21,9 @@ BACK_OFF_CALLS_MIN = 10
 
 BACK_OFF_MS_MAX = 5_000
 
+BREAKER_MAX = 86_400_000
+"""The largest number in a rule; in milliseconds it is a day."""
+
 
 class BreakerState(StrEnum):
     """As the metrics and ``GET /services`` show it."""
@@ -55,14 +58,18 @@ class BreakerRule:
     probes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("within_ms", "open_ms", "calls_min", "probes"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} of a breaker is {getattr(self, name)}; it must be at least 1")
+        for name, least in (
+            ("failures", 0), ("within_ms", 1), ("open_ms", 1), ("slow_ms", 0), ("calls_min", 1), ("probes", 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= BREAKER_MAX:
+                raise SettingsError(
+                    f"{name} of a breaker is {value!r}; it must be a whole number from {least} to {BREAKER_MAX:,}"
+                )
         for name in ("failure_rate", "slow_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} of a breaker is {getattr(self, name)}; it must be between 0 and 1")
-        if self.failures < 0 or self.slow_ms < 0:
-            raise SettingsError("failures and slow_ms of a breaker must not be below 0")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise SettingsError(f"{name} of a breaker is {value!r}; it must be a number from 0 to 1")
 
 
 class Breaker:
@@ -96,6 +103,11 @@ class Breaker:
     @property
     def open_until_ms(self) -> int:
         return self._open_until_ms
+
+    @property
+    def is_forced(self) -> bool:
+        """Tell whether it was opened by hand."""
+        return self._is_forced
 
     def ask(self) -> int:
         """Return the term in which a call may begin, with which ``end`` or ``give_back`` must follow; 0: it may not."""

@@ -140,6 +140,16 @@ class Meter:
         is_used = self._window is not None and self._window.taken(now_ms) > 0
         return not is_used and (self._bucket is None or self._bucket.is_drained(now_ms))
 
+    def left(self, now_ms: int) -> int | None:
+        """Return how many units may be used now, be it not at once; None: any number."""
+        is_said = now_ms < self._said_until_ms
+        rooms = [self._said_left] if is_said else []
+        if self._window is not None and not (is_said and self._said_wins):
+            rooms.append(self.limit.count - self._window.taken(now_ms))
+        if self._bucket is not None:
+            rooms.append(self._bucket.room(now_ms))
+        return max(0, min(rooms)) if rooms else None
+
     def reform(self, limit: CallLimit, now_ms: int) -> None:
         """Go on under another limit; what is used stays used."""
         window, bucket = self._window, self._bucket

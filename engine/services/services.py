@@ -22,6 +22,7 @@ from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.retry_quota import RetryQuota
+from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
 from tempogram.engine.services.throttled_pause import ThrottledPause
 
 log = structlog.get_logger()
@@ -174,9 +175,7 @@ class Services(ServiceCalls):
             UnknownService: There is none of this name.
             SettingsError: The changes make no sense. Nothing was changed.
         """
-        base = self._services.get(name)
-        if base is None:
-            raise self._unknown(name)
+        base = self._service(name)
         changed = service_of(name, changes, base)
         return self.replace(replace(changed, version=base.version + 1))
 
@@ -190,6 +189,47 @@ class Services(ServiceCalls):
             if name == service.name:
                 state.breaker.rule = service.breaker
         return service
+
+    def names(self) -> list[str]:
+        """Return the names of all services, sorted."""
+        return sorted(self._services)
+
+    async def state(self, name: str) -> ServiceState:
+        """Return what is seen of a service now, over all processes; breakers are of this one.
+
+        Raises:
+            UnknownService: There is none of this name.
+            BrokerUnavailable: Redis is away.
+        """
+        service = self._service(name)
+        shared = [each for each in (self._service_limiter(service), self._all) if each is not None]
+        own = {operation: self._limiters_of(service, operation) for operation in service.operations}
+        limiters = [*shared, *(each for of in own.values() for each in of)]
+        seen = iter(await self._limiter.states(limiters))
+        return ServiceState(
+            service=service,
+            limiters=tuple(next(seen) for _ in shared),
+            operations={
+                name: self._operation_state(service, name, [next(seen) for _ in of]) for name, of in own.items()
+            },
+        )
+
+    async def waiting(self, name: str, calls_max: int = 100) -> list[WaitingCall]:
+        """Return calls of a service that wait in any process, those that go first first.
+
+        Raises:
+            UnknownService: There is none of this name.
+            BrokerUnavailable: Redis is away.
+        """
+        return await self._limiter.line(self._service(name).name, calls_max)
+
+    async def explain(self, call_id: str) -> WaitingCall | None:
+        """Return why a call of any process waits; None: it does not, or there is none of this id.
+
+        Raises:
+            BrokerUnavailable: Redis is away.
+        """
+        return await self._limiter.explain(call_id)
 
     def hold(self, service: str, operation: str, *, until_ms: int, by: str) -> None:
         """Call an operation no more before a time, in any process; 0 ends a hold."""
@@ -387,7 +427,7 @@ class Services(ServiceCalls):
         of_tenant = None
         if options.tenant is not None and not service.tenant.is_none:
             of_tenant = Limiter(f"{service.name}@{options.tenant}", service.tenant, service.version)
-        of_service = None if service.limit.is_none else Limiter(service.name, service.limit, service.version)
+        of_service = self._service_limiter(service)
         of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
         limiters = (self._all, of_service, of_tenant, own, of_operation)
         charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
@@ -404,6 +444,25 @@ class Services(ServiceCalls):
         limit = CallLimit(count=count, window_ms=window_ms if count else 0, concurrency=concurrency)
         return Limiter(f"{service.name}:{operation}#{concurrency},{count},{window_ms}", limit, service.version)
 
+    def _service_limiter(self, service: Service) -> Limiter | None:
+        return None if service.limit.is_none else Limiter(service.name, service.limit, service.version)
+
+    def _limiters_of(self, service: Service, operation: str) -> list[Limiter]:
+        """Return the limiters that an operation has for itself."""
+        rules = service.operations[operation]
+        tokens = self._token_limiter(service, operation, rules)
+        own = self._operation_limiter(service, operation, rules)
+        return [own] if tokens is None else [own, tokens]
+
+    def _operation_state(self, service: Service, operation: str, limiters: list[LimiterState]) -> OperationState:
+        breaker = self._state(service, operation).breaker
+        return OperationState(
+            limiters=tuple(limiters),
+            breaker=breaker.state,
+            open_until_ms=breaker.open_until_ms if breaker.state is BreakerState.OPEN else 0,
+            is_forced=breaker.is_forced,
+        )
+
     def _operation_limiter(self, service: Service, operation: str, rules: Operation) -> Limiter:
         return Limiter(f"{service.name}:{operation}", rules.limit, service.version)
 
@@ -413,17 +472,18 @@ class Services(ServiceCalls):
         return Limiter(f"{service.name}:{operation}{TOKENS}", rules.tokens, service.version)
 
     def _declared(self, service: str, operation: str) -> tuple[Service, Operation]:
-        declared = self._services.get(service)
-        if declared is None:
-            raise self._unknown(service)
+        declared = self._service(service)
         rules = declared.operations.get(operation)
         if rules is None:
             known = ", ".join(declared.operations)
             raise UnknownService(f"{service} has no operation {operation!r}; it has {known}")
         return declared, rules
 
-    def _unknown(self, service: str) -> UnknownService:
-        return UnknownService(f"there is no service {service!r}; declared are {', '.join(sorted(self._services))}")
+    def _service(self, name: str) -> Service:
+        service = self._services.get(name)
+        if service is None:
+            raise UnknownService(f"there is no service {name!r}; declared are {', '.join(self.names())}")
+        return service
 
     def _state(self, service: Service, operation: str) -> _State:
         key = service.name, operation

@@ -44,3 +44,8 @@ CONSTANTS = {
 @cache
 def exchange() -> Script:
     return scripts.script(FOLDER / "exchange.lua", constants_table(CONSTANTS), SHARED)
+
+
+@cache
+def states() -> Script:
+    return scripts.script(FOLDER / "states.lua", constants_table(CONSTANTS), SHARED)

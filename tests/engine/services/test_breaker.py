@@ -154,5 +154,5 @@ def test_above_a_tenth_of_failures_calls_are_spaced_out(clock: Clock) -> None:
 
 
 def test_a_rule_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(SettingsError, match="failure_rate of a breaker is 2; it must be between 0 and 1"):
+    with pytest.raises(SettingsError, match="failure_rate of a breaker is 2; it must be a number from 0 to 1"):
         BreakerRule(failure_rate=2)

@@ -9,6 +9,7 @@ import pytest
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Verdict
+from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
@@ -291,6 +292,39 @@ async def test_a_change_that_makes_no_sense_changes_nothing(services: Services) 
         services.update_limits("shop", {"concurrency": -1})
 
     assert services.update_limits("shop", {}).limit.concurrency == 2
+
+
+async def test_a_service_shows_its_limits_with_what_is_left_of_them(make: Make, clock: Clock) -> None:
+    tokens = {"count": 100, "window_ms": 60_000}
+    services = make({"concurrency": 2, "operations": {"chat": {"tokens": tokens}, "list": {}}})
+    await services.call_with(CallOptions(cost=30), "shop", "chat", Remote())
+    services.hold("shop", "list", until_ms=clock() + 5_000, by="by hand")
+    services.force_breaker("shop", "list", is_open=True)
+
+    state = await services.state("shop")
+
+    assert [each.name for each in state.limiters] == ["shop"]
+    assert [(each.name, each.left) for each in state.operations["chat"].limiters] == [
+        ("shop:chat", None),
+        ("shop:chat/tokens", 70),
+    ]
+    held = state.operations["list"]
+    assert held.limiters[0].held_by == "by hand"
+    assert (held.breaker, held.is_forced) == (BreakerState.OPEN, True)
+
+
+async def test_a_call_that_waits_is_explained(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
+    await settled()
+
+    (waiting,) = await services.waiting("shop")
+
+    assert (waiting.operation, waiting.stands_at) == ("shop:pay", "shop")
+    assert await services.explain(waiting.call_id) == waiting
+    release.set()
+    await asyncio.gather(*calls)
+    assert await services.explain(waiting.call_id) is None
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

@@ -12,6 +12,7 @@ from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import LEASE_MS
+from tempogram.engine.services.redis.sight import Sight
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
 from tests.engine.services.test_memory_queue import InMemory
 from tests.fakes import Clock
@@ -69,9 +70,10 @@ class TestRedisCallQueue(CallQueueContract):
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -> None:
+async def test_both_queues_let_the_same_calls_begin(redis: Redis, queue: InRedis, seed: int) -> None:
     clock, chance, memory = queue.clock, random.Random(seed), InMemory(queue.clock)
     limiters = [limiter_by(chance, name) for name in "abcde"]
+    sight = Sight(redis, clock=clock, keeps_uses=False)
     live: dict[str, Call] = {}
     for step in range(120):
         clock.advance(chance.choice((0, 0, 0, 1, 5, 50, 200, 1_000)))
@@ -102,6 +104,8 @@ async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -
                 limiters[place] = Limiter(old.name, changed, old.version + 1)
                 same = await memory.look(), await queue.look()
         assert sorted(same[0]) == sorted(same[1]), f"step {step}"
+        shown = [memory.queue.state(each, clock()) for each in limiters]
+        assert shown == await sight.states(limiters), f"step {step}"
 
 
 async def test_two_processes_share_every_limit(redis: Redis, queue: InRedis) -> None:

@@ -152,6 +152,7 @@ end
 local function ask(waiting)
   state.arrivals = state.arrivals + 1
   waiting.arrival, waiting.began_at_ms, calls[waiting.id] = state.arrivals, -1, waiting
+  waiting.asked_at_ms = now_ms
   call("SADD", key("of", waiting.process), waiting.id)
   if try(waiting) then tell(waiting) end
 end

@@ -188,6 +188,20 @@ function meters.idle_at_ms(meter)
   return math.max(at_ms, #uses > 0 and uses[#uses - 1] or 0)
 end
 
+-- Return how many units may be used now, be it not at once; nil: any number.
+function meters.left(meter, now_ms)
+  local limit, is_said, left = meter.limit, now_ms < meter.said_until_ms, math.huge
+  if is_said then left = meter.said_left end
+  if limit[COUNT] > 0 and not (is_said and meter.said_wins) then
+    left = math.min(left, limit[COUNT] - taken(meter, now_ms))
+  end
+  if limit[BURST] > 0 then
+    local owed = math.max(0, meter.drained_at - now_ms * limit[COUNT])
+    left = math.min(left, limit[BURST] + floor_div(-owed, limit[WINDOW_MS]))
+  end
+  return left < math.huge and math.max(0, left) or nil
+end
+
 -- Begin nothing before a time, as processes agree that the service fails; then so many at once, until one finds it well.
 function meters.open(meter, until_ms, probes)
   meter.open_until_ms, meter.probes = math.max(meter.open_until_ms, until_ms), probes
