@@ -24,14 +24,12 @@ from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.retry_quota import RetryQuota
 from tempogram.engine.services.said import HOLD_MS_MAX
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
+from tempogram.engine.services.throttled_pause import ThrottledPause
 
 log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-THROTTLED_MS_MAX = 60_000
-"""The longest hold after a 429 that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,11 +272,12 @@ class Services(ServiceCalls):
     ) -> R:
         retries = service.retries if options.retries is None else options.retries
         quota = self._quotas.setdefault(service.name, RetryQuota())
-        quota.begin()
         attempt = 0
         while True:
             attempt += 1
             made = await self._attempt(service, rules, operation, options, work)
+            if attempt == 1:
+                quota.begin()
             if made.verdict is Verdict.WELL:
                 quota.succeed()
             elif attempt <= retries and self._may_retry(made, rules, options):
@@ -299,10 +298,10 @@ class Services(ServiceCalls):
         await self._begin(service, operation, state, call)
         used: list[int] | None = [0] * len(call.charges)  # until it was made
         try:
-            if not state.breaker.ask():
+            if not (term := state.breaker.ask()):
                 raise _open(service, operation, state.breaker)
             used = None
-            made = await self._make(service, state, call, options, work)
+            made = await self._make(service, state, term, call, options, work)
             used = self._used(call, made, options)
         finally:
             self._limiter.end(call, used)
@@ -332,7 +331,13 @@ class Services(ServiceCalls):
             self._waiting[service.name] -= 1
 
     async def _make(
-        self, service: Service, state: _State, call: Call, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        state: _State,
+        term: int,
+        call: Call,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
     ) -> _Made:
         timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
         loop = asyncio.get_running_loop()
@@ -352,17 +357,17 @@ class Services(ServiceCalls):
             is_judged = True
         finally:
             if not is_judged:
-                state.breaker.give_back()
-        self._judge(state, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
+                state.breaker.give_back(term)
+        self._judge(state, term, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
         return made
 
-    def _judge(self, state: _State, verdict: Verdict, took_ms: int) -> None:
+    def _judge(self, state: _State, term: int, verdict: Verdict, took_ms: int) -> None:
         breaker = state.breaker
         if verdict in {Verdict.THROTTLED, Verdict.WRONG}:
-            breaker.give_back()
+            breaker.give_back(term)
             return
         was_closed = breaker.state is BreakerState.CLOSED
-        if breaker.end(is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
+        if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
             self._limiter.fails(state.limiter, breaker.open_until_ms, breaker.rule.probes)
             state.fail_waiting()
         elif not was_closed and breaker.state is BreakerState.CLOSED:
@@ -384,7 +389,8 @@ class Services(ServiceCalls):
             named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
             if named is not None:
                 self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        state.throttled = state.throttled + 1 if made.verdict is Verdict.THROTTLED else 0
+        if made.verdict is not Verdict.THROTTLED:
+            state.throttled.end(self._clock())
         if (held := self._hold_after(service, state, made)) is not None:
             made.held_until_ms, by = held
             self._limiter.hold(limiter, made.held_until_ms, by)
@@ -397,8 +403,7 @@ class Services(ServiceCalls):
         if said_ms is not None:
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
-            return now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
+            return state.throttled.until_ms(now_ms, first_ms=int(service.delay_s * 1_000)), "too many requests"
         apart_ms = state.breaker.back_off_ms()
         return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
 
@@ -541,7 +546,7 @@ class _State:
 
     breaker: Breaker
     limiter: Limiter
-    throttled: int = 0  # one after another
+    throttled: ThrottledPause = field(default_factory=ThrottledPause)
     waiting: set[asyncio.Timeout] = field(default_factory=set)
 
     def fail_waiting(self) -> None:

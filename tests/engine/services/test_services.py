@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -160,6 +161,19 @@ async def test_a_service_that_fails_is_called_no_more(services: Services) -> Non
         await services.call("shop", "pay", remote)
 
     assert remote.calls == 5
+
+
+async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> None:
+    services = make({"delay_s": 0, "operations": {name: {"idempotent": True} for name in ("find", "read")}})
+    find, read = Remote(*(Response(500) for _ in range(9))), Remote(*(Response(500) for _ in range(9)))
+    for _ in range(100):
+        with suppress(CircuitOpen):
+            await services.call("shop", "find", find)
+
+    with suppress(CircuitOpen):
+        await services.call("shop", "read", read)
+
+    assert (find.calls, read.calls) == (5, 1)
 
 
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
