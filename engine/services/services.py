@@ -21,6 +21,7 @@ from tempogram.engine.services.catalogue import ALL, Operation, Service, service
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
+from tempogram.engine.services.open_answer import OpenAnswer
 from tempogram.engine.services.retry_quota import RetryQuota
 from tempogram.engine.services.said import HOLD_MS_MAX
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
@@ -50,6 +51,8 @@ class CallOptions:
         window_ms: Milliseconds; None: the operation's window.
         is_idempotent: A second call does no harm.
         classify: See ``Classify``.
+        may_repeat: Tells before a retry whether the function can be called again: a body may be gone.
+        keeps: Gets what was returned; while the body that it returns is open, the call keeps its places.
     """
 
     priority: int | str = "normal"
@@ -65,6 +68,8 @@ class CallOptions:
     window_ms: int | None = None
     is_idempotent: bool | None = None
     classify: Classify | None = None
+    may_repeat: Callable[[], bool] | None = None
+    keeps: Callable[[Any], OpenAnswer | None] | None = None
 
 
 PLAIN = CallOptions()
@@ -275,7 +280,7 @@ class Services(ServiceCalls):
         attempt = 0
         while True:
             attempt += 1
-            made = await self._attempt(service, rules, operation, options, work)
+            made = await self._attempt(service, rules, operation, options, work, until_s)
             if attempt == 1:
                 quota.begin()
             if made.verdict is Verdict.WELL:
@@ -291,22 +296,53 @@ class Services(ServiceCalls):
             return outcome
 
     async def _attempt(
-        self, service: Service, rules: Operation, operation: str, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        rules: Operation,
+        operation: str,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
+        until_s: float | None,
     ) -> _Made:
         state = self._state(service, operation)
         call = Call(self._charges(service, rules, operation, options), _priority(options.priority))
         await self._begin(service, operation, state, call)
         used: list[int] | None = [0] * len(call.charges)  # until it was made
+        body: OpenAnswer | None = None
         try:
             if not (term := state.breaker.ask()):
                 raise _open(service, operation, state.breaker)
             used = None
             made = await self._make(service, state, term, call, options, work)
-            used = self._used(call, made, options)
+            if made.verdict is Verdict.WELL and options.keeps is not None and made.error is None:
+                body = options.keeps(made.result)
+            used = self._used(call, made.result, options) if made.error is None and body is None else None
         finally:
-            self._limiter.end(call, used)
+            if body is None:
+                self._limiter.end(call, used)
+        if body is not None:
+            self._keep(state, term, call, options, body, until_s)
         self._listen(service, rules, operation, state, made)
         return made
+
+    def _keep(
+        self, state: _State, term: int, call: Call, options: CallOptions, body: OpenAnswer, until_s: float | None
+    ) -> None:
+        """Keep a call's places until its answer is read, at the most until its deadline."""
+        name, timer = state.limiter.name, None
+        if until_s is not None:
+            overdue = CallOverdue(f"the answer of {name} was not read to its end before the deadline")
+            timer = asyncio.get_running_loop().call_at(until_s, body.cut, overdue)
+        call.lost = lambda: body.cut(PlaceLost(f"the limits of {name} cannot be reached; its answer was cut off"))
+
+        def end() -> None:
+            if timer is not None:
+                timer.cancel()
+            self._limiter.end(call, self._used(call, body.read, options) if body.read is not None else None)
+            if body.is_failure:
+                self._judge(state, term, Verdict.FAILED, 0)
+
+        body.when_over(end)
 
     async def _begin(self, service: Service, operation: str, state: _State, call: Call) -> None:
         """Wait for the places of a call; fail when the breaker opens meanwhile."""
@@ -419,6 +455,8 @@ class Services(ServiceCalls):
         return until_s is None or asyncio.get_running_loop().time() + pause_s < until_s
 
     def _may_retry(self, made: _Made, rules: Operation, options: CallOptions) -> bool:
+        if options.may_repeat is not None and not options.may_repeat():
+            return False
         if made.verdict is Verdict.THROTTLED:
             return True
         if made.verdict is not Verdict.FAILED:
@@ -426,12 +464,12 @@ class Services(ServiceCalls):
         is_idempotent = rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
         return is_idempotent or not made.attempted.was_sent
 
-    def _used(self, call: Call, made: _Made, options: CallOptions) -> list[int] | None:
+    def _used(self, call: Call, answer: Any, options: CallOptions) -> list[int] | None:
         """Return what a call turned out to cost at each limiter; None: what was thought."""
-        if options.used is None or made.error is not None or options.cost == 0:
+        if options.used is None or options.cost == 0:
             return None
         try:
-            used = options.used(made.result)
+            used = options.used(answer)
         except Exception:
             log.exception("call_cost_not_read")
             return None
