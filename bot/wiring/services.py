@@ -15,7 +15,7 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.ports.changes import Changes
-from tempogram.engine.services.catalogue import Service, from_environment, parse, shipped
+from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
@@ -76,7 +76,7 @@ def declared_services(settings: Settings) -> dict[str, Service]:
 
 
 def _with_defaults(service: Service, settings: Settings) -> Service:
-    if service.limit.concurrency:
+    if service.limit.concurrency or service.name == ALL:
         return service
     return replace(service, limit=replace(service.limit, concurrency=settings.default_concurrency_limit))
 

@@ -16,6 +16,9 @@ from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
 
+ALL = "all"
+"""Of no calls of its own: its limit is over all services together."""
+
 NAME_MAX = 64
 
 CODE_MAX = 1_000_000_000
@@ -45,7 +48,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service.
+    """One service; or, of the name ``ALL``, the limit over all of them.
 
     Attributes:
         limit: Over all its operations.
@@ -74,7 +77,7 @@ class Service:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not self.operations:
+        if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
         for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
             _number(name, getattr(self, name), least, most)
@@ -137,6 +140,8 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name} is {table!r}; a service is a table")
     words = dict(table)
+    if name == ALL and (other := next((word for word in words if word not in _LIMIT_WORDS), None)) is not None:
+        raise SettingsError(f"{other} is no part of a limit over all services; there are {', '.join(_LIMIT_WORDS)}")
     operations = dict(base.operations if base else {})
     for each, of in _table(words.pop("operations", {}), "operations").items():
         _check_letters(each, "an operation")
