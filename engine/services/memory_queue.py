@@ -254,7 +254,7 @@ class MemoryCallQueue:
 
     def _sweep(self, now_ms: int) -> None:
         for name, gate in list(self._gates.items()):
-            if gate.head() is None and gate.meter.is_idle(now_ms):
+            if gate.head() is None and gate.meter.is_forgotten(now_ms):
                 del self._gates[name]
         self._sweep_at = max(SWEEP_MIN, 2 * len(self._gates))
 

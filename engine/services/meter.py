@@ -25,6 +25,10 @@ QUICKEST_PARTS = 16
 """The quickest answer is kept in parts of a millisecond, and grows by one with each answer: a route may become longer.
 untuned: slower than that, a service that became slower would be called less often for longer."""
 
+FORGOTTEN_AFTER_MS = 1_000
+"""How long a limiter of which nothing is used is remembered, with how quick answers are. untuned: calls that wait for
+each other's spacing are closer."""
+
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
 
@@ -97,6 +101,8 @@ class Meter:
     def take(self, now_ms: int, cost: int) -> None:
         """Begin a call."""
         limit = self.limit
+        if limit.apart_ms and self.is_forgotten(now_ms):
+            self._quickest = 0
         self.busy += 1
         if limit.apart_ms:
             self._began_at_ms = now_ms
@@ -147,8 +153,12 @@ class Meter:
         """Tell whether the database has a use of this cost; what costs more than the limit needs all of it."""
         return now_ms < self.covered_until_ms and self.covered >= min(cost, self.limit.count)
 
+    def is_forgotten(self, now_ms: int) -> bool:
+        """Tell whether nothing has been used for so long that a new one may take its place."""
+        return self.is_idle(now_ms - FORGOTTEN_AFTER_MS)
+
     def is_idle(self, now_ms: int) -> bool:
-        """Tell whether a new one would answer the same."""
+        """Tell whether nothing is used."""
         if self.busy or max(self.held_until_ms, self._apart_at_ms, self._said_until_ms, self.covered_until_ms) > now_ms:
             return False
         is_used = self._window is not None and self._window.taken(now_ms) > 0

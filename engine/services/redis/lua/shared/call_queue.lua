@@ -269,10 +269,11 @@ end
 
 local function save_gate(gate)
   local at_ms = meters.idle_at_ms(gate.meter)
-  if at_ms and at_ms <= now_ms and not head_of(gate) then
+  if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
     call("DEL", key("meter", gate.name))
   elseif at_ms and not head_of(gate) then
-    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", at_ms - now_ms + 1000)
+    local lasts_ms = math.max(at_ms - now_ms, 0) + constants.FORGOTTEN_AFTER_MS
+    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", lasts_ms)
   else
     call("SET", key("meter", gate.name), meters.packed(gate.meter))
   end

@@ -123,6 +123,7 @@ end
 
 function meters.take(meter, now_ms, cost)
   local limit = meter.limit
+  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest = 0 end
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
@@ -209,6 +210,12 @@ function meters.left(meter, now_ms)
     left = math.min(left, limit[BURST] + floor_div(-owed, limit[WINDOW_MS]))
   end
   return left < math.huge and math.max(0, left) or nil
+end
+
+-- Tell whether nothing has been used for so long that a fresh one may take its place.
+function meters.is_forgotten(meter, now_ms)
+  local at_ms = meters.idle_at_ms(meter)
+  return at_ms and at_ms + constants.FORGOTTEN_AFTER_MS <= now_ms
 end
 
 -- Begin nothing before a time, as processes agree that the service fails; then so many at once, until one finds it well.
