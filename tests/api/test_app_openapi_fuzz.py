@@ -57,7 +57,7 @@ async def test_every_route_answers_as_the_openapi_description_says(tmp_path: Pat
 
 
 def with_what_there_is(description: dict[str, Any], message_id: str) -> dict[str, Any]:
-    """Return the description for this bot, message, tag and service, so that requests are accepted and not only refused.
+    """Return the description for what there is, so that requests are accepted and not only refused.
 
     The Bot API door is not in ours, since it is Telegram's; here it is described for one call.
     """
