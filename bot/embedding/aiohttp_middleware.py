@@ -59,12 +59,11 @@ def service_middleware(
         ours = options_of(
             given, method=request.method, may_repeat=functools.partial(_may_repeat, request), answer_of=_answer
         )
-        used = given.used
-        if used is not None:
-            ours = replace(ours, used=lambda response: used(_answer(response)) if _is_read(response) else None)
         ours = replace(ours, keeps=_kept)
         try:
-            return await services.call_with(ours, service, name, _send, request, handler, reads_all=used is not None)
+            return await services.call_with(
+                ours, service, name, _send, request, handler, reads_all=given.used is not None
+            )
         except (UnknownService, aiohttp.ClientError):
             raise
         except (ServiceError, TimeoutError) as error:
@@ -113,17 +112,14 @@ def _cut(response: aiohttp.ClientResponse, error: Exception) -> None:
 
 def _is_broken(response: aiohttp.ClientResponse) -> bool:
     """Tell whether an answer broke off; one that its client closes has an error, too, of exactly this type."""
-    error = response.content.exception()
+    body = response.content
+    error = body.exception()
     is_ours = isinstance(error, ServiceError) or type(error) is aiohttp.ClientConnectionError
     return error is not None and not is_ours
 
 
 def _may_repeat(request: aiohttp.ClientRequest) -> bool:
     return not isinstance(request.body, Payload) or not request.body.consumed
-
-
-def _is_read(response: aiohttp.ClientResponse) -> bool:
-    return isinstance(response.content, _Refilled)
 
 
 def _answer(response: aiohttp.ClientResponse) -> ReadAnswer:

@@ -257,7 +257,7 @@ class Services(ServiceCalls):
             made = await self._make(service, state, call, options, work)
             if made.verdict is Verdict.WELL and options.keeps is not None and made.error is None:
                 body = options.keeps(made.result)
-            used = self._used(call, made.result, options) if made.error is None and body is None else None
+            used = self._used(call, made, options) if body is None else None
         finally:
             if body is None:
                 self._limiter.end(call, used)
@@ -277,7 +277,7 @@ class Services(ServiceCalls):
         def end() -> None:
             if timer is not None:
                 timer.cancel()
-            self._limiter.end(call, self._used(call, body.read, options) if body.read is not None else None)
+            self._limiter.end(call, self._read_used(call, body.read, options) if body.read is not None else None)
             if body.is_failure:
                 self._judge(state, Verdict.FAILED, 0)
 
@@ -397,8 +397,13 @@ class Services(ServiceCalls):
         is_idempotent = rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
         return is_idempotent or not made.attempted.was_sent
 
-    def _used(self, call: Call, answer: Any, options: CallOptions) -> list[int] | None:
+    def _used(self, call: Call, made: _Made, options: CallOptions) -> list[int] | None:
         """Return what a call turned out to cost at each limiter; None: what was thought."""
+        if made.verdict is Verdict.THROTTLED:
+            return _costs(call, 0)  # it was counted, and not carried out
+        return self._read_used(call, made.result, options) if made.error is None else None
+
+    def _read_used(self, call: Call, answer: Any, options: CallOptions) -> list[int] | None:
         if options.used is None or options.cost == 0:
             return None
         try:
@@ -406,9 +411,7 @@ class Services(ServiceCalls):
         except Exception:
             log.exception("call_cost_not_read")
             return None
-        if used is None:
-            return None
-        return [max(0, used) if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
+        return None if used is None else _costs(call, max(0, used))
 
     def _charges(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> tuple[Charge, ...]:
         if not self._is_enabled:
@@ -507,6 +510,11 @@ async def _discard(result: Any) -> None:
         await close()
     elif (release := getattr(result, "release", None)) is not None:
         release()
+
+
+def _costs(call: Call, tokens: int) -> list[int]:
+    """Return what a call cost at each of its limiters."""
+    return [tokens if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
 
 
 def _lose(call: Call, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
