@@ -4,21 +4,22 @@ A call belongs to its caller, and is not durable: no ledger and no lane knows of
 
 Read in this order:
 
-    limit         what a service allows
-    calls         what a call costs, and where it stands
-    meter         what of a limit is used
-    memory_queue  which call may begin now
-    redis/        the same for many processes
-    kept_uses     what a restart must not forget
-    limiter       awaits the places of a call
-    said          what a service says of its limits
-    answers       what came of an attempt
-    breaker       leaves an operation alone that fails
-    retry_quota   bounds how often a failing service is asked again
-    errors        what a call may raise besides its own errors
-    catalogue     which services there are; ``shipped.toml`` has those that need not be declared
-    open_answer   keeps a call's places while its answer's body is read
-    services      one call, with all of it
-    state         what is seen of a service from outside
-    clients/      the same for every request of a client of HTTP
+    limit            what a service allows
+    calls            what a call costs, and where it stands
+    meter            what of a limit is used
+    memory_queue     which call may begin now
+    redis/           the same for many processes
+    kept_uses        what a restart must not forget
+    limiter          awaits the places of a call
+    said             what a service says of its limits
+    answers          what came of an attempt
+    breaker          leaves an operation alone that fails
+    throttled_pause  how long a 429 that says nothing holds
+    retry_quota      bounds how often a failing service is asked again
+    errors           what a call may raise besides its own errors
+    catalogue        which services there are; ``shipped.toml`` has those that need not be declared
+    open_answer      keeps a call's places while its answer's body is read
+    services         one call, with all of it
+    state            what is seen of a service from outside
+    clients/         the same for every request of a client of HTTP
 """
