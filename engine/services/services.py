@@ -313,7 +313,7 @@ class Services(ServiceCalls):
             if not (term := state.breaker.ask()):
                 raise _open(service, operation, state.breaker)
             used = None
-            made = await self._make(service, state, term, call, options, work)
+            made = await self._make(service, state, term, call, options, work, until_s)
             if made.verdict is Verdict.WELL and options.keeps is not None and made.error is None:
                 body = options.keeps(made.result)
             used = self._used(call, made, options) if body is None else None
@@ -374,6 +374,7 @@ class Services(ServiceCalls):
         call: Call,
         options: CallOptions,
         work: Callable[[], Awaitable[R]],
+        until_s: float | None,
     ) -> _Made:
         timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
         loop = asyncio.get_running_loop()
@@ -393,7 +394,9 @@ class Services(ServiceCalls):
             is_judged = True
         finally:
             if not is_judged:
-                state.breaker.give_back(term)
+                took_s, is_overdue = loop.time() - began_s, until_s is not None and loop.time() > until_s - SOON_S
+                has_hung = is_overdue and took_s > _patience_s(service, options)
+                self._judge(state, term, Verdict.FAILED if has_hung else Verdict.WRONG, int(1_000 * took_s))
         self._judge(state, term, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
         return made
 
@@ -580,6 +583,9 @@ def _limiter_of(service: Service) -> Limiter:
 
 TOKENS = "/tokens"
 
+SOON_S = 0.02
+"""A deadline that is nearer is over: an event loop's clock is coarse."""
+
 
 @dataclass(slots=True)
 class _State:
@@ -626,6 +632,13 @@ async def _discard(result: Any) -> None:
 def _costs(call: Call, tokens: int) -> list[int]:
     """Return what a call cost at each of its limiters."""
     return [tokens if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
+
+
+def _patience_s(service: Service, options: CallOptions) -> float:
+    """Return from when on an attempt that the call's deadline ends is a failure: one with little time was not."""
+    timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
+    deadline_s = service.deadline_s if options.deadline_s is None else options.deadline_s
+    return min(timeout_s, deadline_s) / 2
 
 
 def _lose(call: Call, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
