@@ -23,6 +23,9 @@ from tempogram.engine.services.open_answer import OpenAnswer
 
 log = structlog.get_logger()
 
+SOON_S = 0.02
+"""A deadline that is nearer is over: an event loop's clock is coarse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,6 +33,7 @@ class Job:
 
     Attributes:
         charges: None but those of the limiters that hold.
+        deadline_s: How long all its attempts may take, with waiting.
         until_s: Its deadline, in the time of the event loop.
     """
 
@@ -37,7 +41,19 @@ class Job:
     options: CallOptions
     charges: tuple[Charge, ...]
     work: Callable[[], Awaitable[Any]]
+    deadline_s: float
     until_s: float | None
+
+    @property
+    def timeout_s(self) -> float:
+        """Return how long one attempt may take."""
+        timeout_s = self.options.timeout_s
+        return self.endpoint.service.timeout_s if timeout_s is None else timeout_s
+
+    def has_hung(self, took_s: float) -> bool:
+        """Tell whether the deadline ended an attempt that had time enough: with little of it, it did not fail."""
+        is_overdue = self.until_s is not None and asyncio.get_running_loop().time() > self.until_s - SOON_S
+        return is_overdue and took_s > min(self.timeout_s, self.deadline_s) / 2
 
 
 @dataclass(slots=True)
@@ -88,7 +104,7 @@ class Attempts:
             made = await self._call(job, call, term)
             if made.verdict is Verdict.WELL and job.options.keeps is not None and made.error is None:
                 body = job.options.keeps(made.result)
-            used = used_by(call, made.result, job.options) if made.error is None and body is None else None
+            used = _used(call, made, job.options) if body is None else None
         finally:
             if body is None:
                 self._limiter.end(call, used)
@@ -125,12 +141,11 @@ class Attempts:
 
     async def _call(self, job: Job, call: Call, term: int) -> Made:
         endpoint, options = job.endpoint, job.options
-        timeout_s = endpoint.service.timeout_s if options.timeout_s is None else options.timeout_s
         now_s = asyncio.get_running_loop().time
         began_s, is_judged = now_s(), False
         endpoint.counts.under_way += 1
         try:
-            async with asyncio.timeout(timeout_s) as scope:
+            async with asyncio.timeout(job.timeout_s) as scope:
                 call.lost = functools.partial(_lose, call, scope, now_s)
                 result = await job.work()
             made = Made(of_result(result, self._clock(), options.classify), result=result)
@@ -148,7 +163,8 @@ class Attempts:
             endpoint.counts.under_way -= 1
             endpoint.counts.duration.observe(took_s)
             if not is_judged:
-                endpoint.breaker.give_back(term)
+                verdict = Verdict.FAILED if job.has_hung(took_s) else Verdict.WRONG
+                self._judge(endpoint, term, verdict, int(1_000 * took_s))
         self._judge(endpoint, term, made.verdict, int(1_000 * took_s))
         return made
 
@@ -163,7 +179,7 @@ class Attempts:
         def end() -> None:
             if timer is not None:
                 timer.cancel()
-            self._limiter.end(call, used_by(call, body.read, job.options) if body.read is not None else None)
+            self._limiter.end(call, _read_used(call, body.read, job.options) if body.read is not None else None)
             if body.is_failure:
                 self._judge(job.endpoint, term, Verdict.FAILED, 0)
 
@@ -210,8 +226,14 @@ class Attempts:
         return None
 
 
-def used_by(call: Call, answer: Any, options: CallOptions) -> list[int] | None:
+def _used(call: Call, made: Made, options: CallOptions) -> list[int] | None:
     """Return what a call turned out to cost at each limiter; None: what was thought."""
+    if made.verdict is Verdict.THROTTLED:
+        return _costs(call, 0)  # it was counted, and not carried out
+    return _read_used(call, made.result, options) if made.error is None else None
+
+
+def _read_used(call: Call, answer: Any, options: CallOptions) -> list[int] | None:
     if options.used is None or options.cost == 0:
         return None
     try:
@@ -219,9 +241,12 @@ def used_by(call: Call, answer: Any, options: CallOptions) -> list[int] | None:
     except Exception:
         log.exception("call_cost_not_read")
         return None
-    if used is None:
-        return None
-    return [max(0, used) if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
+    return None if used is None else _costs(call, max(0, used))
+
+
+def _costs(call: Call, tokens: int) -> list[int]:
+    """Return what a call cost at each of its limiters."""
+    return [tokens if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
 
 
 def _lose(call: Call, scope: asyncio.Timeout, now_s: Callable[[], float]) -> None:

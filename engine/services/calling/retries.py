@@ -42,7 +42,7 @@ class Retries:
         outcome = "cancelled"
         try:
             async with asyncio.timeout(deadline_s) as scope:
-                job = Job(endpoint, options, charges if self._is_enabled else (), work, scope.when())
+                job = Job(endpoint, options, charges if self._is_enabled else (), work, deadline_s, scope.when())
                 made = await self._last(job)
                 outcome = made.verdict.value
             return made.outcome()

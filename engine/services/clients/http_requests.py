@@ -46,6 +46,9 @@ class ReadAnswer:
         return json.loads(self.body)
 
 
+AnswerOf = Callable[[Any], ReadAnswer | None]
+
+
 def operation_of(choose: Choose[T], request: T, place: str) -> str:
     """Return the operation of a request.
 
@@ -75,7 +78,7 @@ def options_of(
     *,
     method: str,
     may_repeat: Callable[[], bool],
-    answer_of: Callable[[Any], ReadAnswer | None],
+    answer_of: AnswerOf,
 ) -> CallOptions:
     """Return the options of a request's call.
 
@@ -83,12 +86,14 @@ def options_of(
         options: As its client was given them.
         method: Of HTTP.
         may_repeat: Tells whether its body is still there.
-        answer_of: Returns what a response is for ``classify``.
+        answer_of: Returns what a response is for ``used`` and ``classify``.
     """
     if options.is_idempotent is None and method in IDEMPOTENT:
         options = replace(options, is_idempotent=True)
     if options.classify is not None:
         options = replace(options, classify=functools.partial(_classify, options.classify, answer_of))
+    if options.used is not None:
+        options = replace(options, used=functools.partial(_used, options.used, answer_of))
     return replace(options, may_repeat=may_repeat)
 
 
@@ -119,5 +124,10 @@ def _sentence(error: Exception) -> str:
     return str(error.args[0]) if error.args else ""
 
 
-def _classify(rule: Classify, answer_of: Callable[[Any], ReadAnswer | None], returned: Any) -> Any:
+def _classify(rule: Classify, answer_of: AnswerOf, returned: Any) -> Any:
     return rule(returned if isinstance(returned, Exception) else answer_of(returned))
+
+
+def _used(rule: Callable[[Any], int | None], answer_of: AnswerOf, returned: Any) -> int | None:
+    answer = returned if isinstance(returned, ReadAnswer) else answer_of(returned)
+    return rule(answer) if answer is not None and answer.body else None

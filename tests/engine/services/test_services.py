@@ -180,6 +180,27 @@ async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> Non
     assert (find.calls, read.calls) == (5, 1)
 
 
+async def test_a_service_that_hangs_until_the_deadline_fails(make: Make) -> None:
+    services = make({**QUICK, "breaker": {"failures": 1}})
+    options = CallOptions(deadline_s=0.05, timeout_s=0.05)
+    with pytest.raises(CallOverdue):
+        await services.call_with(options, "shop", "pay", asyncio.Event().wait)
+
+    with pytest.raises(CircuitOpen):
+        await services.call("shop", "pay", Remote())
+
+
+async def test_a_call_that_waited_for_most_of_its_time_says_nothing_of_the_service(make: Make) -> None:
+    services = make({**QUICK, "concurrency": 1, "breaker": {"failures": 1}})
+    first = asyncio.create_task(services.call("shop", "pay", asyncio.sleep, 0.07))
+    await settled()
+    with pytest.raises(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.1), "shop", "pay", asyncio.Event().wait)
+    await first
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
     services = make({"concurrency": 1, "operations": {"pay": {}}, "breaker": {"failures": 1}})
     fails = asyncio.Event()

@@ -218,6 +218,15 @@ class ClientContract(ABC):
         assert [each.body for each in read] == [b'{"usage": {"total_tokens": 10}}'] * 2
         assert shop.calls == 2
 
+    async def test_what_is_refused_costs_no_tokens(self, shop: HttpService) -> None:
+        shop.answers = [Answer(429, headers={"Retry-After": "0"})]
+        options = CallOptions(cost=90, used=total_tokens, deadline_s=1)
+
+        async with self.client(services_of(), options=options) as client:
+            assert (await self.request(client, "POST", shop.url)).status == 200
+
+        assert shop.calls == 2
+
     async def test_a_rule_of_ones_own_judges_what_an_answer_says(self, shop: HttpService) -> None:
         """A server of OpenAI's kind answers 429 when the money is gone, too; to wait for that makes no sense."""
         shop.answers = [Answer(429, b'{"error": {"code": "insufficient_quota"}}')]
