@@ -221,5 +221,7 @@ class RedisCallLimiter:
 
 
 def _lose(call: Call) -> None:
-    if call.lost is not None:
-        call.lost()
+    """Say once that its places are lost."""
+    lost, call.lost = call.lost, None
+    if lost is not None:
+        lost()
