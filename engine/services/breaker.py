@@ -159,7 +159,7 @@ class Breaker:
         return min(BACK_OFF_MS_MAX, int(BACK_OFF_MS_MAX * self._failed / calls))
 
     def _end_probe(self, *, is_failure: bool) -> bool:
-        self._probing -= 1
+        self.give_back(self._term)  # a probe whose answer broke off while it was read ends twice
         if is_failure:
             self.open_until(self._clock() + self.rule.open_ms)
             return True

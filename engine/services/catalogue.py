@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
 
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
+
+ALL = "all"
+"""Of no calls of its own: its limit is over all services together."""
 
 NAME_MAX = 64
 
@@ -33,16 +37,18 @@ class Operation:
         limit: Its own; that of its service holds besides it.
         tokens: A second one, of what a call costs in the service's own unit: tokens of a model.
         is_idempotent: A second call does no harm, so one that may have been carried out is tried again.
+        is_open: Its breaker is open until it is closed by hand: nothing is called.
     """
 
     limit: CallLimit = field(default_factory=CallLimit)
     tokens: CallLimit = field(default_factory=CallLimit)
     is_idempotent: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service.
+    """One service; or, of the name ``ALL``, the limit over all of them.
 
     Attributes:
         limit: Over all its operations.
@@ -71,7 +77,7 @@ class Service:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not self.operations:
+        if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
         for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
             _number(name, getattr(self, name), least, most)
@@ -134,6 +140,8 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name} is {table!r}; a service is a table")
     words = dict(table)
+    if name == ALL and (other := next((word for word in words if word not in _LIMIT_WORDS), None)) is not None:
+        raise SettingsError(f"{other} is no part of a limit over all services; there are {', '.join(_LIMIT_WORDS)}")
     operations = dict(base.operations if base else {})
     for each, of in _table(words.pop("operations", {}), "operations").items():
         _check_letters(each, "an operation")
@@ -153,6 +161,29 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
             raise SettingsError(f"{word} is no setting of a service; there are {', '.join(sorted(known))}")
         given[word] = value
     return replace(base, **given) if base else Service(name=name, **given)
+
+
+def in_our_words(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of a service's table, each of Bottleneck's replaced by ours: so two changes of one thing meet.
+
+    >>> in_our_words({"max_concurrent": 2, "operations": {"min_time": {"min_time": 5}}})
+    {'concurrency': 2, 'operations': {'min_time': {'apart_ms': 5}}}
+
+    Args:
+        table: One of which ``service_of`` makes a service.
+    """
+    return {WORDS.get(word, word): _in_our_words(word, value) for word, value in table.items()}
+
+
+def _in_our_words(word: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: in_our_words(each) for name, each in value.items()} if word == "operations" else in_our_words(value)
+
+
+def declaration_of(service: Service) -> str:
+    """Return what stands for a declaration: another one has another."""
+    return sha256(repr(service).encode()).hexdigest()[:16]
 
 
 def from_environment(service: Service, environment: Mapping[str, str]) -> Service:
@@ -188,6 +219,8 @@ def _operation(name: str, table: Any, base: Operation | None, window_ms: int) ->
     given: dict[str, Any] = {}
     if "idempotent" in words:
         given["is_idempotent"] = _flag("idempotent", words.pop("idempotent"))
+    if "breaker" in words:
+        given["is_open"] = _is_open(words.pop("breaker"))
     if "tokens" in words:
         given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"), base.tokens)
     if words:
@@ -226,6 +259,12 @@ def _codes(value: Any) -> tuple[int, ...]:
     for code in value:
         _whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
     return tuple(value)
+
+
+def _is_open(value: object) -> bool:
+    if value not in ("open", "closed"):
+        raise SettingsError(f"breaker of an operation is {value!r}; it must be open or closed")
+    return value == "open"
 
 
 def _flag(name: str, value: Any) -> bool:

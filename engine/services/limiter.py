@@ -23,6 +23,9 @@ class CallLimiter(Protocol):
     def end(self, call: Call, used: Sequence[int] | None = None) -> None:
         """Give the places back; ``used`` says what it cost at each limiter, None: what was thought."""
 
+    def change(self, limiter: Limiter) -> None:
+        """Go by a newer version of a limit, if anything is known of the limiter; calls that wait do, too."""
+
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         """Let nothing begin at a limiter before a time, in any process; 0 ends a hold."""
 
@@ -83,6 +86,11 @@ class MemoryCallLimiter:
         self._queue.end(now_ms, call, used)
         if self._queue.waiting:
             self._go_on(now_ms)
+
+    def change(self, limiter: Limiter) -> None:
+        now_ms = self._clock()
+        self._queue.change(limiter, now_ms)
+        self._go_on(now_ms)
 
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         now_ms = self._clock()

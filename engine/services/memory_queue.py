@@ -97,14 +97,21 @@ class MemoryCallQueue:
                 heappop(self._looks)
         return None
 
+    def change(self, limiter: Limiter, now_ms: int) -> None:
+        """Go by a newer version of a limit, if anything is known of the limiter."""
+        if limiter.name in self._gates:
+            self._gate(limiter, now_ms)
+
     def hold(self, limiter: Limiter, now_ms: int, until_ms: int, by: str) -> None:
         """Let nothing begin at a limiter before a time; calls under way go on."""
         self._gate(limiter, now_ms).meter.hold(until_ms, by)
 
     def release_hold(self, limiter: Limiter, now_ms: int) -> None:
-        gate = self._gate(limiter, now_ms)
-        gate.meter.held_until_ms, gate.meter.held_by = 0, ""
-        self._serve(gate, now_ms)
+        """End a hold; what holds since the start stays."""
+        gate = self._gates.get(limiter.name)
+        if gate is not None:
+            gate.meter.held_until_ms, gate.meter.held_by = self._begins_at_ms(gate.meter.limit), ""
+            self._serve(gate, now_ms)
 
     def believe(self, limiter: Limiter, now_ms: int, *, left: int, until_ms: int, of: int | None = None) -> None:
         """Take a service's word: so much is left until a time. Calls under way may not be counted in it yet."""
@@ -247,7 +254,7 @@ class MemoryCallQueue:
 
     def _sweep(self, now_ms: int) -> None:
         for name, gate in list(self._gates.items()):
-            if gate.head() is None and gate.meter.is_idle(now_ms):
+            if gate.head() is None and gate.meter.is_forgotten(now_ms):
                 del self._gates[name]
         self._sweep_at = max(SWEEP_MIN, 2 * len(self._gates))
 

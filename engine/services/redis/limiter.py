@@ -91,6 +91,9 @@ class RedisCallLimiter:
         if self._calls.pop(call.call_id, None) is not None:
             self._words.put(["end", call.call_id, list(used) if used is not None else False])
 
+    def change(self, limiter: Limiter) -> None:
+        self._words.put(["change", limiter_words(limiter)])
+
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         self._words.put(["hold", limiter_words(limiter), until_ms, by])
 

@@ -104,3 +104,9 @@ def test_a_wrong_declaration_is_one_sentence_that_says_where(text: str, sentence
 def test_a_wrong_value_in_the_environment_is_named() -> None:
     with pytest.raises(SettingsError, match="TWILIO_CONCURRENCY_LIMIT is 'ten'; it must be a whole number above 0"):
         from_environment(shipped()["twilio"], {"TWILIO_CONCURRENCY_LIMIT": "ten"})
+
+
+def test_a_limit_over_all_services_has_nothing_but_a_limit() -> None:
+    assert service_of("all", {"max_concurrent": 50}).limit.concurrency == 50
+    with pytest.raises(SettingsError, match="retries is no part of a limit over all services"):
+        service_of("all", {"retries": 3})

@@ -256,6 +256,16 @@ async def test_an_operation_that_failed_is_probed_by_as_many_as_its_rule_says(re
     assert await other.look() == ["b"]
 
 
+async def test_a_released_hold_does_not_end_what_holds_since_the_start(redis: Redis, clock: Clock) -> None:
+    queue, one = InRedis(redis, clock), limiter(count=1, window_ms=3_000)
+    await queue.ask(call("a", one))
+    await queue.hold(one, clock() + 60_000)
+
+    assert await queue.say(["hold", limiter_words(one), 0, ""]) == await queue.say()
+    clock.advance(3_000)
+    assert await queue.look() == ["a"]
+
+
 async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(
     redis: Redis, clock: Clock
 ) -> None:

@@ -14,7 +14,8 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key,
+  release_hold
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -83,6 +84,14 @@ local function head_of(gate)
     if head and head.stands_at == gate.name then return head, tonumber(first[2]) end
     call("ZREM", key("waiting", gate.name), first[1])
   end
+end
+
+-- End a hold; what holds since the start stays.
+local function release_hold(gate)
+  local meter = gate.meter
+  if not meter then return end
+  meter.held_until_ms, meter.held_by = begins_at_ms(meter.limit, is_kept_limit(meter.limit)), ""
+  serve(gate)
 end
 
 local function look_at(gate, at_ms)
@@ -280,10 +289,11 @@ end
 
 local function save_gate(gate)
   local at_ms = meters.idle_at_ms(gate.meter)
-  if at_ms and at_ms <= now_ms and not head_of(gate) then
+  if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
     call("DEL", key("meter", gate.name))
   elseif at_ms and not head_of(gate) then
-    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", at_ms - now_ms + 1000)
+    local lasts_ms = math.max(at_ms - now_ms, 0) + constants.FORGOTTEN_AFTER_MS
+    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", lasts_ms)
   else
     call("SET", key("meter", gate.name), meters.packed(gate.meter))
   end
@@ -316,5 +326,6 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key,
+  release_hold
 end)()
