@@ -21,9 +21,9 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_PARTS = 16
-"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: a route may become longer.
-untuned: slower than that, a service that became slower would be called less often for longer."""
+QUICKEST_PARTS = 4
+"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: the first calls are slow, and
+a route may become longer. untuned: slower, and it takes longer until calls begin no farther apart than they must."""
 
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
@@ -128,7 +128,7 @@ class Meter:
         if self._began_at_ms == began_at_ms:
             late_ms = (max(0, took - self._quickest) + QUICKEST_PARTS - 1) // QUICKEST_PARTS + 1
             self._apart_at_ms = began_at_ms + self.limit.apart_ms + late_ms
-        self._quickest = min(took, self._quickest + 1) if self._quickest else took
+        self._quickest = min(took, self._quickest + 1)
 
     def release(self) -> None:
         """Say that a call is over, however it ended."""

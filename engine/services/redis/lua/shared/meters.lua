@@ -148,7 +148,7 @@ local function space(meter, began_at_ms, now_ms)
     local late_ms = floor_div(math.max(0, took - meter.quickest) + parts - 1, parts) + 1
     meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + late_ms
   end
-  meter.quickest = meter.quickest > 0 and math.min(took, meter.quickest + 1) or took
+  meter.quickest = math.min(took, meter.quickest + 1)
 end
 
 function meters.settle(meter, began_at_ms, now_ms, cost, used)
