@@ -22,8 +22,8 @@ APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
 QUICKEST_PARTS = 4
-"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: the first calls are slow, and
-a route may become longer. untuned: slower, and it takes longer until calls begin no farther apart than they must."""
+"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: the first calls are slow,
+and a route may become longer. untuned: slower, and it takes longer until calls begin no farther apart than they must."""
 
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
