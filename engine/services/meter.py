@@ -21,9 +21,9 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_PARTS = 4
-"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: the first calls are slow,
-and a route may become longer. untuned: slower, and it takes longer until calls begin no farther apart than they must."""
+QUICKEST_OF = 16
+"""The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
+a route that became longer would be noticed later."""
 
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
@@ -42,10 +42,12 @@ class Meter:
     """
 
     __slots__ = (
+        "_answers",
         "_apart_at_ms",
         "_began_at_ms",
         "_bucket",
-        "_quickest",
+        "_quickest_ms",
+        "_quickest_of_last_ms",
         "_said_left",
         "_said_until_ms",
         "_said_wins",
@@ -75,7 +77,9 @@ class Meter:
         self._bucket = _bucket_of(limit)
         self._apart_at_ms = 0  # when the next may begin
         self._began_at_ms = -1  # when the last began
-        self._quickest = 0  # how soon an answer comes at least, in QUICKEST_PARTS of a millisecond
+        self._quickest_ms = 0  # how soon an answer comes at least; 0: not known yet
+        self._quickest_of_last_ms = 0  # of the last ``_answers``
+        self._answers = 0
         self._said_left = 0  # what the service said is left, until a time
         self._said_until_ms = 0
         self._said_wins = False  # over our own count; else it only holds back
@@ -124,11 +128,14 @@ class Meter:
 
     def _space(self, began_at_ms: int, now_ms: int) -> None:
         """Say when the next may begin after an answer: what it took longer than others may have passed on the way."""
-        took = QUICKEST_PARTS * (now_ms - began_at_ms)
+        took_ms = now_ms - began_at_ms
+        self._quickest_ms = min(self._quickest_ms, took_ms)
         if self._began_at_ms == began_at_ms:
-            late_ms = (max(0, took - self._quickest) + QUICKEST_PARTS - 1) // QUICKEST_PARTS + 1
-            self._apart_at_ms = began_at_ms + self.limit.apart_ms + late_ms
-        self._quickest = min(took, self._quickest + 1)
+            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + 1
+        self._quickest_of_last_ms = min(self._quickest_of_last_ms, took_ms) if self._answers else took_ms
+        self._answers += 1
+        if self._answers == QUICKEST_OF:
+            self._quickest_ms, self._answers = self._quickest_of_last_ms, 0
 
     def release(self) -> None:
         """Say that a call is over, however it ended."""

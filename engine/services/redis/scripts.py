@@ -11,7 +11,7 @@ from tempogram.engine.brokers.redis.scripts import Script
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
-from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS, QUICKEST_PARTS
+from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS, QUICKEST_OF
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
@@ -37,7 +37,7 @@ CONSTANTS = {
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
     "PURSE_GRAINS": PURSE_GRAINS,
-    "QUICKEST_PARTS": QUICKEST_PARTS,
+    "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }
 

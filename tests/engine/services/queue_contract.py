@@ -10,7 +10,7 @@ import pytest
 
 from tempogram.engine.services.calls import PRIORITY_OF, Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
-from tempogram.engine.services.meter import COUNTED_WITHIN_MS, QUICKEST_PARTS
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS, QUICKEST_OF
 from tests.fakes import Clock
 
 HIGH, NORMAL, LOW = PRIORITY_OF["high"], PRIORITY_OF["normal"], PRIORITY_OF["low"]
@@ -172,7 +172,7 @@ class CallQueueContract:
         self, queue: Queue, answered_after_ms: int, apart_ms: int
     ) -> None:
         apart = limiter(apart_ms=200)
-        for number in range(5 * QUICKEST_PARTS):
+        for number in range(QUICKEST_OF):
             quick = call(f"quick {number}", apart)
             await queue.ask(quick)
             queue.clock.advance(5)
