@@ -20,6 +20,7 @@ from aiohttp.payload import Payload
 
 from tempogram.engine.services.clients.http_requests import (
     READ_FROM,
+    SWITCHING,
     Choose,
     ReadAnswer,
     also,
@@ -108,7 +109,7 @@ class _Refilled(aiohttp.StreamReader):
 
 def _open(response: aiohttp.ClientResponse) -> OpenAnswer | None:
     connection = response.connection
-    if connection is None:  # all of it is there
+    if connection is None or response.status == SWITCHING:  # None: all of it is there
         return None
     answer = OpenAnswer(functools.partial(_cut, response))
     connection.add_callback(lambda: answer.end(is_failure=_is_broken(response)))

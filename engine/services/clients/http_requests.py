@@ -22,6 +22,9 @@ READ_FROM = 400
 """The body of an answer from this status on is read before it is judged: it is short, and a rule of one's own may need
 it."""
 
+SWITCHING = 101
+"""The connection goes on as another protocol's, such as a WebSocket's: the call is over."""
+
 KEPT_BYTES_MAX = 1 << 20
 """How much of a body is kept for ``used``. untuned: an answer of a model has some 30 KB."""
 

@@ -99,6 +99,14 @@ class ClientContract(ABC):
         assert read == Read(429, b'{"error": "slow down"}')
         assert shop.calls == 2
 
+    async def test_a_redirect_is_a_call_of_its_own(self, shop: HttpService) -> None:
+        shop.answers = [Answer(307, body=b"slow", headers={"Location": "/elsewhere"})]
+
+        async with self.client(services_of()) as client:
+            read = await self.request(client, "GET", shop.url)
+
+        assert (read.status, shop.calls) == (200, 2)
+
     async def test_a_call_keeps_its_place_until_its_answer_was_read(self, shop: HttpService) -> None:
         shop.answers = [Answer(body=b"slow", is_slow=True)]
 
