@@ -235,6 +235,10 @@ class Services(ServiceCalls):
         for limiter in self._held_limiters(service, operation, releasing=True):
             self._limiter.hold(limiter, 0, "")
 
+    async def settled(self) -> None:
+        """Wait until a hold, its end or a change can be seen; if Redis does not answer, only for a moment."""
+        await self._limiter.settled()
+
     def close_breaker(self, service: str, operation: str) -> None:
         """Close a breaker by hand, unless it is declared to be open."""
         endpoint = self._endpoint(service, operation)
