@@ -238,10 +238,10 @@ def _read_used(call: Call, answer: Any, options: CallOptions) -> list[int] | Non
         return None
     try:
         used = options.used(answer)
+        return None if used is None else _costs(call, max(0, int(used)))
     except Exception:
         log.exception("call_cost_not_read")
         return None
-    return None if used is None else _costs(call, max(0, used))
 
 
 def _costs(call: Call, tokens: int) -> list[int]:
