@@ -192,9 +192,11 @@ class Attempts:
             return
         was_closed = breaker.state is BreakerState.CLOSED
         if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
+            log.warning("service_breaker_opened", operation=endpoint.name, open_ms=breaker.rule.open_ms)
             self._limiter.fails(endpoint.limiter, breaker.open_until_ms, breaker.rule.probes)
             endpoint.fail_waiting()
         elif not was_closed and breaker.state is BreakerState.CLOSED:
+            log.info("service_breaker_closed", operation=endpoint.name)
             self._limiter.well(endpoint.limiter)
 
     def _listen(self, endpoint: Endpoint, made: Made) -> None:
