@@ -16,14 +16,16 @@ from tempogram.engine.services.meter import (
     COUNTED_WITHIN_MS,
     FORGOTTEN_AFTER_MS,
     GRAINS,
-    QUICKEST_PARTS,
+    QUICKEST_OF,
 )
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
 
-LEASE_MS = 10_000
-"""How long after it was last heard of the calls of a process are forgotten, and their places given to others."""
+LEASE_MS = 9_000
+"""How long after it was last heard of the calls of a process are forgotten, and their places given to others.
+
+With the second in which another process notices it, these come back within 10 s."""
 
 BEGUN_MAX = 50
 """Calls that one exchange lets begin at one limiter, as every other exchange waits for it."""
@@ -44,7 +46,7 @@ CONSTANTS = {
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
     "PURSE_GRAINS": PURSE_GRAINS,
-    "QUICKEST_PARTS": QUICKEST_PARTS,
+    "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }
 
