@@ -196,6 +196,11 @@ class Meter:
         if until_ms > self.held_until_ms:
             self.held_until_ms, self.held_by = until_ms, by
 
+    def release_hold(self, until_ms: int) -> None:
+        """End a hold, and what the service said of what is left; but hold until a time, 0 for none."""
+        self.held_until_ms, self.held_by = until_ms, ""
+        self._said_left, self._said_until_ms, self._said_wins = 0, 0, False
+
     def believe(self, left: int, until_ms: int, *, of: int | None = None) -> None:
         """Take the service's word for what is left until a time, at which all of it is there again.
 

@@ -24,6 +24,7 @@ class Queue(Protocol):
     async def ask(self, call: Call) -> list[str]: ...
     async def end(self, call: Call, used: Sequence[int] | None = None) -> list[str]: ...
     async def hold(self, limiter: Limiter, until_ms: int) -> list[str]: ...
+    async def release(self, limiter: Limiter) -> list[str]: ...
     async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]: ...
     async def look(self) -> list[str]: ...
 
@@ -241,6 +242,13 @@ class CallQueueContract:
         await queue.believe(two, left=1, until_ms=queue.clock() + 5_000, of=2)
 
         assert await queue.ask(call("c", two)) == ["c"]
+
+    async def test_a_release_ends_what_the_service_said_is_left(self, queue: Queue) -> None:
+        ten = limiter(count=10, window_ms=60_000)
+        await queue.believe(ten, left=0, until_ms=queue.clock() + 31 * 86_400_000, of=10)
+        waits = await queue.ask(call("a", ten))
+
+        assert (waits, await queue.release(ten)) == ([], ["a"])
 
     async def test_a_service_with_a_larger_limit_than_ours_does_not_widen_it(self, queue: Queue) -> None:
         two = limiter(count=2, window_ms=60_000)

@@ -582,6 +582,18 @@ async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:
     assert await services.call_with(options, "shop", "chat", answer, 90) == 90
 
 
+async def test_releasing_an_operation_forgets_what_the_service_said_of_its_tokens(make: Make) -> None:
+    services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
+    none_left = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "30d"}
+    await services.call("shop", "chat", Remote(Response(200, none_left)))
+    waiting = asyncio.create_task(services.call("shop", "chat", Remote()))
+    await settled()
+
+    services.release("shop", "chat")
+
+    assert (await waiting).status_code == 200
+
+
 async def test_switched_off_no_limit_of_a_service_holds(make: Make) -> None:
     services = make(is_enabled=False)
     release = asyncio.Event()

@@ -45,6 +45,9 @@ class InRedis:
     async def hold(self, limiter: Limiter, until_ms: int) -> list[str]:
         return self._began(await self.say(["hold", limiter_words(limiter), until_ms, "a test"]))
 
+    async def release(self, limiter: Limiter) -> list[str]:
+        return await self.hold(limiter, 0)
+
     async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]:
         return self._began(await self.say(["believe", limiter_words(limiter), left, until_ms, of or 0]))
 

@@ -86,11 +86,11 @@ local function head_of(gate)
   end
 end
 
--- End a hold; what holds since the start stays.
+-- End a hold, and the service's own word; what holds since the start stays.
 local function release_hold(gate)
   local meter = gate.meter
   if not meter then return end
-  meter.held_until_ms, meter.held_by = begins_at_ms(meter.limit, is_kept_limit(meter.limit)), ""
+  meters.release_hold(meter, begins_at_ms(meter.limit, is_kept_limit(meter.limit)))
   serve(gate)
 end
 

@@ -179,6 +179,12 @@ function meters.hold(meter, until_ms, by)
   if until_ms > meter.held_until_ms then meter.held_until_ms, meter.held_by = until_ms, by end
 end
 
+-- End a hold, and what the service said of what is left; but hold until a time, 0 for none.
+function meters.release_hold(meter, until_ms)
+  meter.held_until_ms, meter.held_by = until_ms, ""
+  meter.said_left, meter.said_until_ms, meter.said_wins = 0, 0, false
+end
+
 -- ``of`` 0: the service did not say what its limit is.
 function meters.believe(meter, left, until_ms, of)
   meter.said_left, meter.said_until_ms = math.max(0, left - meter.busy), until_ms
