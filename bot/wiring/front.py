@@ -86,7 +86,7 @@ async def front_of(
 ) -> AsyncIterator[Front]:
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
     async with (
-        services_of(context, storage, queue.changes) as (services, changed_services),
+        services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):

@@ -14,6 +14,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
 from tempogram.engine.services.changed import ChangedServices
@@ -27,7 +28,7 @@ FILE_BYTES_MAX = 1 << 20
 
 @asynccontextmanager
 async def services_of(
-    context: Context, storage: Storage, changes: Changes
+    context: Context, storage: Storage, changes: Changes, metrics: ServiceMetrics
 ) -> AsyncIterator[tuple[Services, ChangedServices]]:
     """Read which services there are and what was changed of them, and open their limits.
 
@@ -38,7 +39,8 @@ async def services_of(
     settings, clock = context.settings, context.clock
     declared = declared_services(settings)
     async with _limiter_of(context, storage) as limiter:
-        services = Services(declared, limiter, clock=clock, is_enabled=settings.rate_limit_enabled)
+        is_enabled = settings.rate_limit_enabled
+        services = Services(declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics)
         if isinstance(limiter, RedisCallLimiter):
             limiter.on_failing = services.believe_failing
         window_ms = settings.default_rate_limit_window
@@ -68,7 +70,7 @@ async def _limiter_of(context: Context, storage: Storage) -> AsyncIterator[Memor
 
 def declared_services(settings: Settings) -> dict[str, Service]:
     """Return what is shipped, declared in ``services.toml`` and set in the environment; each overrides those before."""
-    services = shipped()
+    services = {ALL: Service(name=ALL), **shipped()}
     if (path := _file(settings)) is not None:
         services |= parse(_text(path), path.name, services, window_ms=settings.default_rate_limit_window)
     environment = _environment()

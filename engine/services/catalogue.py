@@ -12,6 +12,16 @@ from typing import Any
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.breaker import BreakerRule
 from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
+from tempogram.engine.services.values import (
+    DELAY_S_MAX,
+    FULL,
+    RETRIES_MAX,
+    SECONDS_MAX,
+    SECONDS_MIN,
+    number,
+    one_of,
+    whole_number,
+)
 
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
@@ -59,6 +69,7 @@ class Service:
         retries: After the first attempt.
         delay_s: Before the first retry at the most; doubled for each further one.
         waiting_max: Calls that may wait, in one process.
+        when_full: ``refuse`` a call while so many wait, or ``wait`` until there is room.
         throttled_codes: Values of an error's ``code`` that mean the same as a 429.
     """
 
@@ -71,6 +82,7 @@ class Service:
     retries: int = 3
     delay_s: float = 1.0
     waiting_max: int = 10_000
+    when_full: str = "refuse"
     breaker: BreakerRule = field(default_factory=BreakerRule)
     throttled_codes: tuple[int, ...] = ()
     version: int = 1
@@ -79,10 +91,12 @@ class Service:
         check_name(self.name)
         if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
-        for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
-            _number(name, getattr(self, name), least, most)
-        _whole_number("retries", self.retries, 0, 100)
-        _whole_number("waiting_max", self.waiting_max, 0, 1_000_000)
+        number("timeout_s", self.timeout_s, SECONDS_MIN, SECONDS_MAX)
+        number("deadline_s", self.deadline_s, SECONDS_MIN, SECONDS_MAX)
+        number("delay_s", self.delay_s, 0, DELAY_S_MAX)
+        whole_number("retries", self.retries, 0, RETRIES_MAX)
+        whole_number("waiting_max", self.waiting_max, 1, 1_000_000)
+        one_of("when_full", self.when_full, FULL)
 
 
 def check_name(name: str) -> None:
@@ -257,7 +271,7 @@ def _codes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise SettingsError(f"throttled_codes is {value!r}; it must be a list of whole numbers")
     for code in value:
-        _whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
+        whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
     return tuple(value)
 
 
@@ -271,13 +285,3 @@ def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{name} is {value!r}; it must be true or false")
     return value
-
-
-def _number(name: str, value: Any, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise SettingsError(f"{name} is {value!r}; it must be a number from {least:,} to {most:,}")
-
-
-def _whole_number(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}")

@@ -92,9 +92,10 @@ class ChangedServices:
     def _check(self, name: str, changes: Words) -> None:
         """Refuse changes that make no sense by themselves."""
         service = self._services.service(name)
+        if isinstance(operations := changes.get("operations"), Mapping):
+            for operation in operations:
+                self._services.operation(name, operation)
         service_of(name, changes, service, window_ms=self._window_ms)
-        for operation in changes.get("operations", {}):
-            self._services.operation(name, operation)
 
     async def _change(self, name: str, changes: Words, *, closed: tuple[str, ...] = ()) -> Service:
         self._check(name, changes)

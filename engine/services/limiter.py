@@ -26,6 +26,9 @@ class CallLimiter(Protocol):
     def change(self, limiter: Limiter) -> None:
         """Go by a newer version of a limit, if anything is known of the limiter; calls that wait do, too."""
 
+    async def settled(self) -> None:
+        """Wait until what was said before this holds for all processes, or is too long."""
+
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         """Let nothing begin at a limiter before a time, in any process; 0 ends a hold."""
 
@@ -91,6 +94,9 @@ class MemoryCallLimiter:
         now_ms = self._clock()
         self._queue.change(limiter, now_ms)
         self._go_on(now_ms)
+
+    async def settled(self) -> None:
+        """See ``CallLimiter``; it does at once."""
 
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         now_ms = self._clock()

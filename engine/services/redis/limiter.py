@@ -31,6 +31,9 @@ BEAT_S = 1.0
 LISTEN_S = 5.0
 """How long one wait for calls that began may last. untuned: a wait costs nothing."""
 
+SETTLED_S = 1.0
+"""How long a caller that changed something waits until it can see that. untuned: an exchange takes a millisecond."""
+
 LOST_AFTER_S = LEASE_MS / 1_000 - 2
 """So long after it was last heard of, a process ends its calls: their places are about to be given to others."""
 
@@ -93,6 +96,11 @@ class RedisCallLimiter:
 
     def change(self, limiter: Limiter) -> None:
         self._words.put(["change", limiter_words(limiter)])
+
+    async def settled(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S):
+                await self._words.emptied()
 
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         self._words.put(["hold", limiter_words(limiter), until_ms, by])

@@ -16,7 +16,7 @@ from tempogram.engine.services.meter import (
     COUNTED_WITHIN_MS,
     FORGOTTEN_AFTER_MS,
     GRAINS,
-    QUICKEST_PARTS,
+    QUICKEST_OF,
 )
 
 FOLDER = Path(__file__).parent / "lua"
@@ -46,7 +46,7 @@ CONSTANTS = {
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
     "PURSE_GRAINS": PURSE_GRAINS,
-    "QUICKEST_PARTS": QUICKEST_PARTS,
+    "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.engine.ports.changes import Change, Listener, ServiceChanged
+from tempogram.engine.ports.changes import ServiceChanged
 from tempogram.engine.ports.stored_services import StoredService, Words
 from tempogram.engine.services.catalogue import Service, service_of
 from tempogram.engine.services.changed import ChangedServices
@@ -18,57 +18,10 @@ from tempogram.engine.services.errors import CircuitOpen, UnknownService
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import Services
+from tests.engine.services.stored import Store, Wire
 from tests.fakes import Clock
 
 DECLARED = {"concurrency": 2, "operations": {"pay": {"count": 5, "window_ms": 1_000}, "read": {}}}
-
-
-class Store:
-    """See ``StoredServices``. While ``loses_answers`` it stores a change and says that it may not have."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, StoredService] = {}
-        self.loses_answers = False
-
-    async def declare(self, declared: Mapping[str, str]) -> None:
-        for name, declaration in declared.items():
-            row = self._row(name)
-            if row.declared != declaration:
-                self.rows[name] = StoredService(row.version + 1, row.changes, declaration)
-
-    async def all(self) -> Mapping[str, StoredService]:
-        return dict(self.rows)
-
-    async def change(self, name: str, changes: Words, check: Callable[[Words], object]) -> StoredService:
-        both = {**self._row(name).changes, **changes}
-        check(both)
-        return self._put(name, both)
-
-    async def reset(self, name: str) -> StoredService:
-        return self._put(name, {})
-
-    def _row(self, name: str) -> StoredService:
-        return self.rows.get(name, StoredService(1, {}, ""))
-
-    def _put(self, name: str, changes: Words) -> StoredService:
-        row = self._row(name)
-        self.rows[name] = StoredService(row.version + 1, changes, row.declared)
-        if self.loses_answers:
-            raise LedgerError("the answer was lost")
-        return self.rows[name]
-
-
-@dataclass
-class Wire:
-    """See ``Changes``; it notes what is announced."""
-
-    announced: list[Change] = field(default_factory=list)
-
-    async def announce(self, item: Change) -> None:
-        self.announced.append(item)
-
-    async def run(self, listener: Listener) -> None:
-        raise NotImplementedError
 
 
 @dataclass

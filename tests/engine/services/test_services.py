@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
@@ -56,10 +57,12 @@ Make = Callable[..., Services]
 
 @pytest.fixture
 def make(clock: Clock) -> Make:
-    def services(words: Mapping[str, object] = QUICK, *, is_enabled: bool = True) -> Services:
+    def services(
+        words: Mapping[str, object] = QUICK, *, is_enabled: bool = True, metrics: ServiceMetrics | None = None
+    ) -> Services:
         declared: dict[str, Service] = {"shop": service_of("shop", words)}
         limiter = MemoryCallLimiter(clock=clock, after_start=False)
-        return Services(declared, limiter, clock=clock, is_enabled=is_enabled)
+        return Services(declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics)
 
     return services
 
@@ -180,6 +183,27 @@ async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> Non
     assert (find.calls, read.calls) == (5, 1)
 
 
+async def test_a_service_that_hangs_until_the_deadline_fails(make: Make) -> None:
+    services = make({**QUICK, "breaker": {"failures": 1}})
+    options = CallOptions(deadline_s=0.05, timeout_s=0.05)
+    with pytest.raises(CallOverdue):
+        await services.call_with(options, "shop", "pay", asyncio.Event().wait)
+
+    with pytest.raises(CircuitOpen):
+        await services.call("shop", "pay", Remote())
+
+
+async def test_a_call_that_waited_for_most_of_its_time_says_nothing_of_the_service(make: Make) -> None:
+    services = make({**QUICK, "concurrency": 1, "breaker": {"failures": 1}})
+    first = asyncio.create_task(services.call("shop", "pay", asyncio.sleep, 0.07))
+    await settled()
+    with pytest.raises(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.1), "shop", "pay", asyncio.Event().wait)
+    await first
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
     services = make({"concurrency": 1, "operations": {"pay": {}}, "breaker": {"failures": 1}})
     fails = asyncio.Event()
@@ -240,6 +264,21 @@ async def test_more_calls_than_may_wait_are_refused(make: Make) -> None:
 
     release.set()
     await asyncio.gather(*tasks)
+
+
+async def test_a_call_may_wait_until_there_is_room_in_line(make: Make) -> None:
+    services = make({**QUICK, "waiting_max": 1, "when_full": "wait"})
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(9)]
+    await settled()
+
+    with pytest.raises(CallsFull):
+        await services.call_with(CallOptions(when_full="refuse"), "shop", "pay", Remote())
+    with pytest.raises(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.01), "shop", "pay", Remote())
+
+    release.set()
+    assert await asyncio.gather(*calls) == [True] * 9
 
 
 @pytest.mark.parametrize(
@@ -438,6 +477,78 @@ async def test_a_call_that_waits_is_explained(services: Services) -> None:
     release.set()
     await asyncio.gather(*calls)
     assert await services.explain(waiting.call_id) is None
+
+
+async def test_above_a_tenth_of_failures_the_calls_of_this_process_begin_apart(services: Services) -> None:
+    for answer in (*(Response(200) for _ in range(10)), *(Response(500) for _ in range(2))):
+        await services.call("shop", "pay", Remote(answer))
+    await services.call("shop", "pay", Remote())
+
+    spaced = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    assert not spaced.done()
+    assert not (await services.state("shop")).operations["pay"].limiters[0].hold  # other processes go on
+    assert (await services.call("shop", "read", Remote())).status_code == 200
+    spaced.cancel()
+
+
+@pytest.mark.parametrize(
+    ("remote", "outcome"),
+    [
+        (Remote(), "well"),
+        (Remote(Response(500)), "failed"),
+        (Remote(Response(429, {"Retry-After": "0"})), "throttled"),
+        (Remote(KeyError("a typing mistake")), "wrong"),
+    ],
+)
+async def test_calls_are_counted_by_their_outcome(make: Make, remote: Remote, outcome: str) -> None:
+    metrics = ServiceMetrics()
+    services = make(metrics=metrics)
+
+    with suppress(KeyError):
+        await services.call_with(CallOptions(retries=0), "shop", "pay", remote)
+
+    counts = metrics.operations["shop", "pay"]
+    assert (dict(counts.calls), counts.rate_limit_hits) == ({outcome: 1}, int(outcome == "throttled"))
+    assert (counts.under_way, counts.waiting, counts.wait.buckets[-1][1], counts.duration.buckets[-1][1]) == (
+        0,
+        0,
+        1,
+        1,
+    )
+
+
+async def test_calls_that_were_not_made_are_counted_too(make: Make) -> None:
+    metrics, release = ServiceMetrics(), asyncio.Event()
+    services = make({**QUICK, "waiting_max": 1}, metrics=metrics)
+    running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
+    await settled()
+    counts = metrics.operations["shop", "pay"]
+    assert (counts.under_way, counts.waiting) == (2, 1)
+
+    with suppress(CallsFull):
+        await services.call("shop", "pay", Remote())
+    running.pop().cancel()
+    await settled()
+    with suppress(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.01), "shop", "pay", Remote())
+    release.set()
+    await asyncio.gather(*running)
+
+    assert dict(counts.calls) == {"full": 1, "cancelled": 1, "overdue": 1, "well": 2}
+
+
+async def test_retries_and_breakers_are_counted(make: Make) -> None:
+    metrics = ServiceMetrics()
+    services = make({**QUICK, "breaker": {"failures": 2}}, metrics=metrics)
+
+    with suppress(CircuitOpen):
+        await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
+
+    counts = metrics.operations["shop", "read"]
+    assert (counts.retries, dict(counts.calls), counts.breaker()) == (2, {"open": 1}, "open")
+    assert metrics.concurrency() == {"shop": 2}
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

@@ -16,7 +16,8 @@ local COUNT, WINDOW_MS, BURST, APART_MS, CONCURRENCY = 1, 2, 3, 4, 5 -- of a lim
 -- Return a limiter at which nothing is used.
 function meters.fresh(limit, version, begins_at_ms)
   return {
-    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1, quickest = 0,
+    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1,
+    quickest_ms = 0, quickest_of_last_ms = 0, answers = 0,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0, is_restored = true,
     used_since_cover = 0, open_until_ms = 0, probes = 0,
@@ -123,7 +124,7 @@ end
 
 function meters.take(meter, now_ms, cost)
   local limit = meter.limit
-  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest = 0 end
+  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest_ms, meter.answers = 0, 0 end
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
@@ -143,13 +144,16 @@ end
 
 -- Say when the next may begin after an answer: what it took longer than others may have passed on the way.
 local function space(meter, began_at_ms, now_ms)
-  local parts = constants.QUICKEST_PARTS
-  local took = parts * (now_ms - began_at_ms)
+  local took_ms = now_ms - began_at_ms
+  meter.quickest_ms = math.min(meter.quickest_ms, took_ms)
   if meter.began_at_ms == began_at_ms then
-    local late_ms = floor_div(math.max(0, took - meter.quickest) + parts - 1, parts) + 1
-    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + late_ms
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + 1
   end
-  meter.quickest = meter.quickest > 0 and math.min(took, meter.quickest + 1) or took
+  meter.quickest_of_last_ms = meter.answers > 0 and math.min(meter.quickest_of_last_ms, took_ms) or took_ms
+  meter.answers = meter.answers + 1
+  if meter.answers == constants.QUICKEST_OF then
+    meter.quickest_ms, meter.answers = meter.quickest_of_last_ms, 0
+  end
 end
 
 function meters.settle(meter, began_at_ms, now_ms, cost, used)
@@ -245,7 +249,8 @@ end
 -- Its record. A time has more digits than cmsgpack keeps of a double that is no integer, so all numbers stay integers.
 
 local PLACES = {
-  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "quickest", "held_until_ms", "held_by",
+  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
+  "quickest_ms", "quickest_of_last_ms", "answers",
   "said_left", "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
   "is_restored", "used_since_cover", "open_until_ms", "probes",
 }
