@@ -10,7 +10,7 @@ from bench.services.moody_server import Mood
 async def test_a_failing_service_is_left_alone_by_all_and_a_process_that_is_cut_off_stops_alone() -> None:
     checks = Checks()
 
-    async with outage.scene(processes=2, speed=4) as scene:
+    async with outage.scene(processes=2, calls_per_s=50, speed=4) as scene:
         outage.check_unwell(checks, scene, await outage.unwell(scene, Mood.FAILING, unwell_s=1, well_s=1.5))
         await outage.cut_off(checks, scene, cut_s=1, well_s=1)
 
