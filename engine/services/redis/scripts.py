@@ -33,6 +33,10 @@ BEGUN_MAX = 50
 AGREEING = 2
 """Processes that must find an operation failing before none calls it."""
 
+PROBED_MS = 60_000
+"""How long an operation that processes found failing is only probed if none of them says that it is well again: they
+may have ended. untuned: longer than an attempt takes."""
+
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
@@ -45,6 +49,7 @@ CONSTANTS = {
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
+    "PROBED_MS": PROBED_MS,
     "PURSE_GRAINS": PURSE_GRAINS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,

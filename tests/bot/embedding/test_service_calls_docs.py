@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from inspect import iscoroutine
@@ -128,18 +129,27 @@ async def test_each_sentence_that_a_user_may_meet_is_explained(engine: Engine) -
         return str(raised.value)
 
     plain, quick = CallOptions(), CallOptions(deadline_s=0.05)
-    engine.built.front.services.update_limits("database", {"waiting_max": 0})
+    front, in_a_minute_ms = engine.built.front, int(time.time() * 1_000) + 60_000
+    await front.changed_services.update_limits("database", {"waiting_max": 1})
+    front.services.hold("database", until_ms=in_a_minute_ms, by="a test")
+    waiting = asyncio.create_task(tempogram.services.call("database", "queries", hang))
+    await asyncio.sleep(0.05)
     said = [
         await refused(plain, "shp", "charge", UnknownService),
         await refused(plain, "pay", "chrge", UnknownService),
         await refused(CallOptions(concurrency=9), "pay", "charge", SettingsError),
         await refused(CallOptions(count=90, window_ms=1_000), "pay", "charge", SettingsError),
-        await refused(CallOptions(priority="urgent"), "pay", "charge", SettingsError),
         await refused(quick, "pay", "charge", CallOverdue),
         await refused(plain, "database", "queries", CallsFull),
     ]
-    engine.built.front.services.force_breaker("pay", "charge", is_open=True)
+    waiting.cancel()
+    front.services.believe_failing("pay:charge", in_a_minute_ms)
     said.append(await refused(plain, "pay", "charge", CircuitOpen))
+    await front.changed_services.open_breakers("pay", ["charge"])
+    said.append(await refused(plain, "pay", "charge", CircuitOpen))
+    with pytest.raises(SettingsError) as no_priority:
+        CallOptions(priority="urgent")
+    said.append(str(no_priority.value))
     with pytest.raises(UnknownService) as no_pattern:
         operation_of({"*/orders": "read"}, None, "pay.example/staff")
     said.append(str(no_pattern.value))

@@ -158,6 +158,25 @@ async def test_a_rule_of_ones_own_says_what_an_answer_means(services: Services) 
     assert remote.calls == 2
 
 
+@pytest.mark.parametrize("rule", [lambda answer: answer.no_such_thing, lambda _: "good", lambda _: 1 / 0])
+async def test_a_rule_that_fails_itself_does_not_cost_the_answer(
+    services: Services, rule: Callable[[Response], Verdict]
+) -> None:
+    answer = await services.call_with(CallOptions(classify=rule), "shop", "read", Remote())
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("used", [lambda answer: answer.usage, lambda _: "many", lambda _: float("inf")])
+async def test_a_cost_that_cannot_be_read_does_not_cost_the_answer(make: Make, used: Callable[[Response], int]) -> None:
+    services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
+
+    answer = await services.call_with(CallOptions(cost=40, used=used), "shop", "chat", Remote())
+
+    assert answer.status_code == 200
+    assert (await services.state("shop")).operations["chat"].limiters[1].left == 60
+
+
 async def test_a_service_that_fails_is_called_no_more(services: Services) -> None:
     remote = Remote(*(ApiError(500) for _ in range(50)))
     for _ in range(5):

@@ -11,7 +11,7 @@ from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
-from tempogram.engine.services.redis.scripts import LEASE_MS
+from tempogram.engine.services.redis.scripts import LEASE_MS, PROBED_MS
 from tempogram.engine.services.redis.sight import Sight
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
 from tests.engine.services.test_memory_queue import InMemory
@@ -264,6 +264,20 @@ async def test_a_released_hold_does_not_end_what_holds_since_the_start(redis: Re
     assert await queue.say(["hold", limiter_words(one), 0, ""]) == await queue.say()
     clock.advance(3_000)
     assert await queue.look() == ["a"]
+
+
+async def test_an_operation_is_not_only_probed_for_ever_when_the_processes_that_found_it_failing_have_ended(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, sms = InRedis(redis, queue.clock, "p2"), limiter("sms", concurrency=9)
+    for each in (queue, other):
+        await each.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+    newer = InRedis(redis, queue.clock, "p3")
+    await newer.look()
+
+    queue.clock.advance(5_000 + PROBED_MS)
+
+    assert [await newer.ask(call(name, sms)) for name in "abc"] == [["a"], ["b"], ["c"]]
 
 
 async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(

@@ -107,11 +107,16 @@ local function said_at_ms(meter, now_ms, cost)
   return now_ms
 end
 
+-- Tell whether only probes begin. If they tell nothing, as their processes ended, this ends by itself.
+local function is_probed(meter, now_ms)
+  return meter.probes > 0 and now_ms < meter.open_until_ms + constants.PROBED_MS
+end
+
 -- Return when a call of this cost may begin: ``now_ms`` or later, nil until another one ends.
 function meters.ready_at_ms(meter, now_ms, cost)
   local limit = meter.limit
   if limit[CONCURRENCY] > 0 and meter.busy >= limit[CONCURRENCY] then return nil end
-  if meter.probes > 0 and meter.busy >= meter.probes then return nil end
+  if is_probed(meter, now_ms) and meter.busy >= meter.probes then return nil end
   local at_ms = math.max(now_ms, meter.held_until_ms, meter.apart_at_ms, meter.open_until_ms)
   if meter.said_until_ms > 0 then at_ms = math.max(at_ms, said_at_ms(meter, now_ms, cost)) end
   if limit[COUNT] == 0 then return at_ms end
@@ -196,8 +201,8 @@ end
 function meters.idle_at_ms(meter)
   if meter.busy > 0 then return nil end
   local uses, limit = meter.uses, meter.limit
-  if meter.probes > 0 then return nil end
-  local at_ms = math.max(meter.held_until_ms, meter.apart_at_ms, meter.said_until_ms, meter.covered_until_ms)
+  local probed_until_ms = meter.probes > 0 and meter.open_until_ms + constants.PROBED_MS or 0
+  local at_ms = math.max(probed_until_ms, meter.held_until_ms, meter.apart_at_ms, meter.said_until_ms, meter.covered_until_ms)
   if limit[BURST] > 0 then at_ms = math.max(at_ms, floor_div(meter.drained_at, limit[COUNT]) + 1) end
   return math.max(at_ms, #uses > 0 and uses[#uses - 1] or 0)
 end
