@@ -242,7 +242,9 @@ class Services(ServiceCalls):
             if not state.breaker.ask():
                 raise _open(service, operation, state.breaker)
             used = None
+            began_ms = self._clock()
             made = await self._make(service, state, call, options, work)
+            made.began_ms = began_ms
             used = self._used(call, made, options)
         finally:
             self._limiter.end(call, used)
@@ -324,12 +326,12 @@ class Services(ServiceCalls):
             named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
             if named is not None:
                 self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        state.throttled = state.throttled + 1 if made.verdict is Verdict.THROTTLED else 0
-        if (held := self._hold_after(service, state, made)) is not None:
+        state.throttle(made, self._clock())
+        if (held := self._hold_after(service, rules, state, made)) is not None:
             made.held_until_ms, by = held
             self._limiter.hold(limiter, made.held_until_ms, by)
 
-    def _hold_after(self, service: Service, state: _State, made: _Made) -> tuple[int, str] | None:
+    def _hold_after(self, service: Service, rules: Operation, state: _State, made: _Made) -> tuple[int, str] | None:
         """Return until when an operation is held after an attempt, and why; None: it is not."""
         now_ms, said_ms = self._clock(), made.attempted.said.hold_until_ms
         if made.verdict is Verdict.WELL or made.verdict is Verdict.WRONG:
@@ -338,6 +340,7 @@ class Services(ServiceCalls):
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
             pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
+            pause_ms = max(pause_ms, rules.limit.window_ms)  # others may have used it up
             return now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
         apart_ms = state.breaker.back_off_ms()
         return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
@@ -437,8 +440,17 @@ class _State:
 
     breaker: Breaker
     limiter: Limiter
-    throttled: int = 0  # one after another
+    throttled: int = 0  # one after another; those that were under way together are one
+    throttled_at_ms: int = 0
     waiting: set[asyncio.Timeout] = field(default_factory=set)
+
+    def throttle(self, made: _Made, now_ms: int) -> None:
+        """Take note of whether an attempt was one too many."""
+        if made.verdict is not Verdict.THROTTLED:
+            self.throttled = 0
+        elif made.began_ms > self.throttled_at_ms:
+            self.throttled += 1
+            self.throttled_at_ms = now_ms
 
     def fail_waiting(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -453,6 +465,7 @@ class _Made:
     attempted: Attempted
     result: Any = None
     error: Exception | None = None
+    began_ms: int = 0
     held_until_ms: int = 0
 
     @property
