@@ -21,7 +21,7 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_OF = 16
+QUICKEST_OF = 8
 """The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
 a route that became longer would be noticed later."""
 
@@ -52,6 +52,8 @@ class Meter:
         "_bucket",
         "_quickest_ms",
         "_quickest_of_last_ms",
+        "_said_fell",
+        "_said_fell_before",
         "_said_left",
         "_said_until_ms",
         "_said_wins",
@@ -86,6 +88,8 @@ class Meter:
         self._answers = 0
         self._said_left = 0  # what the service said is left, until a time
         self._said_until_ms = 0
+        self._said_fell = 0  # how much less was left than calls of ours explain, by the service's last word
+        self._said_fell_before = 0  # and by the one before
         self._said_wins = False  # over our own count; else it only holds back
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
@@ -210,12 +214,15 @@ class Meter:
             of: What the service says its limit is; of a larger one than ours the word only holds back.
         """
         limit = self.limit
+        self._said_fell_before = self._said_fell
+        self._said_fell = max(0, self._said_left - left) if self._said_until_ms else 0
         self._said_left, self._said_until_ms = left, until_ms
         self._said_wins = bool(limit.count) and of is not None and of <= limit.count
 
     def _said_at_ms(self, now_ms: int, cost: int) -> int:
-        if now_ms < self._said_until_ms:
-            return now_ms if self._said_left >= cost else self._said_until_ms
+        if now_ms < self._said_until_ms:  # others may use as much again before a call of ours arrives
+            left = self._said_left - max(self._said_fell, self._said_fell_before)
+            return now_ms if left >= cost else self._said_until_ms
         if self._said_wins and self._window is not None:
             self._window.clear(self._said_until_ms)
         self._said_until_ms = 0

@@ -19,6 +19,7 @@ function meters.fresh(limit, version, begins_at_ms)
     version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1,
     quickest_ms = 0, quickest_of_last_ms = 0, answers = 0,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
+    said_fell = 0, said_fell_before = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0, is_restored = true,
     used_since_cover = 0, open_until_ms = 0, probes = 0,
   }
@@ -100,7 +101,8 @@ end
 
 local function said_at_ms(meter, now_ms, cost)
   if now_ms < meter.said_until_ms then
-    return meter.said_left >= cost and now_ms or meter.said_until_ms
+    local left = meter.said_left - math.max(meter.said_fell, meter.said_fell_before) -- others may use as much again
+    return left >= cost and now_ms or meter.said_until_ms
   end
   if meter.said_wins and meter.limit[COUNT] > 0 then taken(meter, free_again_ms(meter.limit, meter.said_until_ms)) end
   meter.said_until_ms = 0
@@ -187,7 +189,10 @@ end
 
 -- ``of`` 0: the service did not say what its limit is.
 function meters.believe(meter, left, until_ms, of)
-  meter.said_left, meter.said_until_ms = math.max(0, left - meter.busy), until_ms
+  left = math.max(0, left - meter.busy)
+  meter.said_fell_before = meter.said_fell
+  meter.said_fell = meter.said_until_ms > 0 and math.max(0, meter.said_left - left) or 0
+  meter.said_left, meter.said_until_ms = left, until_ms
   meter.said_wins = meter.limit[COUNT] > 0 and of > 0 and of <= meter.limit[COUNT]
 end
 
@@ -262,7 +267,7 @@ end
 local PLACES = {
   "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
   "quickest_ms", "quickest_of_last_ms", "answers",
-  "said_left", "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
+  "said_left", "said_until_ms", "said_fell", "said_fell_before", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
   "is_restored", "used_since_cover", "open_until_ms", "probes",
 }
 
