@@ -8,7 +8,7 @@ from pathlib import Path
 from tempogram.engine.brokers.redis import scripts
 from tempogram.engine.brokers.redis.constants import constants_table
 from tempogram.engine.brokers.redis.scripts import Script
-from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
+from tempogram.engine.limits.spacing import LATE_MS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS
@@ -35,8 +35,6 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "NEAR_PERCENT": NEAR_PERCENT,
-    "PURSE_GRAINS": PURSE_GRAINS,
     "RECLAIM_MS": RECLAIM_MS,
 }
 
