@@ -21,10 +21,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
 from itertools import count
 from statistics import median
-from typing import Any
 
 from redis.asyncio import Redis
 

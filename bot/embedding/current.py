@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from aiogram import Bot
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.usecases.known_bots import unknown_bot
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.wiring.app import services
+from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import ServiceCalls
 
 NOT_RUNNING = (
@@ -31,14 +32,16 @@ class RunningEngine:
     """What the functions need of a program that runs.
 
     Attributes:
-        services: What the endpoints of the API use.
-        service_calls: Calls of other services than Telegram.
+        dependencies: What the endpoints of the API use.
+        services: What is called besides Telegram.
+        changed_services: Changes them while they run.
         wait_s: How long ``send`` waits for a place.
     """
 
     gateway: Gateway
-    services: Services
-    service_calls: ServiceCalls
+    dependencies: Dependencies
+    services: ServiceCalls
+    changed_services: ChangedServices
     fleet: Fleet
     wait_s: float
 
@@ -81,8 +84,9 @@ def of(built: Program) -> Iterator[None]:
     wait_s = built.context.settings.telegram_rate_limit_wait
     running = RunningEngine(
         gateway=built.front.updates.gateway,
-        services=services(built),
-        service_calls=built.front.services,
+        dependencies=dependencies(built),
+        services=built.front.services,
+        changed_services=built.front.changed_services,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
 
+ALL = "all"
+"""Of no calls of its own: its limit is over all services together."""
+
 NAME_MAX = 64
+
+CODE_MAX = 1_000_000_000
+"""The largest error code of a service."""
 
 SHIPPED = Path(__file__).parent / "shipped.toml"
 
@@ -30,16 +37,18 @@ class Operation:
         limit: Its own; that of its service holds besides it.
         tokens: A second one, of what a call costs in the service's own unit: tokens of a model.
         is_idempotent: A second call does no harm, so one that may have been carried out is tried again.
+        is_open: Its breaker is open until it is closed by hand: nothing is called.
     """
 
     limit: CallLimit = field(default_factory=CallLimit)
     tokens: CallLimit = field(default_factory=CallLimit)
     is_idempotent: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service.
+    """One service; or, of the name ``ALL``, the limit over all of them.
 
     Attributes:
         limit: Over all its operations.
@@ -68,12 +77,12 @@ class Service:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not self.operations:
+        if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
         for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
-            _number(self.name, name, getattr(self, name), least, most)
-        _number(self.name, "retries", self.retries, 0, 100)
-        _number(self.name, "waiting_max", self.waiting_max, 0, 1_000_000)
+            _number(name, getattr(self, name), least, most)
+        _whole_number("retries", self.retries, 0, 100)
+        _whole_number("waiting_max", self.waiting_max, 0, 1_000_000)
 
 
 def check_name(name: str) -> None:
@@ -84,9 +93,13 @@ def check_name(name: str) -> None:
     """
     if name in RESERVED:
         raise SettingsError(f"no service may be called {name}: that name has another meaning in the settings")
+    _check_letters(name, "a service")
+
+
+def _check_letters(name: str, of: str) -> None:
     if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > NAME_MAX:
         raise SettingsError(
-            f"{name!r} is no name of a service; use up to {NAME_MAX} letters, digits, underscores and hyphens"
+            f"{name!r} is no name of {of}; use up to {NAME_MAX} letters, digits, underscores and hyphens"
         )
 
 
@@ -127,25 +140,50 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name} is {table!r}; a service is a table")
     words = dict(table)
+    if name == ALL and (other := next((word for word in words if word not in _LIMIT_WORDS), None)) is not None:
+        raise SettingsError(f"{other} is no part of a limit over all services; there are {', '.join(_LIMIT_WORDS)}")
     operations = dict(base.operations if base else {})
     for each, of in _table(words.pop("operations", {}), "operations").items():
-        check_name(each)
+        _check_letters(each, "an operation")
         operations[each] = _operation(each, of, operations.get(each), window_ms)
     given: dict[str, Any] = {"operations": operations}
     if (breaker := words.pop("breaker", None)) is not None:
         given["breaker"] = _breaker(_table(breaker, "breaker"), base.breaker if base else BreakerRule())
     if (tenant := words.pop("tenant", None)) is not None:
-        given["tenant"] = limit_of(_table(tenant, "tenant"))
+        given["tenant"] = limit_of(_table(tenant, "tenant"), base.tenant if base else None)
     limit = {word: words.pop(word) for word in _LIMIT_WORDS if word in words}
     given["limit"] = limit_of(limit, base.limit if base else None)
     if "throttled_codes" in words:
-        given["throttled_codes"] = tuple(words.pop("throttled_codes"))
+        given["throttled_codes"] = _codes(words.pop("throttled_codes"))
     known = {each.name for each in fields(Service)} - {"name", "version", "operations", "limit", "breaker", "tenant"}
     for word, value in words.items():
         if word not in known:
             raise SettingsError(f"{word} is no setting of a service; there are {', '.join(sorted(known))}")
         given[word] = value
     return replace(base, **given) if base else Service(name=name, **given)
+
+
+def in_our_words(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of a service's table, each of Bottleneck's replaced by ours: so two changes of one thing meet.
+
+    >>> in_our_words({"max_concurrent": 2, "operations": {"min_time": {"min_time": 5}}})
+    {'concurrency': 2, 'operations': {'min_time': {'apart_ms': 5}}}
+
+    Args:
+        table: One of which ``service_of`` makes a service.
+    """
+    return {WORDS.get(word, word): _in_our_words(word, value) for word, value in table.items()}
+
+
+def _in_our_words(word: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: in_our_words(each) for name, each in value.items()} if word == "operations" else in_our_words(value)
+
+
+def declaration_of(service: Service) -> str:
+    """Return what stands for a declaration: another one has another."""
+    return sha256(repr(service).encode()).hexdigest()[:16]
 
 
 def from_environment(service: Service, environment: Mapping[str, str]) -> Service:
@@ -180,9 +218,11 @@ def _operation(name: str, table: Any, base: Operation | None, window_ms: int) ->
     base = base or Operation()
     given: dict[str, Any] = {}
     if "idempotent" in words:
-        given["is_idempotent"] = bool(words.pop("idempotent"))
+        given["is_idempotent"] = _flag("idempotent", words.pop("idempotent"))
+    if "breaker" in words:
+        given["is_open"] = _is_open(words.pop("breaker"))
     if "tokens" in words:
-        given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"))
+        given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"), base.tokens)
     if words:
         ours = {WORDS.get(word, word) for word in words}
         has_window = base.limit.window_ms or not window_ms or "count" not in ours or "window_ms" in ours
@@ -213,6 +253,31 @@ def _variable(environment: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-def _number(service: str, name: str, value: Any, least: float, most: float) -> None:
+def _codes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingsError(f"throttled_codes is {value!r}; it must be a list of whole numbers")
+    for code in value:
+        _whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
+    return tuple(value)
+
+
+def _is_open(value: object) -> bool:
+    if value not in ("open", "closed"):
+        raise SettingsError(f"breaker of an operation is {value!r}; it must be open or closed")
+    return value == "open"
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}; it must be true or false")
+    return value
+
+
+def _number(name: str, value: Any, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise SettingsError(f"{name} of {service} is {value!r}; it must be a number from {least} to {most}")
+        raise SettingsError(f"{name} is {value!r}; it must be a number from {least:,} to {most:,}")
+
+
+def _whole_number(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}")

@@ -44,6 +44,12 @@ function spacings.free_at_ms(spacing, now_ms, cost)
   return drained_by(spacing.drained_at, spacing.count, spacing.window_ms, capacity_of(spacing), now_ms, cost)
 end
 
+-- Return how many fit at once.
+function spacings.room(spacing, now_ms)
+  local owed = math.max(0, spacing.drained_at - now_ms * spacing.count)
+  return capacity_of(spacing) + floor_div(-owed, spacing.window_ms)
+end
+
 function spacings.spend(spacing, now_ms, cost)
   spacing.drained_at = poured(spacing.drained_at, spacing.count, spacing.window_ms, now_ms, cost)
 end

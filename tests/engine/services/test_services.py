@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Verdict
+from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import CallOptions, Services
+from tempogram.engine.services.state import time_of
 from tests.fakes import Clock
 
 QUICK = {"concurrency": 2, "delay_s": 0.001, "operations": {"pay": {}, "read": {"idempotent": True}}}
@@ -59,6 +62,10 @@ def make(clock: Clock) -> Make:
         return Services(declared, limiter, clock=clock, is_enabled=is_enabled)
 
     return services
+
+
+def newer(words: Mapping[str, object], *, version: int = 2) -> Service:
+    return replace(service_of("shop", words, service_of("shop", QUICK)), version=version)
 
 
 @pytest.fixture
@@ -158,6 +165,19 @@ async def test_a_service_that_fails_is_called_no_more(services: Services) -> Non
         await services.call("shop", "pay", remote)
 
     assert remote.calls == 5
+
+
+async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> None:
+    services = make({"delay_s": 0, "operations": {name: {"idempotent": True} for name in ("find", "read")}})
+    find, read = Remote(*(Response(500) for _ in range(9))), Remote(*(Response(500) for _ in range(9)))
+    for _ in range(100):
+        with suppress(CircuitOpen):
+            await services.call("shop", "find", find)
+
+    with suppress(CircuitOpen):
+        await services.call("shop", "read", read)
+
+    assert (find.calls, read.calls) == (5, 1)
 
 
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
@@ -265,18 +285,159 @@ async def test_limits_change_while_calls_wait(services: Services) -> None:
     running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
     await settled()
 
-    services.update_limits("shop", {"concurrency": 3})
+    services.replace(newer({"concurrency": 3}))
 
     assert (await services.call("shop", "pay", Remote())).status_code == 200
     release.set()
     await asyncio.gather(*running)
 
 
-async def test_a_change_that_makes_no_sense_changes_nothing(services: Services) -> None:
-    with pytest.raises(SettingsError):
-        services.update_limits("shop", {"concurrency": -1})
+async def test_a_call_that_waits_goes_by_a_newer_limit_at_once(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
 
-    assert services.update_limits("shop", {}).limit.concurrency == 2
+    services.replace(newer({"concurrency": 3}))
+
+    assert (await waiting).status_code == 200
+    release.set()
+    await asyncio.gather(*calls)
+
+
+async def test_an_older_version_of_a_service_never_wins(services: Services) -> None:
+    services.replace(newer({"concurrency": 3}, version=3))
+
+    services.replace(newer({"concurrency": 9}, version=2))
+
+    assert services.service("shop").limit.concurrency == 3
+
+
+async def test_a_breaker_that_is_declared_open_stays_open_until_it_is_closed_by_hand(
+    services: Services, clock: Clock
+) -> None:
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}, version=2))
+    clock.advance(86_400_000)
+    with pytest.raises(CircuitOpen, match=r"^the breaker of shop:pay was opened by hand$"):
+        await services.call("shop", "pay", Remote())
+
+    services.replace(newer({}, version=3))
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
+async def test_a_call_that_waits_is_not_made_once_its_breaker_is_opened_by_hand(services: Services) -> None:
+    release = asyncio.Event()
+    running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}))
+
+    with pytest.raises(CircuitOpen, match="opened by hand"):
+        await waiting
+    release.set()
+    await asyncio.gather(*running)
+
+
+async def test_a_breaker_that_failures_opened_can_be_closed_by_hand(services: Services) -> None:
+    for _ in range(5):
+        with pytest.raises(ApiError):
+            await services.call("shop", "pay", Remote(ApiError(500)))
+
+    services.close_breaker("shop", "pay")
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
+async def test_a_limit_over_all_services_holds_for_calls_of_each(clock: Clock) -> None:
+    two = {name: service_of(name, QUICK) for name in ("shop", "bank")}
+    limiter = MemoryCallLimiter(clock=clock, after_start=False)
+    services = Services({**two, "all": service_of("all", {"concurrency": 2})}, limiter, clock=clock)
+    release = asyncio.Event()
+    running = [asyncio.create_task(services.call(name, "pay", release.wait)) for name in two]
+    await settled()
+
+    third = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    assert not third.done()
+    assert [each.name for each in (await services.state("shop")).limiters] == ["all", "shop"]
+    assert services.names() == ["all", "bank", "shop"]
+    release.set()
+    await asyncio.gather(*running, third)
+
+
+async def test_no_call_is_made_of_all_services(services: Services) -> None:
+    with pytest.raises(UnknownService, match="all has no operation 'pay'; it has none"):
+        await services.call("all", "pay", Remote())
+
+    assert services.names() == ["shop"]
+
+
+@pytest.mark.parametrize("words", [QUICK, {"operations": {"pay": {}, "read": {}}}])
+@pytest.mark.parametrize("held", ["shop", "all"])
+async def test_a_service_that_is_held_is_called_when_it_is_released(
+    make: Make, clock: Clock, words: Mapping[str, object], held: str
+) -> None:
+    services = make(words)
+    services.hold(held, until_ms=clock() + 60_000, by="by hand")
+    calls = [asyncio.create_task(services.call("shop", name, Remote())) for name in ("pay", "read")]
+    await settled()
+    assert not any(call.done() for call in calls)
+    assert {each.reason for each in await services.waiting("shop")} <= {
+        f"{name} is held until {time_of(clock() + 60_000)}, by hand" for name in ("shop", "shop:pay", "shop:read")
+    } | {f"shop is held until {time_of(clock() + 60_000)}, by hand, and 1 call stands before it"}
+
+    services.release(held)
+
+    assert [each.status_code for each in await asyncio.gather(*calls)] == [200, 200]
+
+
+@pytest.mark.parametrize("after_ms", [-1, 0, 40 * 86_400_000])
+async def test_a_hold_that_ends_in_the_past_or_too_late_is_refused(
+    services: Services, clock: Clock, after_ms: int
+) -> None:
+    with pytest.raises(SettingsError, match="it must end within 31 days"):
+        services.hold("shop", until_ms=clock() + after_ms, by="by hand")
+
+    assert not (await services.state("shop")).limiters[0].hold
+
+
+async def test_a_service_shows_its_limits_with_what_is_left_of_them(make: Make, clock: Clock) -> None:
+    tokens = {"count": 100, "window_ms": 60_000}
+    services = make({"concurrency": 2, "operations": {"chat": {"tokens": tokens}, "list": {}}})
+    await services.call_with(CallOptions(cost=30), "shop", "chat", Remote())
+    services.hold("shop", "list", until_ms=clock() + 5_000, by="by hand")
+    opened = service_of("shop", {"operations": {"list": {"breaker": "open"}}}, services.service("shop"))
+    services.replace(replace(opened, version=2))
+
+    state = await services.state("shop")
+
+    assert [each.name for each in state.limiters] == ["shop"]
+    assert [(each.name, each.left) for each in state.operations["chat"].limiters] == [
+        ("shop:chat", None),
+        ("shop:chat/tokens", 70),
+    ]
+    held = state.operations["list"]
+    assert held.limiters[0].held_by == "by hand"
+    assert (held.breaker, held.is_forced) == (BreakerState.OPEN, True)
+
+
+async def test_a_call_that_waits_is_explained(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
+    await settled()
+
+    (waiting,) = await services.waiting("shop")
+
+    assert (waiting.operation, waiting.stands_at) == ("shop:pay", "shop")
+    assert await services.explain(waiting.call_id) == waiting
+    release.set()
+    await asyncio.gather(*calls)
+    assert await services.explain(waiting.call_id) is None
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

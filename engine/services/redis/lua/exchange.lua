@@ -11,6 +11,7 @@
 --   {"ask", id, priority, charges}      a charge is {cost, name, version, limit}
 --   {"running", id, priority, charges}  of a call that began before Redis was emptied
 --   {"end", id, used}                   used at each limiter, or false: what was thought
+--   {"change", limiter}                 of which a newer version holds
 --   {"hold", limiter, until_ms, by}     a limiter is {name, version, limit}; until_ms 0 ends a hold
 --   {"believe", limiter, left, until_ms, of}
 --   {"fails", limiter, until_ms, probes}  the process does not call it before; two that say so are believed
@@ -56,13 +57,15 @@ hear["end"] = function(call_id, used)
   finish(call_id, used or nil, false)
 end
 
+function hear.change(limiter)
+  if gate_of(limiter[1]).meter then gate_of(unpack(limiter)) end
+end
+
 function hear.hold(limiter, until_ms, by)
-  local gate = gate_of(unpack(limiter))
   if until_ms == 0 then
-    gate.meter.held_until_ms, gate.meter.held_by = 0, ""
-    serve(gate)
+    release_hold(gate_of(limiter[1]))
   else
-    meters.hold(gate.meter, until_ms, by)
+    meters.hold(gate_of(unpack(limiter)).meter, until_ms, by)
   end
 end
 

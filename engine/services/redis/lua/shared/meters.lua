@@ -27,8 +27,9 @@ end
 -- Return a limiter at which nothing is used.
 function meters.fresh(limit, version, begins_at_ms)
   local meter = {
-    version = version, limit = limit, apart_at_ms = 0, began_at_ms = -1, held_until_ms = begins_at_ms, held_by = "",
-    said_left = 0, said_until_ms = 0, said_wins = false, busy = 0, covered = 0, covered_until_ms = 0, wanted_at_ms = 0,
+    version = version, limit = limit, apart_at_ms = 0, began_at_ms = -1, quickest = 0,
+    held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
+    covered = 0, covered_until_ms = 0, wanted_at_ms = 0,
     is_restored = true, used_since_cover = 0, open_until_ms = 0, probes = 0,
   }
   shape(meter, {}, 0, 0)
@@ -62,6 +63,7 @@ end
 
 function meters.take(meter, now_ms, cost)
   local limit = meter.limit
+  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest = 0 end
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
@@ -75,10 +77,19 @@ function meters.take(meter, now_ms, cost)
   meter.used_since_cover = meter.used_since_cover + cost
 end
 
-function meters.settle(meter, began_at_ms, now_ms, cost, used)
+-- Say when the next may begin after an answer: what it took longer than others may have passed on the way.
+local function space(meter, began_at_ms, now_ms)
+  local parts = constants.QUICKEST_PARTS
+  local took = parts * (now_ms - began_at_ms)
   if meter.began_at_ms == began_at_ms then
-    meter.apart_at_ms = math.min(meter.apart_at_ms, now_ms + meter.limit[APART_MS])
+    local late_ms = floor_div(math.max(0, took - meter.quickest) + parts - 1, parts) + 1
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + late_ms
   end
+  meter.quickest = meter.quickest > 0 and math.min(took, meter.quickest + 1) or took
+end
+
+function meters.settle(meter, began_at_ms, now_ms, cost, used)
+  if meter.limit[APART_MS] > 0 and used > 0 then space(meter, began_at_ms, now_ms) end
   local window = meter.window
   if window then
     local counted_at_ms = began_at_ms + constants.COUNTED_WITHIN_MS
@@ -125,6 +136,24 @@ function meters.idle_at_ms(meter)
   return last_ms and math.max(at_ms, last_ms + window.window_ms) or at_ms
 end
 
+-- Return how many units may be used now, be it not at once; nil: any number.
+function meters.left(meter, now_ms)
+  if meter.said_until_ms > 0 then said_at_ms(meter, now_ms, 0) end
+  local window, bucket, is_said, left = meter.window, meter.bucket, now_ms < meter.said_until_ms, math.huge
+  if is_said then left = meter.said_left end
+  if window and not (is_said and meter.said_wins) then
+    left = math.min(left, window.count - weighted_windows.taken(window, now_ms))
+  end
+  if bucket then left = math.min(left, spacings.room(bucket, now_ms)) end
+  return left < math.huge and math.max(0, left) or nil
+end
+
+-- Tell whether nothing has been used for so long that a fresh one may take its place.
+function meters.is_forgotten(meter, now_ms)
+  local at_ms = meters.idle_at_ms(meter)
+  return at_ms and at_ms + constants.FORGOTTEN_AFTER_MS <= now_ms
+end
+
 -- Begin nothing before a time, as processes agree that the service fails; then so many at once, until one finds it well.
 function meters.open(meter, until_ms, probes)
   meter.open_until_ms, meter.probes = math.max(meter.open_until_ms, until_ms), probes
@@ -148,9 +177,9 @@ end
 -- Its record. A time has more digits than cmsgpack keeps of a double that is no integer, so all numbers stay integers.
 
 local PLACES = {
-  "version", "limit", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by", "said_left", "said_until_ms",
-  "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms", "is_restored", "used_since_cover",
-  "open_until_ms", "probes",
+  "version", "limit", "apart_at_ms", "began_at_ms", "quickest", "held_until_ms", "held_by", "said_left",
+  "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms", "is_restored",
+  "used_since_cover", "open_until_ms", "probes",
 }
 local SPENT, TAKEN, DRAINED_AT = #PLACES + 1, #PLACES + 2, #PLACES + 3
 
