@@ -40,16 +40,16 @@ CALLERS, UNDER_LOAD = 64, 4_000
 MEMORY_US_MAX, RATIO_MAX = 30, 3.0
 
 
-def charges(a_second: int, at_once: int) -> tuple[Charge, ...]:
+def charges(name: str, a_second: int, at_once: int) -> tuple[Charge, ...]:
     return (
-        Charge(Limiter("llm:chat", CallLimit(count=a_second, window_ms=1_000))),
-        Charge(Limiter("llm", CallLimit(concurrency=at_once))),
-        Charge(Limiter("llm@tenant", CallLimit(count=100 * a_second, window_ms=60_000))),
-        Charge(Limiter("llm:chat:tokens", CallLimit(count=10**8, window_ms=60_000)), 1_200),
+        Charge(Limiter(f"{name}:chat", CallLimit(count=a_second, window_ms=1_000))),
+        Charge(Limiter(name, CallLimit(concurrency=at_once))),
+        Charge(Limiter(f"{name}@tenant", CallLimit(count=100 * a_second, window_ms=60_000))),
+        Charge(Limiter(f"{name}:chat:tokens", CallLimit(count=10**8, window_ms=60_000)), 1_200),
     )
 
 
-FULL, WIDE = charges(200, 5), charges(10**6, 1_000)
+FULL, WIDE = charges("llm", 200, 5), charges("wide", 10**6, 1_000)
 
 
 async def bench(checks: Checks, _: bool) -> None:  # noqa: FBT001 - see main

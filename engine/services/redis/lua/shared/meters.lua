@@ -30,7 +30,7 @@ function meters.fresh(limit, version, begins_at_ms)
     version = version, limit = limit, apart_at_ms = 0, began_at_ms = -1, quickest = 0,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0,
-    is_restored = true, used_since_cover = 0, open_until_ms = 0, probes = 0,
+    is_restored = true, used_since_cover = 0, open_until_ms = 0, probes = 0, waiting = 0,
   }
   shape(meter, {}, 0, 0)
   return meter
@@ -179,7 +179,7 @@ end
 local PLACES = {
   "version", "limit", "apart_at_ms", "began_at_ms", "quickest", "held_until_ms", "held_by", "said_left",
   "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms", "is_restored",
-  "used_since_cover", "open_until_ms", "probes",
+  "used_since_cover", "open_until_ms", "probes", "waiting",
 }
 local SPENT, TAKEN, DRAINED_AT = #PLACES + 1, #PLACES + 2, #PLACES + 3
 
