@@ -30,8 +30,8 @@ FORGOTTEN_AFTER_MS = 1_000
 each other's spacing are closer."""
 
 GRAINS = 128
-"""Into how many grains the window of a larger limit is cut: so many entries at most, for 1/128 of its use. A script reads
-and writes them all: twice as many take it 60 us more where three windows are full."""
+"""Into how many grains the window of a larger limit is cut: so many entries at most, for 1/128 of its use. A script
+reads and writes them all: twice as many take it 60 us more where three windows are full."""
 
 
 class Meter:

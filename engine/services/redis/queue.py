@@ -62,12 +62,14 @@ class RedisCallQueue:
 
         Args:
             words: Among them ``ask`` of each new call.
-            calls: All that wait or are under way, which are said again if Redis was emptied.
+            calls: All that wait or are under way, which are said again if Redis was emptied, or has forgotten them as
+                nothing was heard of the process for too long.
         """
         while True:
             fresh = secrets.token_hex(8)
             now = "" if self._clock is None else str(self._clock())
-            arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), pack(words))
+            more = int(has_more(calls, words))
+            arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), more, pack(words))
             try:
                 reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
             except NoScriptError:
@@ -77,6 +79,12 @@ class RedisCallQueue:
             is_first, self._known = not self._known, reply[1].decode()
             if not is_first:
                 words = [*map(again, calls), *(w for w in words if w[0] != "ask")]
+
+
+def has_more(calls: Sequence[Call], words: Sequence[Any]) -> bool:
+    """Tell whether there are calls besides those that are asked for in these words."""
+    asked = {word[1] for word in words if word[0] == "ask"}
+    return any(call.call_id not in asked for call in calls)
 
 
 def heard(now_ms: int, begun: list[bytes], next_ms: int, wants: list[Any], failing: list[bytes]) -> Heard:

@@ -5,9 +5,10 @@
 -- KEYS
 --   1 state  string  the queue as a whole
 -- ARGV
---   1 given_ms  2 process  3 known  4 fresh  5 keeps_uses  6 said
+--   1 given_ms  2 process  3 known  4 fresh  5 keeps_uses  6 has_calls  7 said
 --   ``given_ms`` "" takes the time of Redis; a test gives its own. ``known`` is the incarnation that the process knows,
---   and ``fresh`` that of the queue if there is none. ``said`` is a msgpack list of
+--   and ``fresh`` that of the queue if there is none. ``has_calls``: it has some besides
+--   those that it asks for now. ``said`` is a msgpack list of
 --   {"ask", id, priority, charges}      a charge is {cost, name, version, limit}
 --   {"running", id, priority, charges}  of a call that began before Redis was emptied
 --   {"end", id, used}                   used at each limiter, or false: what was thought
@@ -19,17 +20,20 @@
 --   {"cover", name, units}  {"restore", name, {{at_ms, units}, ...}}
 --   and a limit is {count, window_ms, burst, apart_ms, concurrency}, 0 where it has none.
 -- RETURNS
---   {"new", incarnation}  nothing was heard; say first which calls are running, and ask for the others again
+--   {"new", incarnation}  nothing was heard, and no call of the process is known (any more): say first which are
+--                         running, and ask for the others again
 --   {"ok", now_ms, begun, next_ms, wants, failing}  ids; when to come again, -1: not by time; {name, units, window_ms, ...}
 --                         to be covered, units -1: to be restored; {name, until_ms, ...} that processes agree on
 -- COST  O(log n) in what waits, for each that is said
 -- USES  call_queue
 
 local state_key = unpack(KEYS)
-local given_ms, process, known, fresh, keeps_uses, said = unpack(ARGV)
+local given_ms, process, known, fresh, keeps_uses, has_calls, said = unpack(ARGV)
 
 local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses)
-if incarnation ~= known then
+local was_forgotten = hear_of(process) and has_calls == "1"
+if was_forgotten then drop_calls(process) end
+if incarnation ~= known or was_forgotten then
   save(state_key, process)
   return {"new", incarnation}
 end
@@ -112,7 +116,6 @@ function hear.restore(name, uses)
   serve(gate)
 end
 
-redis.call("ZADD", key("processes"), now_ms + constants.LEASE_MS, process)
 for _, words in ipairs(cmsgpack.unpack(said)) do hear[words[1]](unpack(words, 2)) end
 forget()
 serve_due()

@@ -5,8 +5,8 @@
 --
 -- A call is {id, process, priority, arrival, began_at_ms, stands_at, charges}, and a charge {name, cost, version, limit}:
 -- a limiter at which nothing is used is forgotten, though calls wait that will pass it. Those that
--- wait for a limiter stand in a ZSET, whose score is made of priority and arrival; its meter knows how many they are, and
--- ``state`` from when on something is due, so that an exchange in which nothing waits asks for nothing of all that.
+-- wait for a limiter stand in a ZSET, whose score is made of priority and arrival; its meter knows how many they are,
+-- and ``state`` from when on something is due, so that an exchange in which nothing waits asks for nothing of all that.
 
 local call = redis.call
 local prefix, state, now_ms
@@ -15,7 +15,8 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold,
+  hear_of, drop_calls
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -254,6 +255,18 @@ local function finish(call_id, used, is_lost)
   for _, charge in ipairs(over.charges) do serve(gate_at(charge)) end
 end
 
+-- Note that a process lives. Return whether it was not known, or its calls were about to be forgotten.
+local function hear_of(process)
+  local lives_until_ms = call("ZSCORE", key("processes"), process)
+  call("ZADD", key("processes"), now_ms + constants.LEASE_MS, process)
+  return not lives_until_ms or tonumber(lives_until_ms) <= now_ms
+end
+
+-- Forget the calls of a process, which says again those that it has.
+local function drop_calls(process)
+  for _, call_id in ipairs(call("SMEMBERS", key("of", process))) do finish(call_id, nil, true) end
+end
+
 -- Forget the calls of processes that have not been heard of for too long: their places come back.
 local function forget()
   if now_ms < state.forgets_at_ms then return end
@@ -342,10 +355,12 @@ local function save(state_key, process)
     state.forgets_at_ms, state.failing_until_ms,
   }))
   local own = begun[process] or {}
-  for _, call_id in ipairs(call("LPOP", key("begun", process), constants.BEGUN_MAX) or {}) do own[#own + 1] = call_id end
+  local others = call("LPOP", key("begun", process), constants.BEGUN_MAX) or {}
+  for _, call_id in ipairs(others) do own[#own + 1] = call_id end
   return own
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold,
+  hear_of, drop_calls
 end)()
