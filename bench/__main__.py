@@ -23,6 +23,8 @@ BENCHES = (
     "load",
     "hanging_bots",
     "idle",
+    "services.outage",
+    "services.killed",
 )
 
 

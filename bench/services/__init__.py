@@ -1,6 +1,13 @@
-"""What the calls of services promise, shown against a server that counts by itself.
+"""What the calls of services promise, shown against servers that count by themselves.
 
-strict_counts  what the server counts, and what breaks a limit
+strict_counts  what the strict server counts, and what breaks a limit
 strict_words   what it says of its limits
 strict_server  the server, as a process of its own
+moody_server   one whose behaviour is switched
+caller         a process that calls it
+callers        starts, stops and kills such processes
+retriers       calls with and without a bound on retries
+outage         a service that is unwell
+killed         processes and servers that die
+decision       what it costs to decide that a call may begin
 """

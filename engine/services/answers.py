@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
 from tempogram.engine.services.said import Said, read
+
+log = structlog.get_logger()
 
 TOO_MANY = 429
 UNSENT_ERRORS = (ConnectionRefusedError, socket.gaierror)
@@ -69,7 +73,7 @@ Classify = Callable[[Any], Verdict | None]
 def of_result(result: Any, now_ms: int, classify: Classify | None = None) -> Attempted:
     """Judge what a call returned. What is no HTTP response is a success."""
     said = said_by(result, now_ms)
-    verdict = classify(result) if classify is not None else None
+    verdict = _classified(classify, result)
     return Attempted(verdict or _of_status(status_of(result), said) or Verdict.WELL, said=said)
 
 
@@ -79,12 +83,25 @@ def of_error(
     """Judge what a call raised."""
     response = getattr(error, "response", None)
     said = said_by(response if response is not None else error, now_ms)
-    verdict = classify(error) if classify is not None else None
-    if verdict is None and getattr(error, "code", None) in throttled_codes:
+    verdict = _classified(classify, error)
+    # Only where it is wanted: aiohttp warns of reading it.
+    if verdict is None and throttled_codes and getattr(error, "code", None) in throttled_codes:
         verdict = Verdict.THROTTLED
     status = status_of(response) if response is not None else status_of(error)
     verdict = verdict or _of_status(status, said) or _of_kind(error)
     return Attempted(verdict, was_sent=not is_unsent(error), said=said)
+
+
+def _classified(classify: Classify | None, value: Any) -> Verdict | None:
+    """Ask a rule of one's own; one that fails itself must not cost the answer."""
+    if classify is None:
+        return None
+    try:
+        verdict = classify(value)
+        return None if verdict is None else Verdict(verdict)
+    except Exception:
+        log.exception("call_not_classified")
+        return None
 
 
 def status_of(value: Any) -> int | None:

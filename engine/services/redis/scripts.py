@@ -8,7 +8,7 @@ from pathlib import Path
 from tempogram.engine.brokers.redis import scripts
 from tempogram.engine.brokers.redis.constants import constants_table
 from tempogram.engine.brokers.redis.scripts import Script
-from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
+from tempogram.engine.limits.spacing import LATE_MS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.meter import (
@@ -33,6 +33,10 @@ BEGUN_MAX = 50
 AGREEING = 2
 """Processes that must find an operation failing before none calls it."""
 
+PROBED_MS = 60_000
+"""How long an operation that processes found failing is only probed if none of them says that it is well again: they
+may have ended. untuned: longer than an attempt takes."""
+
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
@@ -44,8 +48,7 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "NEAR_PERCENT": NEAR_PERCENT,
-    "PURSE_GRAINS": PURSE_GRAINS,
+    "PROBED_MS": PROBED_MS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }

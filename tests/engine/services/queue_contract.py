@@ -232,6 +232,17 @@ class CallQueueContract:
         assert began == [["a"], []]
         assert await queue.look() == ["b"]
 
+    async def test_as_much_is_left_to_other_clients_as_they_used_between_the_last_words(self, queue: Queue) -> None:
+        twenty = limiter(count=20, window_ms=60_000)
+        until_ms = queue.clock() + 5_000
+        await queue.believe(twenty, left=10, until_ms=until_ms, of=20)
+        await queue.believe(twenty, left=8, until_ms=until_ms, of=20)
+        await queue.believe(twenty, left=7, until_ms=until_ms, of=20)
+
+        began = [await queue.ask(call(name, twenty)) for name in "abcdef"]
+
+        assert began == [["a"], ["b"], ["c"], ["d"], ["e"], []]
+
     async def test_a_service_that_says_more_is_left_is_believed_if_its_limit_is_ours(self, queue: Queue) -> None:
         two = limiter(count=2, window_ms=60_000)
         for name in "ab":

@@ -133,6 +133,47 @@ async def test_a_429_holds_the_operation_for_as_long_as_it_says(services: Servic
     assert (await held).status_code == 200
 
 
+async def test_429s_of_calls_that_were_under_way_together_double_the_pause_once(make: Make, clock: Clock) -> None:
+    services = make({**QUICK, "delay_s": 1})
+    together = [asyncio.Event(), asyncio.Event()]
+
+    async def refused(arrived: asyncio.Event) -> Response:
+        arrived.set()
+        await asyncio.gather(*(each.wait() for each in together))
+        return Response(429)
+
+    options = CallOptions(retries=0)
+    await asyncio.gather(*(services.call_with(options, "shop", "read", refused, each) for each in together))
+    again = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+
+    clock.advance(1_000)
+    await services.call("shop", "pay", Remote())  # the queue looks again
+    await settled()
+
+    assert again.done()
+    assert (await again).status_code == 200
+
+
+async def test_a_429_that_says_nothing_holds_for_the_window_that_others_may_have_used_up(
+    make: Make, clock: Clock
+) -> None:
+    window = {"pay": {}, "read": {"count": 9, "window_ms": 20_000, "idempotent": True}}
+    services = make({**QUICK, "operations": window})
+    await services.call_with(CallOptions(retries=0), "shop", "read", Remote(Response(429)))
+    again = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+
+    clock.advance(19_999)
+    await services.call("shop", "pay", Remote())  # the queue looks again
+    await settled()
+    is_too_early = again.done()
+    clock.advance(1)
+    await services.call("shop", "pay", Remote())
+
+    assert (is_too_early, (await again).status_code) == (False, 200)
+
+
 async def test_a_429_never_opens_the_breaker(make: Make) -> None:
     services = make({**QUICK, "delay_s": 0})
     throttled = Remote(*(Response(429) for _ in range(20)))
@@ -156,6 +197,25 @@ async def test_a_rule_of_ones_own_says_what_an_answer_means(services: Services) 
     await services.call_with(options, "shop", "read", remote)
 
     assert remote.calls == 2
+
+
+@pytest.mark.parametrize("rule", [lambda answer: answer.no_such_thing, lambda _: "good", lambda _: 1 / 0])
+async def test_a_rule_that_fails_itself_does_not_cost_the_answer(
+    services: Services, rule: Callable[[Response], Verdict]
+) -> None:
+    answer = await services.call_with(CallOptions(classify=rule), "shop", "read", Remote())
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("used", [lambda answer: answer.usage, lambda _: "many", lambda _: float("inf")])
+async def test_a_cost_that_cannot_be_read_does_not_cost_the_answer(make: Make, used: Callable[[Response], int]) -> None:
+    services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
+
+    answer = await services.call_with(CallOptions(cost=40, used=used), "shop", "chat", Remote())
+
+    assert answer.status_code == 200
+    assert (await services.state("shop")).operations["chat"].limiters[1].left == 60
 
 
 async def test_a_service_that_fails_is_called_no_more(services: Services) -> None:

@@ -11,7 +11,7 @@ from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
-from tempogram.engine.services.redis.scripts import LEASE_MS
+from tempogram.engine.services.redis.scripts import LEASE_MS, PROBED_MS
 from tempogram.engine.services.redis.sight import Sight
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
 from tests.engine.services.test_memory_queue import InMemory
@@ -230,6 +230,23 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     assert await queue.end(running) == ["a"]
 
 
+async def test_calls_that_were_forgotten_while_nothing_was_heard_of_their_process_wait_on(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    running = call("running", one)
+    await other.ask(running)
+    await queue.ask(call("waiting", one))
+    queue.clock.advance(LEASE_MS - 1)
+    await other.look()
+    queue.clock.advance(1)
+    await other.look()  # forgets those of the first
+
+    await queue.look()
+
+    assert [*await other.end(running), *await queue.look()] == ["waiting"]
+
+
 async def test_an_operation_is_called_by_none_once_two_processes_find_it_failing(redis: Redis, queue: InRedis) -> None:
     other, third, sms = (
         InRedis(redis, queue.clock, "p2"),
@@ -267,6 +284,20 @@ async def test_a_released_hold_does_not_end_what_holds_since_the_start(redis: Re
     assert await queue.say(["hold", limiter_words(one), 0, ""]) == await queue.say()
     clock.advance(3_000)
     assert await queue.look() == ["a"]
+
+
+async def test_an_operation_is_not_only_probed_for_ever_when_the_processes_that_found_it_failing_have_ended(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, sms = InRedis(redis, queue.clock, "p2"), limiter("sms", concurrency=9)
+    for each in (queue, other):
+        await each.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+    newer = InRedis(redis, queue.clock, "p3")
+    await newer.look()
+
+    queue.clock.advance(5_000 + PROBED_MS)
+
+    assert [await newer.ask(call(name, sms)) for name in "abc"] == [["a"], ["b"], ["c"]]
 
 
 async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(
