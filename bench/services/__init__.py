@@ -9,4 +9,5 @@ callers        starts, stops and kills such processes
 retriers       calls with and without a bound on retries
 outage         a service that is unwell
 killed         processes and servers that die
+decision       what it costs to decide that a call may begin
 """

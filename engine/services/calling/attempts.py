@@ -223,7 +223,8 @@ class Attempts:
         if (said_ms := made.attempted.said.hold_until_ms) is not None:
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            first_ms = int(endpoint.service.delay_s * 1_000)
+            window_ms = endpoint.rules.limit.window_ms  # others may have used it up
+            first_ms = max(int(endpoint.service.delay_s * 1_000), window_ms)
             return endpoint.pause.until_ms(self._clock(), first_ms=first_ms), "too many requests"
         return None
 
