@@ -21,6 +21,7 @@ from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.model.clock import SystemClock
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.catalogue import parse
+from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
 from tempogram.engine.services.services import Services
 from tempogram.storage.database.database import Database
@@ -43,6 +44,7 @@ class Work:
         calls_per_s: Of each operation, whatever becomes of them; its breaker is watched.
         loops: Of each operation: each makes one call after another.
         speed: How much faster than the machine's its clock goes.
+        is_broken: It shares its limits with no other process.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Work:
     calls_per_s: dict[str, float]
     loops: dict[str, int]
     speed: int = 1
+    is_broken: bool = False
 
 
 def say(*words: object) -> None:
@@ -74,9 +77,13 @@ async def opened(work: Work) -> AsyncIterator[Services]:
         redis = connect(work.redis_url)
         stack.push_async_callback(redis.aclose)
         faster = None if work.speed == 1 else lambda: clock() * work.speed
+        declared = parse(work.declared, "services.toml")
+        if work.is_broken:
+            yield Services(declared, MemoryCallLimiter(clock=clock), clock=clock)
+            return
         limiter = RedisCallLimiter(redis, work.name, uses=uses, clock=faster)
         stack.push_async_callback(limiter.close)
-        services = Services(parse(work.declared, "services.toml"), limiter, clock=faster or clock)
+        services = Services(declared, limiter, clock=faster or clock)
         limiter.on_failing = services.believe_failing
         yield services
 

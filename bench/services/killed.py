@@ -10,7 +10,7 @@ Checked     Never more than 4 at once or 30 in 8 s; places back within the lease
             cannot end its calls: the service may have as many more under way as it held, from the end of its lease
             until it goes on, and the callers of those get ``PlaceLost``.
 
-    python -m bench.services.killed
+    python -m bench.services.killed [--broken]
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Scene:
         return [each for each in self.server.served if each.path == "/long"]
 
 
-async def bench(checks: Checks, _broken: bool) -> None:  # noqa: FBT001 - the harness hands it on
-    async with own_postgres() as postgres, scene(postgres) as of:
+async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the harness hands it on
+    async with own_postgres() as postgres, scene(postgres, is_broken=broken) as of:
         await killed(checks, of)
         stopped = await stopped_and_continued(checks, of)
         await harmed(checks, of, "Redis killed and emptied", emptied(of.redis))
@@ -85,15 +85,18 @@ async def bench(checks: Checks, _broken: bool) -> None:  # noqa: FBT001 - the ha
 
 
 @asynccontextmanager
-async def scene(postgres: OwnPostgres) -> AsyncIterator[Scene]:
-    """Run four callers until the block ends, one of them as the program wires it."""
+async def scene(postgres: OwnPostgres, *, is_broken: bool) -> AsyncIterator[Scene]:
+    """Run four callers until the block ends, one of them as the program wires it.
+
+    Broken: each of the others has limits of its own.
+    """
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(own_redis())
         server = await stack.enter_async_context(moody_server(PROCESSES, long=LONG_S))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         await migrate(postgres.url)
         (folder / "services.toml").write_text(DECLARED, encoding="utf-8")
-        works = [replace(each, database_url=postgres.url) for each in works_of(server, redis)]
+        works = [replace(each, database_url=postgres.url, is_broken=is_broken) for each in works_of(server, redis)]
         works[0] = replace(works[0], is_wired=True)
         wired = {"DATA_DIR": str(folder), "REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
         started = await stack.enter_async_context(callers(works, wired))

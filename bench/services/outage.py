@@ -11,7 +11,7 @@ Checked     All four stopped within 1 s after two agree; a bounded number of pro
             well gets at once); all well within ``open_ms`` and 1 s, after silent 429s 4 s more; the other three go on
             at 97 % of their rate or more, and none of their calls is refused.
 
-    python -m bench.services.outage
+    python -m bench.services.outage [--broken]
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from tests.chaos.servers import own_redis
 PROCESSES = 4
 CALLS_PER_S = 20.0
 CONCURRENCY = 12
+FAILURES = 5
 OPEN_MS = 1_000
 PROBES = 1
 STOPPED_WITHIN_S = 1.0
 FIRST_ATTEMPTS = 600
 
 
-def declared(speed: int) -> str:
+def declared(speed: int, failures: int) -> str:
     """Return what is declared of the service for clocks that go so much faster than the machine's.
 
     The time in which failures are counted must hold some fifty calls: of fewer, a few failures are so large a share
@@ -54,7 +55,7 @@ retries = 2
 delay_s = 0.1
 
 [{SERVICE}.breaker]
-failures = 5
+failures = {failures}
 within_ms = {2_000 * speed}
 open_ms = {OPEN_MS}
 slow_ms = 300
@@ -112,8 +113,8 @@ class Scene:
         return OPEN_MS / 1_000 / self.speed
 
 
-async def bench(checks: Checks, _broken: bool) -> None:  # noqa: FBT001 - the harness hands it on
-    async with scene() as of:
+async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the harness hands it on
+    async with scene(failures=0 if broken else FAILURES) as of:
         phases = [
             await unwell(of, mood, unwell_s=UNWELL_S, well_s=WELL_S + PAUSED_S * (mood == Mood.THROTTLING_SILENTLY))
             for mood in MOODS
@@ -126,14 +127,19 @@ async def bench(checks: Checks, _broken: bool) -> None:  # noqa: FBT001 - the ha
 
 
 @asynccontextmanager
-async def scene(processes: int = PROCESSES, calls_per_s: float = CALLS_PER_S, speed: int = 1) -> AsyncIterator[Scene]:
-    """Run the service and its callers until the block ends; their clocks go faster than the machine's."""
+async def scene(
+    processes: int = PROCESSES, calls_per_s: float = CALLS_PER_S, speed: int = 1, failures: int = FAILURES
+) -> AsyncIterator[Scene]:
+    """Run the service and its callers until the block ends; their clocks go faster than the machine's.
+
+    Broken: 0 failures open no breaker.
+    """
     async with own_redis() as redis, moody_server(processes) as server:
         works = [
             Work(
                 name=f"caller-{door}",
                 url=server.url(door),
-                declared=declared(speed),
+                declared=declared(speed, failures),
                 redis_url=redis.url,
                 calls_per_s={"ask": calls_per_s},
                 loops={},
