@@ -41,11 +41,11 @@ class TestAiohttp(ClientContract):
 
     async def test_a_websocket_keeps_no_place_and_stays_open_beyond_the_deadline(self, shop: HttpService) -> None:
         async with (
-            self.client(services_of(), options=CallOptions(deadline_s=0.1)) as client,
+            self.client(services_of(), options=CallOptions(deadline_s=0.4)) as client,
             client.ws_connect(shop.url) as socket,
         ):
             assert (await self.request(client, "GET", shop.url)).status == 200
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.45)
             await socket.send_str("hello")
 
             assert await socket.receive_str() == "hello"

@@ -23,7 +23,9 @@ class TestHttpx(ClientContract):
     def client(
         self, services: Services, operation: Any = "all", options: Any = PLAIN
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        return httpx.AsyncClient(transport=ServiceTransport(services, "shop", operation, options=options))
+        of_httpx = httpx.AsyncHTTPTransport()  # before any deadline: it reads certificates
+        transport = ServiceTransport(services, "shop", operation, options=options, transport=of_httpx)
+        return httpx.AsyncClient(transport=transport)
 
     async def request(self, client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> Read:
         response = await client.request(method, url, content=body, follow_redirects=True)
