@@ -104,10 +104,12 @@ class ChangedServices:
 
     async def _take(self, name: str, changing: Awaitable[StoredService], *, closed: tuple[str, ...] = ()) -> Service:
         try:
-            self._services.replace(self._as_stored(name, await changing))
+            stored = await changing
         except LedgerError:  # perhaps it was stored
             await self._changes.announce(ServiceChanged(name, closed))
             raise
+        log.info("service_changed", service=name, version=stored.version, changes=stored.changes)
+        self._services.replace(self._as_stored(name, stored))
         await self._changes.announce(ServiceChanged(name, closed))
         return self._services.service(name)
 

@@ -100,7 +100,10 @@ def requests() -> list[tuple[str, str, dict[str, Any]]]:
         ("GET", f"/bot{BOT}/{CANARY}/x", {}),
         ("GET", f"/file/bot{BOT}/../{CANARY}", {}),
         ("GET", f"/{CANARY}", {}),
-        *(("GET", path, {}) for path in ("/bots", "/limits", "/queue/stats", "/queue/dlq", "/metrics", "/health")),
+        *(
+            ("GET", path, {})
+            for path in ("/bots", "/limits", "/queue/stats", "/queue/dlq", "/services", "/metrics", "/health")
+        ),
         ("GET", "/metrics?format=json", {}),
         ("GET", "/openapi.json", {}),
         ("GET", "/bots", {"headers": {"Authorization": f"Bearer {TOKENS['viewer']}x"}}),
