@@ -1,0 +1,1 @@
+"""A server that counts by itself counts right, and what it sees of our limiter breaks nothing."""
