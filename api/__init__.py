@@ -3,7 +3,7 @@
 Read in this order:
 
     core/           what the API depends on, and every error
-    app             ``create_app(services)`` puts it together
+    app             ``create_app(dependencies)`` puts it together
     monitoring_app  the health and the metrics alone, of a process that serves no API
     routes/         the endpoints, one noun a file
     usecases/       what the endpoints do

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import Invalid, Malformed, error_response
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.http import error_handlers
@@ -35,14 +35,14 @@ ROUTERS = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
-    """Return an app that works with these services; it has no global state."""
-    submissions, memory = Submissions(services), BodyMemory()
+def create_app(dependencies: Dependencies) -> FastAPI:
+    """Return an app over its dependencies; it has no global state."""
+    submissions, memory = Submissions(dependencies), BodyMemory()
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=_hot_routes(services, submissions, memory),
-        middleware=_middleware(services, memory),
+        routes=_hot_routes(dependencies, submissions, memory),
+        middleware=_middleware(dependencies, memory),
         # Spans would contain the webhook's path, and that contains a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,  # a redirect would contain it, too
@@ -50,7 +50,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.services = services
+    app.state.dependencies = dependencies
     app.state.submissions = submissions
     error_handlers.install(app)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -59,24 +59,24 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
-def _hot_routes(services: Services, submissions: Submissions, memory: BodyMemory) -> list[BaseRoute]:
+def _hot_routes(dependencies: Dependencies, submissions: Submissions, memory: BodyMemory) -> list[BaseRoute]:
     """Return those that are not FastAPI's: where updates arrive, and the Bot API if it is served here."""
-    door = services.door
-    return [webhook(services), *(bot_api(services, door, submissions, memory) if door is not None else ())]
+    door = dependencies.door
+    return [webhook(dependencies), *(bot_api(dependencies, door, submissions, memory) if door is not None else ())]
 
 
-def _middleware(services: Services, memory: BodyMemory) -> list[Middleware]:
+def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middleware]:
     """Return them from the outermost to the innermost."""
     return [
-        Middleware(AccessLog, clock=services.clock),
+        Middleware(AccessLog, clock=dependencies.clock),
         Middleware(UnhandledErrors),
         Middleware(
             BodyLimits,
-            bytes_max=services.body_bytes_max,
-            bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
-            bytes_max_of_forms={messages.PATH: services.form_bytes_max},
+            bytes_max=dependencies.body_bytes_max,
+            bytes_max_of={messages.BATCH_PATH: dependencies.batch_bytes_max},
+            bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
             memory=memory,
-            bounds_itself=is_of_a_bot if services.door is not None else lambda _: False,
+            bounds_itself=is_of_a_bot if dependencies.door is not None else lambda _: False,
         ),
     ]
 

@@ -61,7 +61,7 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services(Monitored):
+class Dependencies(Monitored):
     """Everything that an endpoint may ask for.
 
     Attributes:
@@ -92,10 +92,10 @@ class Services(Monitored):
         return self.body_bytes_max + FILES_MAX * self.spool.bytes_max
 
 
-async def services_of(request: Request) -> Services:
-    """Return the services of the app. A coroutine, because FastAPI would run a function in a thread."""
-    services: Services = request.app.state.services
-    return services
+async def dependencies_of(request: Request) -> Dependencies:
+    """Return the dependencies of the app. A coroutine, because FastAPI would run a function in a thread."""
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
+DependenciesOf = Annotated[Dependencies, Depends(dependencies_of)]

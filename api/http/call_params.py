@@ -14,7 +14,7 @@ import msgspec
 from fastapi import Request
 from starlette.datastructures import Headers
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import Malformed, TooLarge
 from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.http.body_limits import declared_bytes, is_form
@@ -25,30 +25,30 @@ from tempogram.storage.files.spool import Spooled
 URLENCODED = "application/x-www-form-urlencoded"
 
 
-def bounded(request: Request, services: Services) -> Request:
+def bounded(request: Request, dependencies: Dependencies) -> Request:
     """Return a request of whose body no more is read than such a call may have, as a stream.
 
     Raises:
         TooLarge: Its head says already that it is larger.
     """
-    return Request(request.scope, _reader(request, services))
+    return Request(request.scope, _reader(request, dependencies))
 
 
-def _reader(request: Request, services: Services, memory: BodyMemory | None = None) -> BodyReader:
-    bytes_max = services.form_bytes_max if is_form(request.headers) else services.body_bytes_max
+def _reader(request: Request, dependencies: Dependencies, memory: BodyMemory | None = None) -> BodyReader:
+    bytes_max = dependencies.form_bytes_max if is_form(request.headers) else dependencies.body_bytes_max
     if declared_bytes(request.scope) > bytes_max:
         raise TooLarge(bytes_max)
     return BodyReader(request.receive, bytes_max, memory)
 
 
 async def read_params(
-    request: Request, services: Services, memory: BodyMemory, stack: AsyncExitStack
+    request: Request, dependencies: Dependencies, memory: BodyMemory, stack: AsyncExitStack
 ) -> tuple[dict[str, Any], Mapping[str, Spooled]]:
     """Read the parameters and files of a call; what the body says goes before the query.
 
     Args:
         request: Its body is read no further than such a call may have.
-        services: Those of the app.
+        dependencies: Those of the app.
         memory: Of the bodies of the app that are not forms.
         stack: Deletes the files when it closes.
 
@@ -59,10 +59,10 @@ async def read_params(
     """
     given: dict[str, Any] = _pairs(request.scope["query_string"])
     if is_form(request.headers):
-        form = Form(services, stack)
-        await form.read(bounded(request, services))
+        form = Form(dependencies, stack)
+        await form.read(bounded(request, dependencies))
         return given | form.fields, form.files
-    reader = _reader(request, services, memory)
+    reader = _reader(request, dependencies, memory)
     try:
         body = await Request(request.scope, reader).body()
     finally:

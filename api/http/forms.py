@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Request
 
-from tempogram.api.core.dependencies import FILES_MAX, Services
+from tempogram.api.core.dependencies import FILES_MAX, Dependencies
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge
 from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.core.redaction import short
@@ -59,7 +59,7 @@ class FormRoute(GuardedRoute):
                 yield strict
             return
         async with AsyncExitStack() as stack:
-            form = Form(request.app.state.services, stack)
+            form = Form(request.app.state.dependencies, stack)
             await form.read(request)
             request.state.files = form.files
             yield as_json(request, form.message())
@@ -76,12 +76,12 @@ FilesOf = Annotated[Mapping[str, Spooled], Depends(files_of)]
 class Form:
     """A form's fields and files; the files are deleted when ``stack`` closes."""
 
-    def __init__(self, services: Services, stack: AsyncExitStack) -> None:
+    def __init__(self, dependencies: Dependencies, stack: AsyncExitStack) -> None:
         self.files: dict[str, Spooled] = {}
         self.fields: dict[str, str] = {}
-        self._services = services
+        self._dependencies = dependencies
         self._stack = stack
-        self._bytes_left = services.body_bytes_max
+        self._bytes_left = dependencies.body_bytes_max
 
     async def read(self, request: Request) -> None:
         """Read the whole form.
@@ -98,7 +98,7 @@ class Form:
             if part.file_name is None:
                 self.fields[part.name] = await self._text(part)
             else:
-                file = await self._services.spool.take(part.file_name or part.name, part.chunks)
+                file = await self._dependencies.spool.take(part.file_name or part.name, part.chunks)
                 self.files[part.name] = self._stack.enter_context(file)
 
     def message(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Form:
             text += chunk
             self._bytes_left -= len(chunk)
             if self._bytes_left < 0:
-                raise TooLarge(self._services.body_bytes_max)
+                raise TooLarge(self._dependencies.body_bytes_max)
         try:
             return text.decode()
         except UnicodeDecodeError:

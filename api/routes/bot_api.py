@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from tempogram.api.core.dependencies import Door, Services
+from tempogram.api.core.dependencies import Dependencies, Door
 from tempogram.api.core.errors import Conflict, Invalid, MethodNotAllowed, NotFound
 from tempogram.api.core.ports import ApiAnswer, PassedCall, Way
 from tempogram.api.http.body_limits import declared_bytes
@@ -68,9 +68,9 @@ def is_of_a_bot(path: str) -> bool:
     return OF_A_BOT.match(path) is not None
 
 
-def bot_api(services: Services, door: Door, submissions: Submissions, memory: BodyMemory) -> list[NamedRoute]:
+def bot_api(dependencies: Dependencies, door: Door, submissions: Submissions, memory: BodyMemory) -> list[NamedRoute]:
     """Return the routes of the door."""
-    calls = Calls(services, door, BotApi(services, door, submissions), memory)
+    calls = Calls(dependencies, door, BotApi(dependencies, door, submissions), memory)
     return [BotRoute(PATH, Endpoint(calls.call)), BotRoute(FILE_PATH, Endpoint(calls.file))]
 
 
@@ -108,8 +108,8 @@ class Endpoint:
 class Calls:
     """Calls and downloads of any bot whose token Telegram knows."""
 
-    def __init__(self, services: Services, door: Door, bot_api: BotApi, memory: BodyMemory) -> None:
-        self._services = services
+    def __init__(self, dependencies: Dependencies, door: Door, bot_api: BotApi, memory: BodyMemory) -> None:
+        self._dependencies = dependencies
         self._door = door
         self._bot_api = bot_api
         self._memory = memory
@@ -148,7 +148,7 @@ class Calls:
     async def _queued(self, request: Request, bot_id: int, method: str) -> ApiAnswer:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._bot_api.place(bot_id))
-            params, files = await read_params(request, self._services, self._memory, stack)
+            params, files = await read_params(request, self._dependencies, self._memory, stack)
             call = BotApiCall(
                 bot_id=bot_id,
                 method=method,
@@ -163,7 +163,7 @@ class Calls:
     async def _action(self, request: Request, bot_id: int) -> ApiAnswer:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._bot_api.place(bot_id))
-            params, _ = await read_params(request, self._services, self._memory, stack)
+            params, _ = await read_params(request, self._dependencies, self._memory, stack)
         return await self._door.telegram.show_action(bot_id, request.path_params["bot_token"], params)
 
     @staticmethod
@@ -179,7 +179,7 @@ class Calls:
             path=path,
             query=request.scope["query_string"].decode("latin-1"),
             headers={name: request.headers[name] for name in TO_TELEGRAM if name in request.headers},
-            body=_body(bounded(request, self._services), body_read),
+            body=_body(bounded(request, self._dependencies), body_read),
         )
         async with watched(request.receive, body_read) as gone:
             passing = asyncio.create_task(self._pass(call, send))

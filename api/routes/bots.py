@@ -7,7 +7,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Path, Request, Response
 
-from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut, WebhookSecretOut
@@ -26,9 +26,9 @@ BotPath = Annotated[BotId, Path()]
 
 
 @router.get("/bots", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError))
-async def show_all(services: ServicesOf) -> BotsOut:
+async def show_all(dependencies: DependenciesOf) -> BotsOut:
     """List every bot, in the order of their ids."""
-    return BotsOut(bots=[_shown(services, each) for each in await services.bots.all()])
+    return BotsOut(bots=[_shown(dependencies, each) for each in await dependencies.bots.all()])
 
 
 @router.post(
@@ -39,24 +39,24 @@ async def show_all(services: ServicesOf) -> BotsOut:
         Malformed, Refusal, TooLarge, Invalid, UnknownToken, TelegramUnreachable, LedgerError, BrokerUnavailable
     ),
 )
-async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
+async def add(wanted: BotIn, dependencies: DependenciesOf) -> BotOut:
     """Run a bot from now on. Adding it again replaces its token and what else is given.
 
     A bot that was removed with keep_messages=true sends those messages now. Telegram takes 20 new bots a minute and
     600 an hour from one address: beyond that the request waits for up to half a minute, then gets a 503.
     """
-    bot_id = await services.fleet.add(
+    bot_id = await dependencies.fleet.add(
         wanted.token, wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
     )
-    return _shown(services, await _bot(services, bot_id))
+    return _shown(dependencies, await _bot(dependencies, bot_id))
 
 
 @router.get(
     "/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=error_responses(NotFound, Invalid, LedgerError)
 )
-async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
+async def show(bot_id: BotPath, dependencies: DependenciesOf) -> BotOut:
     """Show one bot, without its token."""
-    return _shown(services, await _bot(services, bot_id))
+    return _shown(dependencies, await _bot(dependencies, bot_id))
 
 
 @router.patch(
@@ -64,7 +64,7 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     dependencies=[requires(Role.OPERATOR)],
     responses=error_responses(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
-async def change(request: Request, bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
+async def change(request: Request, bot_id: BotPath, wanted: BotChange, dependencies: DependenciesOf) -> BotOut:
     """Change a bot's behaviours or defaults, pause or resume it, change its weight, or the source of its updates.
 
     The role operator may change ``paused`` and ``weight``; the rest needs admin. A change of ``updates`` loses no
@@ -72,8 +72,8 @@ async def change(request: Request, bot_id: BotPath, wanted: BotChange, services:
     """
     if wanted.changes_fleet:
         refuse_below(Role.ADMIN, request)
-    await _change(services, bot_id, wanted)
-    return _shown(services, await _bot(services, bot_id))
+    await _change(dependencies, bot_id, wanted)
+    return _shown(dependencies, await _bot(dependencies, bot_id))
 
 
 @router.delete(
@@ -83,7 +83,7 @@ async def change(request: Request, bot_id: BotPath, wanted: BotChange, services:
     | {202: {"model": RemovedOut, "description": "It is removed, and its messages are still being cancelled."}},
 )
 async def remove(
-    bot_id: BotPath, services: ServicesOf, response: Response, *, keep_messages: QueryFlag = False
+    bot_id: BotPath, dependencies: DependenciesOf, response: Response, *, keep_messages: QueryFlag = False
 ) -> RemovedOut:
     """Remove a bot: its token and its secrets are deleted, its updates and its messages refused from now on.
 
@@ -93,7 +93,7 @@ async def remove(
     sent then. Its webhook is deleted in the background. Stored updates that are not handled yet are dropped. Messages
     that have ended stay in the history. A bot of ``BOT_TOKENS`` is added again at the next start.
     """
-    progress = await _remove(services, bot_id, keep_messages=keep_messages)
+    progress = await _remove(dependencies, bot_id, keep_messages=keep_messages)
     response.status_code = 200 if progress.is_complete else 202
     return RemovedOut(cancelled=progress.cancelled)
 
@@ -103,13 +103,13 @@ async def remove(
     dependencies=[requires(Role.ADMIN)],
     responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
-async def show_webhook_secret(bot_id: BotPath, services: ServicesOf, response: Response) -> WebhookSecretOut:
+async def show_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf, response: Response) -> WebhookSecretOut:
     """Show the secret of a bot's webhook, with which an update can be delivered by hand. Each look is logged.
 
     During a change it is the new one: the old one ends first.
     """
-    await _bot(services, bot_id)
-    accepted = services.fleet.webhook_secrets(bot_id)
+    await _bot(dependencies, bot_id)
+    accepted = dependencies.fleet.webhook_secrets(bot_id)
     if not accepted:
         raise NoWebhook(f"no webhook of bot {bot_id} has been set here, so its updates are taken without a secret")
     log.info("webhook_secret_shown", bot_id=bot_id)
@@ -123,23 +123,23 @@ async def show_webhook_secret(bot_id: BotPath, services: ServicesOf, response: R
     dependencies=[requires(Role.ADMIN)],
     responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
-async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut:
+async def change_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf) -> BotOut:
     """Replace the secret of a bot's webhook.
 
     202: it is stored, and set at Telegram in the background. The old one stays valid until Telegram has
     the new one, and for a minute more; a second request in that time changes nothing.
     """
-    if not await services.fleet.rotate_secret(bot_id):
+    if not await dependencies.fleet.rotate_secret(bot_id):
         raise _no_bot(bot_id)
-    return _shown(services, await _bot(services, bot_id))
+    return _shown(dependencies, await _bot(dependencies, bot_id))
 
 
-def _shown(services: Services, bot: RegisteredBot) -> BotOut:
-    return BotOut.of(bot, services.fleet.source_of(bot))
+def _shown(dependencies: Dependencies, bot: RegisteredBot) -> BotOut:
+    return BotOut.of(bot, dependencies.fleet.source_of(bot))
 
 
-async def _bot(services: Services, bot_id: int) -> RegisteredBot:
-    bot = await services.bots.get(bot_id)
+async def _bot(dependencies: Dependencies, bot_id: int) -> RegisteredBot:
+    bot = await dependencies.bots.get(bot_id)
     if bot is None:
         raise _no_bot(bot_id)
     return bot
@@ -149,26 +149,26 @@ def _no_bot(bot_id: int) -> NotFound:
     return NotFound(f"there is no bot {bot_id}")
 
 
-async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
+async def _change(dependencies: Dependencies, bot_id: int, wanted: BotChange) -> None:
     """Do first what may be refused; then write the database before the broker, which is rebuilt from it."""
-    await _bot(services, bot_id)
+    await _bot(dependencies, bot_id)
     if wanted.changes_fleet:
-        await services.fleet.change(
+        await dependencies.fleet.change(
             bot_id, behaviours=wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
         )
     if wanted.weight is not None:
-        await services.bots.set_weight(bot_id, wanted.weight)
-        await settings_sync.weigh(services.broker, bot_id, wanted.weight)
+        await dependencies.bots.set_weight(bot_id, wanted.weight)
+        await settings_sync.weigh(dependencies.broker, bot_id, wanted.weight)
     if wanted.paused is not None:
-        await services.ledger.pause(bot_id, paused=wanted.paused)
-        await settings_sync.pause(services.broker, bot_id, paused=wanted.paused)
+        await dependencies.ledger.pause(bot_id, paused=wanted.paused)
+        await settings_sync.pause(dependencies.broker, bot_id, paused=wanted.paused)
 
 
-async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
+async def _remove(dependencies: Dependencies, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
     """Refuse new messages and updates first; then cancel or keep the waiting messages."""
-    if await services.fleet.remove(bot_id, keep_messages=keep_messages):
-        return await services.removals.complete(bot_id, keep_messages=keep_messages)
-    progress = await services.removals.progress(bot_id)
+    if await dependencies.fleet.remove(bot_id, keep_messages=keep_messages):
+        return await dependencies.removals.complete(bot_id, keep_messages=keep_messages)
+    progress = await dependencies.removals.progress(bot_id)
     if progress is None:
         raise _no_bot(bot_id)
     return progress

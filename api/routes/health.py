@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from tempogram.api.core.dependencies import ServicesOf
+from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.schemas.health import HealthOut
 from tempogram.api.usecases import monitoring
 
@@ -12,6 +12,6 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut, "description": "It is down."}})
-async def health(request: Request, services: ServicesOf) -> Response:
+async def health(request: Request, dependencies: DependenciesOf) -> Response:
     """Tell whether the ledger can be read and the engine's loops run; with a bearer token, also what is wrong."""
-    return await monitoring.health(services, request)
+    return await monitoring.health(dependencies, request)

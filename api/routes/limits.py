@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.limits import LimitsChange, LimitsOut
@@ -18,9 +18,9 @@ router = APIRouter(tags=["limits"], route_class=GuardedRoute)
 
 
 @router.get("/limits", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError))
-async def show(services: ServicesOf) -> LimitsOut:
+async def show(dependencies: DependenciesOf) -> LimitsOut:
     """Show the limits in force."""
-    return LimitsOut.of(await services.limits.current())
+    return LimitsOut.of(await dependencies.limits.current())
 
 
 @router.patch(
@@ -28,26 +28,26 @@ async def show(services: ServicesOf) -> LimitsOut:
     dependencies=[requires(Role.ADMIN)],
     responses=error_responses(Malformed, Refusal, TooLarge, Invalid, LedgerError),
 )
-async def change(wanted: LimitsChange, services: ServicesOf) -> LimitsOut:
+async def change(wanted: LimitsChange, dependencies: DependenciesOf) -> LimitsOut:
     """Change limits, at once and for all processes. Fields that are left out stay.
 
     They outlive a restart: a change takes precedence over the environment until ``DELETE /limits``. Limits that were
     lowered after a 429 are raised again.
     """
     try:
-        limits = await services.limits.change(wanted.changes())
+        limits = await dependencies.limits.change(wanted.changes())
     except SettingsError as error:
         raise Refusal(str(error)) from None
-    return await _put_in_force(services, limits)
+    return await _put_in_force(dependencies, limits)
 
 
 @router.delete("/limits", dependencies=[requires(Role.ADMIN)], responses=error_responses(LedgerError))
-async def reset(services: ServicesOf) -> LimitsOut:
+async def reset(dependencies: DependenciesOf) -> LimitsOut:
     """Reset the limits to the environment's, at once and for all processes."""
-    return await _put_in_force(services, await services.limits.reset())
+    return await _put_in_force(dependencies, await dependencies.limits.reset())
 
 
-async def _put_in_force(services: Services, limits: Limits) -> LimitsOut:
+async def _put_in_force(dependencies: Dependencies, limits: Limits) -> LimitsOut:
     """Configure the broker, after the database has them: the broker is rebuilt from it."""
-    await settings_sync.configure(services.broker, limits)
+    await settings_sync.configure(dependencies.broker, limits)
     return LimitsOut.of(limits)

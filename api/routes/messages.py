@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from tempogram.api.core.dependencies import ServicesOf
+from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import without_tokens
@@ -97,9 +97,9 @@ async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
     dependencies=[requires(Role.VIEWER)],
     responses=error_responses(NotFound, Invalid, LedgerError),
 )
-async def show(message_id: MessageId, services: ServicesOf) -> MessageOut:
+async def show(message_id: MessageId, dependencies: DependenciesOf) -> MessageOut:
     """Show the state of a message, with every attempt."""
-    return MessageOut.of(await state_of(services, message_id))
+    return MessageOut.of(await state_of(dependencies, message_id))
 
 
 @router.get(
@@ -107,9 +107,9 @@ async def show(message_id: MessageId, services: ServicesOf) -> MessageOut:
     dependencies=[requires(Role.VIEWER)],
     responses=error_responses(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
 )
-async def explain_message(message_id: MessageId, services: ServicesOf) -> ExplanationOut:
+async def explain_message(message_id: MessageId, dependencies: DependenciesOf) -> ExplanationOut:
     """Show which limit keeps a message waiting, how many are before it, and the earliest time at which it is sent."""
-    return ExplanationOut.of(await explain(services, message_id))
+    return ExplanationOut.of(await explain(dependencies, message_id))
 
 
 @router.delete(
@@ -117,9 +117,9 @@ async def explain_message(message_id: MessageId, services: ServicesOf) -> Explan
     dependencies=[requires(Role.OPERATOR)],
     responses=error_responses(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
 )
-async def cancel_message(message_id: MessageId, services: ServicesOf) -> StatusOut:
+async def cancel_message(message_id: MessageId, dependencies: DependenciesOf) -> StatusOut:
     """Cancel a waiting message."""
-    await cancel(services, message_id)
+    await cancel(dependencies, message_id)
     return StatusOut(id=message_id, status=Status.CANCELLED)
 
 
@@ -129,13 +129,13 @@ async def cancel_message(message_id: MessageId, services: ServicesOf) -> StatusO
     responses=error_responses(Invalid, LedgerError, BrokerUnavailable)
     | {202: {"model": TagCancelledOut, "description": "Some were not looked at yet; the same request goes on."}},
 )
-async def cancel_with_tag(tag: Tag, services: ServicesOf, response: Response) -> TagCancelledOut:
+async def cancel_with_tag(tag: Tag, dependencies: DependenciesOf, response: Response) -> TagCancelledOut:
     """Cancel what waits with a tag: ``?tag=spring``. What is submitted with it meanwhile may stay.
 
     A call in flight is finished and counted in ``left``; if it must be made again, the message waits again. 202: that
     takes longer than 10 s; the same request again goes on.
     """
-    cancelled = await cancel_tagged(services, tag)
+    cancelled = await cancel_tagged(dependencies, tag)
     response.status_code = 200 if cancelled.is_complete else 202
     return cancelled
 

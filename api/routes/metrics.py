@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from tempogram.api.core.dependencies import ServicesOf
+from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, error_responses
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
@@ -21,6 +21,6 @@ Accept = Annotated[str, Header()]
 @router.get(
     "/metrics", dependencies=[requires(Role.VIEWER)], response_class=Response, responses=error_responses(Invalid)
 )
-async def metrics(services: ServicesOf, format_: Format = None, accept: Accept = "") -> Response:
+async def metrics(dependencies: DependenciesOf, format_: Format = None, accept: Accept = "") -> Response:
     """Show the metrics as Prometheus' text, or as JSON with ``Accept: application/json`` or ``?format=json``."""
-    return await monitoring.metrics(services, format_, accept)
+    return await monitoring.metrics(dependencies, format_, accept)

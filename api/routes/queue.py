@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tempogram.api.core.dependencies import ServicesOf
+from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.schemas.fields import BotId, MessageId, Tag
 from tempogram.api.schemas.queue import (
@@ -31,21 +31,21 @@ Limit = Annotated[int, Query(ge=1, le=dead_letters.PAGE_MAX)]
 @router.get(
     "/queue/stats", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError, BrokerUnavailable)
 )
-async def stats(services: ServicesOf) -> QueueStatsOut:
+async def stats(dependencies: DependenciesOf) -> QueueStatsOut:
     """Count open messages, each once, and dead letters."""
-    return await counted(services)
+    return await counted(dependencies)
 
 
 @router.get("/queue/dlq", dependencies=[requires(Role.VIEWER)], responses=error_responses(Invalid, LedgerError))
 async def dead_letter_page(
-    services: ServicesOf,
+    dependencies: DependenciesOf,
     after: MessageId | None = None,
     limit: Limit = 100,
     bot: BotId | None = None,
     tag: Tag | None = None,
 ) -> DeadLettersOut:
     """List dead letters, oldest first; continue with ``after`` = the ``next_after`` of the last page."""
-    return await dead_letters.page(services, after=after or "", limit=limit, bot_id=bot, tag=tag)
+    return await dead_letters.page(dependencies, after=after or "", limit=limit, bot_id=bot, tag=tag)
 
 
 @router.post(
@@ -53,12 +53,12 @@ async def dead_letter_page(
     dependencies=[requires(Role.OPERATOR)],
     responses=error_responses(Malformed, TooLarge, Invalid, LedgerError),
 )
-async def replay(selection: Selection, services: ServicesOf) -> ReplayedOut:
+async def replay(selection: Selection, dependencies: DependenciesOf) -> ReplayedOut:
     """Queue dead letters again, with their attempts reset; ids that are not dead letters are skipped."""
-    return ReplayedOut(replayed=await dead_letters.replay(services, selection))
+    return ReplayedOut(replayed=await dead_letters.replay(dependencies, selection))
 
 
 @router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=error_responses(Invalid, LedgerError))
-async def purge(selection: Annotated[SelectionQuery, Query()], services: ServicesOf) -> PurgedOut:
+async def purge(selection: Annotated[SelectionQuery, Query()], dependencies: DependenciesOf) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
-    return PurgedOut(purged=await dead_letters.purge(services, selection))
+    return PurgedOut(purged=await dead_letters.purge(dependencies, selection))

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import NOTHING_HERE, NotFound, WrongSecret
 from tempogram.api.core.ports import Fleet
 from tempogram.api.security.requests import equal_in_constant_time
@@ -20,12 +20,14 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's n
 OK_BODY = b'{"ok":true}'
 
 
-def webhook(services: Services) -> Route:
+def webhook(dependencies: Dependencies) -> Route:
     """Return the route: Starlette's, because FastAPI's costs more than the rest of the work here."""
 
     async def receive(request: Request) -> Response:
-        bot_id = authenticated_bot(services.fleet, request.path_params["bot_token"], request.headers.get(SECRET_HEADER))
-        await services.intake.receive(bot_id, await request.body())
+        bot_id = authenticated_bot(
+            dependencies.fleet, request.path_params["bot_token"], request.headers.get(SECRET_HEADER)
+        )
+        await dependencies.intake.receive(bot_id, await request.body())
         return Response(OK_BODY, media_type="application/json")
 
     return NamedRoute(PATH, receive, methods=["POST"])

@@ -29,7 +29,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = principal_of(request, request.app.state.services)
+            request.state.principal = principal_of(request, request.app.state.dependencies)
             async with self.read(request) as strict:
                 return await handle(strict)
 

@@ -22,7 +22,7 @@ import msgspec
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
-from tempogram.api.core.dependencies import Door, Services
+from tempogram.api.core.dependencies import Dependencies, Door
 from tempogram.api.core.errors import Invalid, TooManyRequests
 from tempogram.api.core.ports import ApiAnswer, Crowded, PlaceWait, UnknownToken
 from tempogram.api.core.validation_messages import sentence_of
@@ -92,12 +92,12 @@ class Patience:
 class BotApi:
     """Makes calls that pass the queue."""
 
-    def __init__(self, services: Services, door: Door, submissions: Submissions) -> None:
-        self._services = services
+    def __init__(self, dependencies: Dependencies, door: Door, submissions: Submissions) -> None:
+        self._dependencies = dependencies
         self._door = door
         self._submissions = submissions
-        self._retry_times = RetryTimes(services.clock)
-        self._returning = Returning(services.clock)
+        self._retry_times = RetryTimes(dependencies.clock)
+        self._returning = Returning(dependencies.clock)
         self._waiting_calls = WaitingCalls()
         self._limits: tuple[int, Limits] | None = None
 
@@ -126,7 +126,7 @@ class BotApi:
             ClientDisconnect: The client has gone.
             EngineError: As of ``Submissions.submit``; nothing was accepted.
         """
-        message = compose(self._services, _request(call), call.files)
+        message = compose(self._dependencies, _request(call), call.files)
         waiting = _Waiting(call, message, gone, Patience(self._door, self._wait_s(call)))
         with nullcontext() if waiting.is_kept else self._waiting_calls.including(message):
             return self._door.calls.answer(message, await self._result_of(waiting))
@@ -187,7 +187,7 @@ class BotApi:
 
     async def _explain(self, message_id: str) -> Explanation | None:
         with suppress(BrokerUnavailable):
-            explanation = await self._services.broker.explain(message_id)
+            explanation = await self._dependencies.broker.explain(message_id)
             if explanation is not None and explanation.earliest_at_ms == PARKED_MS:
                 return replace(explanation, earliest_at_ms=None)  # the messages that it waits for are not explained
             return explanation
@@ -198,7 +198,7 @@ class BotApi:
         try:
             if await self._may_have_arrived(waiting.message):
                 return False
-            return await self._services.cancellations.cancel(waiting.message.id) is Cancellation.DONE
+            return await self._dependencies.cancellations.cancel(waiting.message.id) is Cancellation.DONE
         except BrokerUnavailable:
             return False  # it waits as before
         except LedgerError:
@@ -208,25 +208,29 @@ class BotApi:
     async def _may_have_arrived(self, message: Outgoing) -> bool:
         """Tell whether a message perhaps arrived; also if the ledger cannot say so now."""
         with suppress(LedgerError):
-            return await self._services.ledger.may_have_arrived(message)
+            return await self._dependencies.ledger.may_have_arrived(message)
         return True
 
     async def _check_token(self, bot_id: int) -> None:
-        bot = await self._services.bots.get(bot_id)
+        bot = await self._dependencies.bots.get(bot_id)
         if bot is not None and bot.paused_by is PausedBy.TOKEN:
             raise UnknownToken(f"Telegram has refused the token of bot {bot_id}")
 
     async def _read_limits(self) -> None:
-        now_ms = self._services.clock()
+        now_ms = self._dependencies.clock()
         if self._limits is None or now_ms - self._limits[0] >= LIMITS_KEPT_MS:
             with suppress(LedgerError):
-                self._limits = now_ms, await self._services.limits.current()
+                self._limits = now_ms, await self._dependencies.limits.current()
 
     def _over(self, waiting: _Waiting, explanation: Explanation | None, *, taken_back: int = 0) -> Exception:
         """Return what ends the wait of a client; one that has gone is asked for nothing."""
         if waiting.gone.done():
             return ClientDisconnect()
-        message, limits, now_ms = waiting.message, self._limits[1] if self._limits else Limits(), self._services.clock()
+        message, limits, now_ms = (
+            waiting.message,
+            self._limits[1] if self._limits else Limits(),
+            self._dependencies.clock(),
+        )
         if waiting.is_kept and explanation is not None:
             at_ms = self._retry_times.expected_at(explanation, limits)
         else:

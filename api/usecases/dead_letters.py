@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.schemas.messages import LetterOut
 from tempogram.api.schemas.queue import DeadLettersOut, Selection
 from tempogram.engine.model.batching import batches
@@ -22,38 +22,38 @@ REPLAY_PAGE = 500
 
 
 async def page(
-    services: Services, *, after: str, limit: int, bot_id: int | None, tag: str | None = None
+    dependencies: Dependencies, *, after: str, limit: int, bot_id: int | None, tag: str | None = None
 ) -> DeadLettersOut:
     """Return one page, and where the next begins. One letter more is read to know whether there is a next page."""
-    found = await services.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id, tag=tag)
+    found = await dependencies.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id, tag=tag)
     letters, has_more = found[:limit], len(found) > limit
     return DeadLettersOut(
         letters=[LetterOut.of(state) for state in letters], next_after=letters[-1].id if has_more else None
     )
 
 
-async def replay(services: Services, selection: Selection) -> int:
+async def replay(dependencies: Dependencies, selection: Selection) -> int:
     """Queue dead letters again, and return how many."""
     replayed = 0
-    async for message_ids in _pages(services, selection):
-        messages = await services.history.replay(message_ids)
+    async for message_ids in _pages(dependencies, selection):
+        messages = await dependencies.history.replay(message_ids)
         replayed += len(messages)
         try:
-            await services.dispatcher.readmit(messages)
+            await dependencies.dispatcher.readmit(messages)
         except BrokerUnavailable as error:
             # The ledger has them as queued, and the queue is rebuilt from it.
             log.warning("replay_not_admitted", messages=len(messages), reason=str(error))
     return replayed
 
 
-async def purge(services: Services, selection: Selection) -> int:
+async def purge(dependencies: Dependencies, selection: Selection) -> int:
     """Remove dead letters, and return how many."""
     if selection.ids is None:
-        return await services.history.purge_dead(bot_id=selection.bot)
-    return await services.history.purge_dead(message_ids=selection.ids)
+        return await dependencies.history.purge_dead(bot_id=selection.bot)
+    return await dependencies.history.purge_dead(message_ids=selection.ids)
 
 
-async def _pages(services: Services, selection: Selection) -> AsyncIterator[Sequence[str]]:
+async def _pages(dependencies: Dependencies, selection: Selection) -> AsyncIterator[Sequence[str]]:
     """Yield the selected ids, page by page, each once.
 
     Pages go by id, not by "the oldest dead letters": a replayed message may be dead again
@@ -64,6 +64,6 @@ async def _pages(services: Services, selection: Selection) -> AsyncIterator[Sequ
             yield message_ids
         return
     after = ""
-    while found := await services.history.dead(after_id=after, limit=REPLAY_PAGE, bot_id=selection.bot):
+    while found := await dependencies.history.dead(after_id=after, limit=REPLAY_PAGE, bot_id=selection.bot):
         yield [state.id for state in found]
         after = found[-1].id

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.schemas.queue import LaneCounts, QueueStatsOut
 from tempogram.engine.model.messages import Priority
 
 
-async def counted(services: Services) -> QueueStatsOut:
+async def counted(dependencies: Dependencies) -> QueueStatsOut:
     """Count open messages, each once, and dead letters."""
-    counts = await services.broker.stats()
-    dead = await services.history.dead_count()
+    counts = await dependencies.broker.stats()
+    dead = await dependencies.history.dead_count()
     waiting = {priority.value: counts.waiting.get(priority, 0) for priority in Priority}
     return QueueStatsOut(
         stats=LaneCounts(**waiting, retry=counts.retry, dlq=dead),

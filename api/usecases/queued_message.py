@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
 from tempogram.api.core.redaction import short
 from tempogram.engine.model.messages import OPEN, PARKED_MS, Status
@@ -15,7 +15,7 @@ from tempogram.storage.messages import MessageState
 NOT_CANCELLABLE = "it cannot be cancelled"
 
 
-async def cancel(services: Services, message_id: str) -> None:
+async def cancel(dependencies: Dependencies, message_id: str) -> None:
     """End a waiting message as cancelled, and publish that.
 
     Raises:
@@ -23,16 +23,16 @@ async def cancel(services: Services, message_id: str) -> None:
         Conflict: It is being sent, or has ended.
         NotScheduled: It is not admitted to the queue yet.
     """
-    match await services.cancellations.cancel(message_id):
+    match await dependencies.cancellations.cancel(message_id):
         case Cancellation.NOT_WAITING:
-            raise await _why_not(services, message_id, NOT_CANCELLABLE)
+            raise await _why_not(dependencies, message_id, NOT_CANCELLABLE)
         case Cancellation.OTHER_END:
-            raise _too_late(await state_of(services, message_id), NOT_CANCELLABLE)
+            raise _too_late(await state_of(dependencies, message_id), NOT_CANCELLABLE)
         case Cancellation.DONE:
             pass
 
 
-async def explain(services: Services, message_id: str) -> Explanation:
+async def explain(dependencies: Dependencies, message_id: str) -> Explanation:
     """Return why a message still waits.
 
     Raises:
@@ -40,27 +40,27 @@ async def explain(services: Services, message_id: str) -> Explanation:
         Conflict: It is being sent, or has ended.
         NotScheduled: It is not admitted to the queue yet.
     """
-    explanation = await services.broker.explain(message_id)
+    explanation = await dependencies.broker.explain(message_id)
     if explanation is None:
-        raise await _why_not(services, message_id, "there is nothing to explain")
-    explanation = replace(explanation, tag=(await state_of(services, message_id)).tag)
+        raise await _why_not(dependencies, message_id, "there is nothing to explain")
+    explanation = replace(explanation, tag=(await state_of(dependencies, message_id)).tag)
     if explanation.earliest_at_ms != PARKED_MS:
         return explanation
-    waits_for = tuple(await services.handles.awaited(message_id))
+    waits_for = tuple(await dependencies.handles.awaited(message_id))
     return replace(explanation, waits_at=WaitsAt.REFERENCE, earliest_at_ms=None, waits_for=waits_for)
 
 
-async def state_of(services: Services, message_id: str) -> MessageState:
+async def state_of(dependencies: Dependencies, message_id: str) -> MessageState:
     """Return the state of a message; raises ``NotFound``."""
-    state = await services.history.message(message_id)
+    state = await dependencies.history.message(message_id)
     if state is None:
         raise NotFound(f"there is no message {short(message_id)}")
     return state
 
 
-async def _why_not(services: Services, message_id: str, consequence: str) -> Conflict | NotScheduled:
-    (is_known,) = await services.broker.knows([message_id])
-    state = await state_of(services, message_id)
+async def _why_not(dependencies: Dependencies, message_id: str, consequence: str) -> Conflict | NotScheduled:
+    (is_known,) = await dependencies.broker.knows([message_id])
+    state = await state_of(dependencies, message_id)
     if is_known or state.status is not Status.QUEUED:
         return _too_late(state, consequence)
     return NotScheduled(f"message {message_id} is accepted and not queued yet; try again in a moment")

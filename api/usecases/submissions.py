@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import LEDGER_AWAY, Invalid, Malformed
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
@@ -52,10 +52,10 @@ class Submitted:
 class Submissions:
     """Accepts messages, one by one or in batches."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self.known_bots = KnownBots(services.bots)
-        services.fleet.when_removed(self.known_bots.forget)
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self.known_bots = KnownBots(dependencies.bots)
+        dependencies.fleet.when_removed(self.known_bots.forget)
 
     async def submit(
         self, request: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
@@ -71,7 +71,7 @@ class Submissions:
             LedgerError: The ledger is unavailable. As with the others, nothing was accepted.
         """
         await self.known_bots.check(request.bot)
-        message = compose(self._services, request, files or {})
+        message = compose(self._dependencies, request, files or {})
         if files:
             await self._keep(message, files)
         if not wait_s:
@@ -115,23 +115,23 @@ class Submissions:
         if request.bot in missing:
             return str(unknown_bot(request.bot))
         try:
-            return compose(self._services, request)
+            return compose(self._dependencies, request)
         except Refusal as refusal:
             return str(refusal)
 
     async def _keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
-        if (refusal := await self._services.dispatcher.refusal(message)) is not None:
+        if (refusal := await self._dependencies.dispatcher.refusal(message)) is not None:
             raise refusal
-        await self._services.attachments.keep(message, files)
+        await self._dependencies.attachments.keep(message, files)
 
     async def _submit(self, message: Outgoing) -> Submitted:
         try:
             submitted = await self._dispatch_one(message)
         except EngineError:
-            await self._services.attachments.forget(message)
+            await self._dependencies.attachments.forget(message)
             raise
         if submitted.id != message.id:
-            await self._services.attachments.forget(message)
+            await self._dependencies.attachments.forget(message)
         return submitted
 
     async def _dispatch_one(self, message: Outgoing) -> Submitted:
@@ -146,23 +146,23 @@ class Submissions:
 
     async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Submitted | MessageState:
         # Before it is submitted, because it may be sent before the submission returns.
-        with _expect(self._services.results, message.id) as result:
+        with _expect(self._dependencies.results, message.id) as result:
             submitted = await self._submit(message)
             if submitted.id == message.id:
                 return await self._wait_for_end(submitted, result, wait_s)
-        with _expect(self._services.results, submitted.id) as result:
+        with _expect(self._dependencies.results, submitted.id) as result:
             return await self._wait_for_end(submitted, result, wait_s)
 
     async def _dispatch(self, messages: Sequence[Outgoing]) -> list[Submission]:
         try:
-            return await self._services.dispatcher.submit(messages)
+            return await self._dependencies.dispatcher.submit(messages)
         except BrokerUnavailable as error:
             # The ledger may have them, and then they will be sent: a 503 would make the client submit them twice.
             log.warning("accepted_not_admitted", messages=len(messages), reason=str(error))
             return [await self._find(message, error) for message in messages]
 
     async def _find(self, message: Outgoing, error: BrokerUnavailable) -> Submission:
-        if await self._services.history.message(message.id) is None:
+        if await self._dependencies.history.message(message.id) is None:
             raise error
         return Accepted()
 
@@ -173,26 +173,26 @@ class Submissions:
             # The server ends where this is cancelled: the message is accepted, and is not to be submitted again.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([result], timeout=wait_s)
-        state = await _state(self._services.history, submitted.id)
+        state = await _state(self._dependencies.history, submitted.id)
         return submitted if state is None or state.status in OPEN else state
 
 
-def compose(services: Services, request: MessageIn, files: Collection[str] = ()) -> Outgoing:
+def compose(dependencies: Dependencies, request: MessageIn, files: Collection[str] = ()) -> Outgoing:
     """Return the engine's message of a request.
 
     Raises:
         Refusal: Telegram has no such method, or would refuse its parameters.
     """
     ready_at_ms = request.send_at or 0
-    return services.composer.compose(
+    return dependencies.composer.compose(
         request.bot,
         request.chat_id,
         request.method or "sendMessage",
-        request.params if request.text is None else _text_params(services, request),
+        request.params if request.text is None else _text_params(dependencies, request),
         files=files,
         priority=request.priority,
         ready_at_ms=ready_at_ms,
-        expires_at_ms=_expires_at_ms(request, max(ready_at_ms, services.clock())),
+        expires_at_ms=_expires_at_ms(request, max(ready_at_ms, dependencies.clock())),
         guarantee=request.delivery,
         dedup_key=None if request.dedup_key is None else client_key(request.dedup_key),
         user_id=request.user_id,
@@ -205,9 +205,9 @@ def client_key(key: str) -> str:
     return f"client:{key}"
 
 
-def _text_params(services: Services, request: MessageIn) -> dict[str, Any]:
+def _text_params(dependencies: Dependencies, request: MessageIn) -> dict[str, Any]:
     """Return the parameters of a text: the bot's defaults, as aiogram would add them, under those of the request."""
-    return {**services.fleet.text_params(request.bot), **request.params, "text": request.text}
+    return {**dependencies.fleet.text_params(request.bot), **request.params, "text": request.text}
 
 
 def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:

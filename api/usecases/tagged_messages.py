@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.schemas.messages import TagCancelledOut
 from tempogram.engine.closing.closer import End
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -20,7 +20,7 @@ ANSWER_WITHIN_MS = 10_000
 CANCELLED = End(Status.CANCELLED, Fault(code=None, reason="everything with its tag was cancelled"))
 
 
-async def cancel_tagged(services: Services, tag: str) -> TagCancelledOut:
+async def cancel_tagged(dependencies: Dependencies, tag: str) -> TagCancelledOut:
     """End what waits with a tag as cancelled, for at most ``ANSWER_WITHIN_MS``; the same call again goes on.
 
     Each message is looked at once, and none that is submitted after the call began.
@@ -29,14 +29,14 @@ async def cancel_tagged(services: Services, tag: str) -> TagCancelledOut:
         LedgerError: Nothing was cancelled.
         BrokerUnavailable: Nothing was cancelled.
     """
-    pages, ended = TaggedPages(services, tag), 0
+    pages, ended = TaggedPages(dependencies, tag), 0
 
     def count(more: int) -> None:
         nonlocal ended
         ended += more
 
     try:
-        withdrawn = await services.closer.withdraw(pages.each(), CANCELLED, count=count)
+        withdrawn = await dependencies.closer.withdraw(pages.each(), CANCELLED, count=count)
     except (LedgerError, BrokerUnavailable):
         if not ended:
             raise
@@ -51,9 +51,9 @@ class TaggedPages:
         were_all: There were no more.
     """
 
-    def __init__(self, services: Services, tag: str) -> None:
-        self._ledger = services.ledger
-        self._clock = services.clock
+    def __init__(self, dependencies: Dependencies, tag: str) -> None:
+        self._ledger = dependencies.ledger
+        self._clock = dependencies.clock
         self._tag = tag
         self.were_all = False
 

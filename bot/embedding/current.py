@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from aiogram import Bot
 
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.usecases.known_bots import unknown_bot
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.wiring.app import services
+from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.services.services import ServiceCalls
 
@@ -31,13 +31,13 @@ class RunningEngine:
     """What the functions need of a program that runs.
 
     Attributes:
-        services: What the endpoints of the API use.
+        dependencies: What the endpoints of the API use.
         service_calls: Calls of other services than Telegram.
         wait_s: How long ``send`` waits for a place.
     """
 
     gateway: Gateway
-    services: Services
+    dependencies: Dependencies
     service_calls: ServiceCalls
     fleet: Fleet
     wait_s: float
@@ -81,7 +81,7 @@ def of(built: Program) -> Iterator[None]:
     wait_s = built.context.settings.telegram_rate_limit_wait
     running = RunningEngine(
         gateway=built.front.updates.gateway,
-        services=services(built),
+        dependencies=dependencies(built),
         service_calls=built.front.services,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,

@@ -192,7 +192,7 @@ async def cancel(message_id: str) -> None:
         RuntimeError: No engine runs.
     """
     engine = current.engine()
-    await engine.gateway.loop.run(queued_message.cancel(engine.services, _known(message_id)))
+    await engine.gateway.loop.run(queued_message.cancel(engine.dependencies, _known(message_id)))
 
 
 async def state(message_id: str) -> MessageOut:
@@ -204,7 +204,7 @@ async def state(message_id: str) -> MessageOut:
         RuntimeError: No engine runs.
     """
     engine = current.engine()
-    found = await engine.gateway.loop.run(queued_message.state_of(engine.services, _known(message_id)))
+    found = await engine.gateway.loop.run(queued_message.state_of(engine.dependencies, _known(message_id)))
     return MessageOut.of(found)
 
 
@@ -218,7 +218,7 @@ async def explain(message_id: str) -> ExplanationOut:
         RuntimeError: No engine runs.
     """
     engine = current.engine()
-    explanation = await engine.gateway.loop.run(queued_message.explain(engine.services, _known(message_id)))
+    explanation = await engine.gateway.loop.run(queued_message.explain(engine.dependencies, _known(message_id)))
     return ExplanationOut.of(explanation)
 
 
@@ -231,7 +231,7 @@ async def stats() -> QueueStats:
         RuntimeError: No engine runs.
     """
     engine = current.engine()
-    return cast("QueueStats", (await engine.gateway.loop.run(counted(engine.services))).model_dump())
+    return cast("QueueStats", (await engine.gateway.loop.run(counted(engine.dependencies))).model_dump())
 
 
 async def dead_letters(
@@ -257,7 +257,7 @@ async def dead_letters(
         raise ValueError(f"limit should be 1 to {letters.PAGE_MAX:,}, not {limit!r}")
     chosen, engine = read(tag=tag), current.engine()
     return await engine.gateway.loop.run(
-        letters.page(engine.services, after=after, limit=limit, bot_id=bot_id, tag=chosen.tag)
+        letters.page(engine.dependencies, after=after, limit=limit, bot_id=bot_id, tag=chosen.tag)
     )
 
 

@@ -10,7 +10,7 @@ from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.wiring.program import Program
 
 if TYPE_CHECKING:
-    from tempogram.api.core.dependencies import Services
+    from tempogram.api.core.dependencies import Dependencies
 
 
 def app_of(built: Program) -> App:
@@ -18,7 +18,7 @@ def app_of(built: Program) -> App:
     if built.context.role.takes_in:
         from tempogram.api.app import create_app
 
-        return create_app(services(built))
+        return create_app(dependencies(built))
     return create_monitoring_app(
         Monitored(
             broker=built.queue.broker,
@@ -33,12 +33,12 @@ def app_of(built: Program) -> App:
     )
 
 
-def services(built: Program) -> Services:
+def dependencies(built: Program) -> Dependencies:
     """Return what the endpoints of the API use."""
-    from tempogram.api.core.dependencies import Services
+    from tempogram.api.core.dependencies import Dependencies
 
     storage, queue, engine, front = built.storage, built.queue, built.engine, built.front
-    return Services(
+    return Dependencies(
         intake=front.updates.intake,
         composer=front.updates.composer,
         attachments=front.updates.attachments,

@@ -14,7 +14,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.services.catalogue import Service, from_environment, parse, shipped
+from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
 from tempogram.engine.services.services import Services
@@ -60,7 +60,7 @@ def declared_services(settings: Settings) -> dict[str, Service]:
 
 
 def _with_defaults(service: Service, settings: Settings) -> Service:
-    if service.limit.concurrency:
+    if service.limit.concurrency or service.name == ALL:
         return service
     return replace(service, limit=replace(service.limit, concurrency=settings.default_concurrency_limit))
 

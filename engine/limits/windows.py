@@ -203,6 +203,11 @@ class Spacing:
     def is_drained(self, now_ms: int) -> bool:
         return self._drained_at <= now_ms * self._limit.count
 
+    def room(self, now_ms: int) -> int:
+        """Return how many fit at once."""
+        owed = max(0, self._drained_at - now_ms * self._limit.count)
+        return self._capacity - -(-owed // self._limit.window_ms)
+
     def go_on_from(self, other: Spacing) -> None:
         """Take over what was spent of another, which turned out to be this one."""
         theirs = -(-other._drained_at * self._limit.count // other._limit.count)

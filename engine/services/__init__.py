@@ -14,10 +14,12 @@ Read in this order:
     said             what a service says of its limits
     answers          what came of an attempt
     breaker          leaves an operation alone that fails
+    throttled_pause  how long a 429 that says nothing holds
     retry_quota      bounds how often a failing service is asked again
     errors           what a call may raise besides its own errors
     catalogue        which services there are; ``shipped.toml`` has those that need not be declared
+    open_answer      keeps a call's places while its answer's body is read
     services         one call, with all of it
     state            what is seen of a service from outside
-    httpx_transport  the same for every request of an httpx client
+    clients/         the same for every request of a client of HTTP
 """

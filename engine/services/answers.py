@@ -19,6 +19,10 @@ UNSENT_NAMES = frozenset(
 )
 """Errors of httpx, aiohttp, urllib3 and requests that come before the first byte was sent."""
 
+OWN_NAMES = frozenset("PoolTimeout LocalProtocolError UnsupportedProtocol InvalidURL ServiceError".split())
+"""Errors of httpx and aiohttp that say nothing of the service: a client's own connections are all in use, or a request
+is none; and ours, of a call within a call."""
+
 RETRIED_STATUSES = frozenset({408, 425})
 """Besides 5xx: the service did not take the request, for a reason that passes."""
 
@@ -87,14 +91,22 @@ def said_by(value: Any, now_ms: int) -> Said:
     headers = getattr(value, "headers", None)
     if headers is None or not isinstance(headers, Mapping):
         return NOTHING_SAID
-    return read({str(name): str(of) for name, of in headers.items()}, now_ms)
+    joined: dict[str, str] = {}
+    for name, line in headers.items():  # a client may have each line of a header by itself
+        lower = str(name).lower()
+        joined[lower] = f"{joined[lower]}, {line}" if lower in joined else str(line)
+    return read(joined, now_ms)
 
 
 def is_unsent(error: BaseException) -> bool:
     """Tell whether an error came before any byte was sent."""
     if isinstance(error, UNSENT_ERRORS):
         return True
-    return any(kind.__name__ in UNSENT_NAMES for kind in type(error).__mro__)
+    return _is_one_of(error, UNSENT_NAMES)
+
+
+def _is_one_of(error: BaseException, names: frozenset[str]) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def _of_status(status: int | None) -> Verdict | None:
@@ -107,6 +119,8 @@ def _of_status(status: int | None) -> Verdict | None:
 
 def _of_kind(error: Exception) -> Verdict:
     """Judge an error without a status: of the network or a client's library it is the service's, else the caller's."""
+    if _is_one_of(error, OWN_NAMES):
+        return Verdict.WRONG
     if isinstance(error, OSError | EOFError):  # TimeoutError is one
         return Verdict.FAILED
     return Verdict.WRONG if hasattr(builtins, type(error).__name__) else Verdict.FAILED

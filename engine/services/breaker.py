@@ -21,6 +21,9 @@ BACK_OFF_CALLS_MIN = 10
 
 BACK_OFF_MS_MAX = 5_000
 
+BREAKER_MAX = 86_400_000
+"""The largest number in a rule; in milliseconds it is a day."""
+
 
 class BreakerState(StrEnum):
     """As the metrics and ``GET /services`` show it."""
@@ -55,14 +58,18 @@ class BreakerRule:
     probes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("within_ms", "open_ms", "calls_min", "probes"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} of a breaker is {getattr(self, name)}; it must be at least 1")
+        for name, least in (
+            ("failures", 0), ("within_ms", 1), ("open_ms", 1), ("slow_ms", 0), ("calls_min", 1), ("probes", 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= BREAKER_MAX:
+                raise SettingsError(
+                    f"{name} of a breaker is {value!r}; it must be a whole number from {least} to {BREAKER_MAX:,}"
+                )
         for name in ("failure_rate", "slow_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} of a breaker is {getattr(self, name)}; it must be between 0 and 1")
-        if self.failures < 0 or self.slow_ms < 0:
-            raise SettingsError("failures and slow_ms of a breaker must not be below 0")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise SettingsError(f"{name} of a breaker is {value!r}; it must be a number from 0 to 1")
 
 
 class Breaker:
@@ -70,6 +77,9 @@ class Breaker:
 
     closed ──enough failures, or slow calls──> open ──``open_ms`` later──> half open
     half open ──``probes`` succeed──> closed;  ──one fails──> open
+
+    Each of these begins a new term. A call that began in an earlier one says nothing of this one: what was under way
+    when it opened neither keeps it open nor counts as a probe.
     """
 
     def __init__(self, rule: BreakerRule, *, clock: Clock) -> None:
@@ -82,6 +92,7 @@ class Breaker:
         self._probed = 0
         self._is_half_open = False
         self._is_forced = False
+        self._term = 1
 
     @property
     def state(self) -> BreakerState:
@@ -93,22 +104,30 @@ class Breaker:
     def open_until_ms(self) -> int:
         return self._open_until_ms
 
-    def ask(self) -> bool:
-        """Tell whether a call may begin; if so, ``end`` or ``give_back`` must follow."""
+    @property
+    def is_forced(self) -> bool:
+        """Tell whether it was opened by hand."""
+        return self._is_forced
+
+    def ask(self) -> int:
+        """Return the term in which a call may begin, with which ``end`` or ``give_back`` must follow; 0: it may not."""
         if not self._open_until_ms and not self._is_forced:
-            return True
+            return self._term
         if self._is_forced or self._clock() < self._open_until_ms or self._probing >= self.rule.probes:
-            return False
+            return 0
         self._is_half_open = True
         self._probing += 1
-        return True
+        return self._term
 
-    def give_back(self) -> None:
+    def give_back(self, term: int) -> None:
         """Take back a call that was not made, or says nothing of the service."""
-        self._probing -= self._probing > 0
+        if term == self._term:
+            self._probing -= self._probing > 0
 
-    def end(self, *, is_failure: bool, took_ms: int) -> bool:
+    def end(self, term: int, *, is_failure: bool, took_ms: int) -> bool:
         """Count a call that was made; return whether it opened the breaker."""
+        if term != self._term:
+            return False
         if self._open_until_ms:
             return self._end_probe(is_failure=is_failure)
         now_ms, is_slow = self._clock(), bool(self.rule.slow_ms) and took_ms > self.rule.slow_ms
@@ -123,17 +142,13 @@ class Breaker:
 
     def open_until(self, at_ms: int) -> None:
         """Open it, at most one way: a later time wins."""
-        self._open_until_ms = max(self._open_until_ms, at_ms)
-        self._is_half_open = False
-        self._probing = self._probed = 0
-        self._clear()
+        self._begin_term(max(self._open_until_ms, at_ms))
 
     def force(self, *, is_open: bool) -> None:
         """Open it by hand until it is closed by hand."""
         self._is_forced = is_open
         if not is_open:
-            self._open_until_ms, self._is_half_open, self._probing, self._probed = 0, False, 0, 0
-            self._clear()
+            self._begin_term(0)
 
     def back_off_ms(self) -> int:
         """Return how far apart calls should begin, for the share of failures among the last calls."""
@@ -143,14 +158,20 @@ class Breaker:
         return min(BACK_OFF_MS_MAX, int(BACK_OFF_MS_MAX * self._failed / calls))
 
     def _end_probe(self, *, is_failure: bool) -> bool:
-        self.give_back()
+        self.give_back(self._term)  # a probe whose answer broke off while it was read ends twice
         if is_failure:
             self.open_until(self._clock() + self.rule.open_ms)
             return True
         self._probed += 1
-        if self._probed >= self.rule.probes and self._clock() >= self._open_until_ms:
-            self._open_until_ms, self._is_half_open, self._probed = 0, False, 0
+        if self._probed >= self.rule.probes:
+            self._begin_term(0)
         return False
+
+    def _begin_term(self, open_until_ms: int) -> None:
+        self._term += 1
+        self._open_until_ms, self._is_half_open, self._probing, self._probed = open_until_ms, False, 0, 0
+        self._ended.clear()
+        self._failed = self._slow = 0
 
     def _is_over(self) -> bool:
         rule, calls = self.rule, len(self._ended)
@@ -168,7 +189,3 @@ class Breaker:
             _, failed, slow = self._ended.popleft()
             self._failed -= failed
             self._slow -= slow
-
-    def _clear(self) -> None:
-        self._ended.clear()
-        self._failed = self._slow = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tempogram.engine.services.limit import CallLimit
@@ -46,6 +47,7 @@ class Call:
     Attributes:
         charges: All are taken together, or none.
         priority: 0 to 9, 0 first.
+        asked_at_ms: When it came.
         began_at_ms: When it got its places; -1 while it waits.
         stands_at: The limiter for which it waits; empty while it does not wait.
     """
@@ -54,16 +56,37 @@ class Call:
     priority: int = PRIORITY_OF["normal"]
     call_id: str = ""
     arrival: int = -1
+    asked_at_ms: int = 0
     began_at_ms: int = -1
     stands_at: str = ""
     is_over: bool = False
     waiter: asyncio.Future[None] | None = field(default=None, repr=False)
     lost: Callable[[], None] | None = field(default=None, repr=False)
 
+    @property
+    def operation(self) -> str:
+        """See ``operation_of``."""
+        return operation_of(charge.limiter.name for charge in self.charges)
+
     def cost_at(self, name: str) -> int:
         """Return what it costs at one of its limiters."""
-        return next(charge.cost for charge in self.charges if charge.limiter.name == name)
+        return self.charge_at(name).cost
+
+    def charge_at(self, name: str) -> Charge:
+        return next(charge for charge in self.charges if charge.limiter.name == name)
 
     def __lt__(self, other: Call) -> bool:
         """Tell who is before whom: by priority, then by arrival."""
         return (self.priority, self.arrival) < (other.priority, other.arrival)
+
+
+_OPERATION = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")
+
+
+def operation_of(limiters: Iterable[str]) -> str:
+    """Return which operation a call is of: every call passes the limiter of that name.
+
+    >>> operation_of(["twilio", "twilio@a:b", "twilio:sms#1,0,0", "twilio:sms"])
+    'twilio:sms'
+    """
+    return next((name for name in limiters if _OPERATION.fullmatch(name)), "")

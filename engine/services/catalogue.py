@@ -15,7 +15,13 @@ from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
 
+ALL = "all"
+"""Of no calls of its own: its limit is over all services together."""
+
 NAME_MAX = 64
+
+CODE_MAX = 1_000_000_000
+"""The largest error code of a service."""
 
 SHIPPED = Path(__file__).parent / "shipped.toml"
 
@@ -39,7 +45,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service.
+    """One service; or, of the name ``ALL``, the limit over all of them.
 
     Attributes:
         limit: Over all its operations.
@@ -68,12 +74,12 @@ class Service:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if not self.operations:
+        if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
         for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
-            _number(self.name, name, getattr(self, name), least, most)
-        _number(self.name, "retries", self.retries, 0, 100)
-        _number(self.name, "waiting_max", self.waiting_max, 0, 1_000_000)
+            _number(name, getattr(self, name), least, most)
+        _whole_number("retries", self.retries, 0, 100)
+        _whole_number("waiting_max", self.waiting_max, 0, 1_000_000)
 
 
 def check_name(name: str) -> None:
@@ -84,9 +90,13 @@ def check_name(name: str) -> None:
     """
     if name in RESERVED:
         raise SettingsError(f"no service may be called {name}: that name has another meaning in the settings")
+    _check_letters(name, "a service")
+
+
+def _check_letters(name: str, of: str) -> None:
     if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > NAME_MAX:
         raise SettingsError(
-            f"{name!r} is no name of a service; use up to {NAME_MAX} letters, digits, underscores and hyphens"
+            f"{name!r} is no name of {of}; use up to {NAME_MAX} letters, digits, underscores and hyphens"
         )
 
 
@@ -127,19 +137,21 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{name} is {table!r}; a service is a table")
     words = dict(table)
+    if name == ALL and (other := next((word for word in words if word not in _LIMIT_WORDS), None)) is not None:
+        raise SettingsError(f"{other} is no part of a limit over all services; there are {', '.join(_LIMIT_WORDS)}")
     operations = dict(base.operations if base else {})
     for each, of in _table(words.pop("operations", {}), "operations").items():
-        check_name(each)
+        _check_letters(each, "an operation")
         operations[each] = _operation(each, of, operations.get(each), window_ms)
     given: dict[str, Any] = {"operations": operations}
     if (breaker := words.pop("breaker", None)) is not None:
         given["breaker"] = _breaker(_table(breaker, "breaker"), base.breaker if base else BreakerRule())
     if (tenant := words.pop("tenant", None)) is not None:
-        given["tenant"] = limit_of(_table(tenant, "tenant"))
+        given["tenant"] = limit_of(_table(tenant, "tenant"), base.tenant if base else None)
     limit = {word: words.pop(word) for word in _LIMIT_WORDS if word in words}
     given["limit"] = limit_of(limit, base.limit if base else None)
     if "throttled_codes" in words:
-        given["throttled_codes"] = tuple(words.pop("throttled_codes"))
+        given["throttled_codes"] = _codes(words.pop("throttled_codes"))
     known = {each.name for each in fields(Service)} - {"name", "version", "operations", "limit", "breaker", "tenant"}
     for word, value in words.items():
         if word not in known:
@@ -180,9 +192,9 @@ def _operation(name: str, table: Any, base: Operation | None, window_ms: int) ->
     base = base or Operation()
     given: dict[str, Any] = {}
     if "idempotent" in words:
-        given["is_idempotent"] = bool(words.pop("idempotent"))
+        given["is_idempotent"] = _flag("idempotent", words.pop("idempotent"))
     if "tokens" in words:
-        given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"))
+        given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"), base.tokens)
     if words:
         ours = {WORDS.get(word, word) for word in words}
         has_window = base.limit.window_ms or not window_ms or "count" not in ours or "window_ms" in ours
@@ -213,6 +225,25 @@ def _variable(environment: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-def _number(service: str, name: str, value: Any, least: float, most: float) -> None:
+def _codes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingsError(f"throttled_codes is {value!r}; it must be a list of whole numbers")
+    for code in value:
+        _whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
+    return tuple(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}; it must be true or false")
+    return value
+
+
+def _number(name: str, value: Any, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise SettingsError(f"{name} of {service} is {value!r}; it must be a number from {least} to {most}")
+        raise SettingsError(f"{name} is {value!r}; it must be a number from {least:,} to {most:,}")
+
+
+def _whole_number(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}")

@@ -56,7 +56,10 @@ class CallLimit:
             raise SettingsError(
                 f"a count of {self.count} in a window of {self.window_ms} ms is no limit; set both, or neither"
             )
-        if self.burst is not None and not 1 <= self.burst <= max(self.count, 0):
+        if self.burst is None:
+            return
+        _check("burst", self.burst, COUNT_MAX)
+        if not 1 <= self.burst <= self.count:
             raise SettingsError(f"a burst of {self.burst} must be between 1 and the count, {self.count}")
 
     @property

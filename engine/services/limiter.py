@@ -11,6 +11,7 @@ from tempogram.engine.ports.call_uses import CallUses
 from tempogram.engine.services.calls import Call, Limiter
 from tempogram.engine.services.kept_uses import KeptUses
 from tempogram.engine.services.memory_queue import MemoryCallQueue
+from tempogram.engine.services.state import LimiterState, WaitingCall
 
 
 class CallLimiter(Protocol):
@@ -33,6 +34,15 @@ class CallLimiter(Protocol):
 
     def well(self, limiter: Limiter) -> None:
         """Say that it is called again."""
+
+    async def states(self, limiters: Sequence[Limiter]) -> list[LimiterState]:
+        """Return what is seen of limiters, one for each, in their order; it changes nothing."""
+
+    async def line(self, service: str, calls_max: int) -> list[WaitingCall]:
+        """Return calls of a service that wait in any process, those that go first first."""
+
+    async def explain(self, call_id: str) -> WaitingCall | None:
+        """Return why a call of any process waits; None: it does not."""
 
 
 class MemoryCallLimiter:
@@ -59,6 +69,7 @@ class MemoryCallLimiter:
         now_ms = self._clock()
         if self._queue.ask(now_ms, call):
             return
+        call.call_id = str(call.arrival)
         waiter = call.waiter = asyncio.get_running_loop().create_future()
         self._go_on(now_ms)
         try:
@@ -85,6 +96,16 @@ class MemoryCallLimiter:
         now_ms = self._clock()
         self._queue.believe(limiter, now_ms, left=left, until_ms=until_ms, of=of)
         self._go_on(now_ms)
+
+    async def states(self, limiters: Sequence[Limiter]) -> list[LimiterState]:
+        now_ms = self._clock()
+        return [self._queue.state(each, now_ms) for each in limiters]
+
+    async def line(self, service: str, calls_max: int) -> list[WaitingCall]:
+        return self._queue.line(self._clock(), lambda call: call.operation.startswith(f"{service}:"))[:calls_max]
+
+    async def explain(self, call_id: str) -> WaitingCall | None:
+        return next(iter(self._queue.line(self._clock(), lambda call: call.call_id == call_id)), None)
 
     def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
         """There is no other process that could agree."""

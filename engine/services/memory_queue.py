@@ -14,11 +14,13 @@ TWIN  redis/lua/shared/call_queue.lua
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from heapq import heappop, heappush
 
 from tempogram.engine.services.calls import Call, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.meter import Meter
+from tempogram.engine.services.state import LimiterState, WaitingCall, starting
 
 COVER_MS = 1_000
 """How long units that the database has as used may be taken: one write a second for each limit."""
@@ -57,7 +59,7 @@ class MemoryCallQueue:
     def ask(self, now_ms: int, call: Call) -> bool:
         """Begin a call if it may, and return True; else it waits, and ``begun`` gets it when it may."""
         self._arrivals += 1
-        call.arrival = self._arrivals
+        call.arrival, call.asked_at_ms = self._arrivals, now_ms
         return self._try(call, now_ms)
 
     def end(self, now_ms: int, call: Call, used: Sequence[int] | None = None) -> None:
@@ -100,9 +102,11 @@ class MemoryCallQueue:
         self._gate(limiter, now_ms).meter.hold(until_ms, by)
 
     def release_hold(self, limiter: Limiter, now_ms: int) -> None:
-        gate = self._gate(limiter, now_ms)
-        gate.meter.held_until_ms, gate.meter.held_by = 0, ""
-        self._serve(gate, now_ms)
+        """End a hold; what holds since the start stays."""
+        gate = self._gates.get(limiter.name)
+        if gate is not None:
+            gate.meter.held_until_ms, gate.meter.held_by = self._begins_at_ms(gate.meter.limit), ""
+            self._serve(gate, now_ms)
 
     def believe(self, limiter: Limiter, now_ms: int, *, left: int, until_ms: int, of: int | None = None) -> None:
         """Take a service's word: so much is left until a time. Calls under way may not be counted in it yet."""
@@ -123,6 +127,44 @@ class MemoryCallQueue:
             gate.meter.spend(min(at_ms, now_ms), units)
         gate.meter.is_restored, gate.meter.wanted_at_ms = True, 0
         self._serve(gate, now_ms)
+
+    def state(self, limiter: Limiter, now_ms: int) -> LimiterState:
+        """Return what is seen of a limiter; of one that is not known as much as if it were."""
+        gate = self._gates.get(limiter.name)
+        if gate is None:
+            gate = _Gate(limiter, begins_at_ms=self._begins_at_ms(limiter.limit))
+        meter = gate.meter
+        if gate.version < limiter.version:
+            meter = deepcopy(meter)
+            meter.reform(limiter.limit, now_ms)
+        is_held = meter.held_until_ms > now_ms
+        return LimiterState(
+            name=gate.name,
+            limit=meter.limit,
+            under_way=meter.busy,
+            waiting=len(gate.line()),
+            left=meter.left(now_ms),
+            free_at_ms=meter.ready_at_ms(now_ms, 1),
+            held_until_ms=meter.held_until_ms if is_held else 0,
+            held_by=starting(meter.held_by) if is_held else "",
+        )
+
+    def line(self, now_ms: int, is_asked: Callable[[Call], bool]) -> list[WaitingCall]:
+        """Return those of the waiting calls that are asked for, the first to come first at each limiter."""
+        return [
+            WaitingCall.at(
+                self.state(call.charge_at(gate.name).limiter, now_ms),
+                call_id=call.call_id,
+                operation=call.operation,
+                priority=call.priority,
+                asked_at_ms=call.asked_at_ms,
+                ahead=ahead,
+                now_ms=now_ms,
+            )
+            for gate in self._gates.values()
+            for ahead, call in enumerate(gate.line())
+            if is_asked(call)
+        ]
 
     def window_ms(self, name: str) -> int:
         return self._gates[name].meter.limit.window_ms
@@ -207,7 +249,7 @@ class MemoryCallQueue:
 
     def _sweep(self, now_ms: int) -> None:
         for name, gate in list(self._gates.items()):
-            if gate.head() is None and gate.meter.is_idle(now_ms):
+            if gate.head() is None and gate.meter.is_forgotten(now_ms):
                 del self._gates[name]
         self._sweep_at = max(SWEEP_MIN, 2 * len(self._gates))
 
@@ -230,6 +272,10 @@ class _Gate:
         while waiting and waiting[0].stands_at != self.name:
             heappop(waiting)
         return waiting[0] if waiting else None
+
+    def line(self) -> list[Call]:
+        """Return those that wait, the first first."""
+        return sorted(call for call in self.waiting if call.stands_at == self.name)
 
     def units_waiting(self) -> int:
         return sum(call.cost_at(self.name) for call in self.waiting if call.stands_at == self.name)

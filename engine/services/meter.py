@@ -21,6 +21,14 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
+QUICKEST_PARTS = 16
+"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: a route may become longer.
+untuned: slower than that, a service that became slower would be called less often for longer."""
+
+FORGOTTEN_AFTER_MS = 1_000
+"""How long a limiter of which nothing is used is remembered, with how quick answers are. untuned: calls that wait for
+each other's spacing are closer."""
+
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
 
@@ -41,6 +49,7 @@ class Meter:
         "_apart_at_ms",
         "_began_at_ms",
         "_bucket",
+        "_quickest",
         "_said_left",
         "_said_until_ms",
         "_said_wins",
@@ -70,6 +79,7 @@ class Meter:
         self._bucket = _bucket_of(limit)
         self._apart_at_ms = 0  # when the next may begin
         self._began_at_ms = -1  # when the last began
+        self._quickest = 0  # how soon an answer comes at least, in QUICKEST_PARTS of a millisecond
         self._said_left = 0  # what the service said is left, until a time
         self._said_until_ms = 0
         self._said_wins = False  # over our own count; else it only holds back
@@ -91,6 +101,8 @@ class Meter:
     def take(self, now_ms: int, cost: int) -> None:
         """Begin a call."""
         limit = self.limit
+        if limit.apart_ms and self.is_forgotten(now_ms):
+            self._quickest = 0
         self.busy += 1
         if limit.apart_ms:
             self._began_at_ms = now_ms
@@ -106,8 +118,8 @@ class Meter:
 
     def settle(self, began_at_ms: int, now_ms: int, cost: int, used: int) -> None:
         """Say that a call was answered, and what it turned out to have cost."""
-        if self._began_at_ms == began_at_ms:
-            self._apart_at_ms = min(self._apart_at_ms, now_ms + self.limit.apart_ms)
+        if self.limit.apart_ms and used:
+            self._space(began_at_ms, now_ms)
         if self._window is not None:
             counted_at_ms = began_at_ms + COUNTED_WITHIN_MS
             self._window.move(counted_at_ms, min(now_ms, counted_at_ms), cost, min(cost, used))
@@ -115,6 +127,14 @@ class Meter:
                 self._window.spend(now_ms, used - cost)
         if now_ms < self._said_until_ms:
             self._said_left += cost - used
+
+    def _space(self, began_at_ms: int, now_ms: int) -> None:
+        """Say when the next may begin after an answer: what it took longer than others may have passed on the way."""
+        took = QUICKEST_PARTS * (now_ms - began_at_ms)
+        if self._began_at_ms == began_at_ms:
+            late_ms = (max(0, took - self._quickest) + QUICKEST_PARTS - 1) // QUICKEST_PARTS + 1
+            self._apart_at_ms = began_at_ms + self.limit.apart_ms + late_ms
+        self._quickest = min(took, self._quickest + 1) if self._quickest else took
 
     def release(self) -> None:
         """Say that a call is over, however it ended."""
@@ -133,12 +153,26 @@ class Meter:
         """Tell whether the database has a use of this cost; what costs more than the limit needs all of it."""
         return now_ms < self.covered_until_ms and self.covered >= min(cost, self.limit.count)
 
+    def is_forgotten(self, now_ms: int) -> bool:
+        """Tell whether nothing has been used for so long that a new one may take its place."""
+        return self.is_idle(now_ms - FORGOTTEN_AFTER_MS)
+
     def is_idle(self, now_ms: int) -> bool:
-        """Tell whether a new one would answer the same."""
+        """Tell whether nothing is used."""
         if self.busy or max(self.held_until_ms, self._apart_at_ms, self._said_until_ms, self.covered_until_ms) > now_ms:
             return False
         is_used = self._window is not None and self._window.taken(now_ms) > 0
         return not is_used and (self._bucket is None or self._bucket.is_drained(now_ms))
+
+    def left(self, now_ms: int) -> int | None:
+        """Return how many units may be used now, be it not at once; None: any number."""
+        is_said = now_ms < self._said_until_ms
+        rooms = [self._said_left] if is_said else []
+        if self._window is not None and not (is_said and self._said_wins):
+            rooms.append(self.limit.count - self._window.taken(now_ms))
+        if self._bucket is not None:
+            rooms.append(self._bucket.room(now_ms))
+        return max(0, min(rooms)) if rooms else None
 
     def reform(self, limit: CallLimit, now_ms: int) -> None:
         """Go on under another limit; what is used stays used."""

@@ -31,7 +31,7 @@ class RetryQuota:
         self._left = SAVED_UP
 
     def begin(self) -> None:
-        """Note a first attempt."""
+        """Note a first attempt that was made; one that the breaker refused earns nothing."""
         self._left += EARNED_BY_CALL
 
     def succeed(self) -> None:

@@ -17,19 +17,20 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Attempted, Classify, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import Breaker, BreakerState
 from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF, Call, Charge, Limiter
-from tempogram.engine.services.catalogue import Operation, Service, service_of
+from tempogram.engine.services.catalogue import ALL, Operation, Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
+from tempogram.engine.services.open_answer import OpenAnswer
 from tempogram.engine.services.retry_quota import RetryQuota
+from tempogram.engine.services.said import HOLD_MS_MAX
+from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
+from tempogram.engine.services.throttled_pause import ThrottledPause
 
 log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-THROTTLED_MS_MAX = 60_000
-"""The longest hold after a 429 that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class CallOptions:
         window_ms: Milliseconds; None: the operation's window.
         is_idempotent: A second call does no harm.
         classify: See ``Classify``.
+        may_repeat: Tells before a retry whether the function can be called again: a body may be gone.
+        keeps: Gets what was returned; while the body that it returns is open, the call keeps its places.
     """
 
     priority: int | str = "normal"
@@ -65,6 +68,8 @@ class CallOptions:
     window_ms: int | None = None
     is_idempotent: bool | None = None
     classify: Classify | None = None
+    may_repeat: Callable[[], bool] | None = None
+    keeps: Callable[[Any], OpenAnswer | None] | None = None
 
 
 PLAIN = CallOptions()
@@ -126,7 +131,6 @@ class Services(ServiceCalls):
         limiter: Of this process, or one that all processes share.
         clock: Milliseconds since the epoch.
         is_enabled: False: no limit of a service holds; time limits, retries and breakers do.
-        all_limit: Over all services together.
     """
 
     def __init__(
@@ -136,13 +140,11 @@ class Services(ServiceCalls):
         *,
         clock: Clock,
         is_enabled: bool = True,
-        all_limit: CallLimit | None = None,
     ) -> None:
-        self._services = dict(services)
+        self._services = {ALL: Service(name=ALL), **services}
         self._limiter = limiter
         self._clock = clock
         self._is_enabled = is_enabled
-        self._all = Limiter("*", all_limit) if all_limit is not None and not all_limit.is_none else None
         self._states: dict[tuple[str, str], _State] = {}
         self._quotas: dict[str, RetryQuota] = {}
         self._waiting: dict[str, int] = {}
@@ -176,9 +178,7 @@ class Services(ServiceCalls):
             UnknownService: There is none of this name.
             SettingsError: The changes make no sense. Nothing was changed.
         """
-        base = self._services.get(name)
-        if base is None:
-            raise self._unknown(name)
+        base = self.service(name)
         changed = service_of(name, changes, base)
         return self.replace(replace(changed, version=base.version + 1))
 
@@ -193,10 +193,73 @@ class Services(ServiceCalls):
                 state.breaker.rule = service.breaker
         return service
 
-    def hold(self, service: str, operation: str, *, until_ms: int, by: str) -> None:
-        """Call an operation no more before a time, in any process; 0 ends a hold."""
-        declared, rules = self._declared(service, operation)
-        self._limiter.hold(self._operation_limiter(declared, operation, rules), until_ms, by)
+    def names(self) -> list[str]:
+        """Return the names of all services, sorted; ``all`` is among them if it has a limit."""
+        return sorted(
+            name for name, service in self._services.items() if service.operations or not service.limit.is_none
+        )
+
+    async def state(self, name: str) -> ServiceState:
+        """Return what is seen of a service now, over all processes; breakers are of this one.
+
+        Raises:
+            UnknownService: There is none of this name.
+            BrokerUnavailable: Redis is away.
+        """
+        service = self.service(name)
+        shared = self._shared_limiters(service)
+        own = {operation: self._limiters_of(service, operation) for operation in service.operations}
+        limiters = [*shared, *(each for of in own.values() for each in of)]
+        seen = iter(await self._limiter.states(limiters))
+        return ServiceState(
+            service=service,
+            limiters=tuple(next(seen) for _ in shared),
+            operations={
+                name: self._operation_state(service, name, [next(seen) for _ in of]) for name, of in own.items()
+            },
+        )
+
+    async def waiting(self, name: str, calls_max: int = 100) -> list[WaitingCall]:
+        """Return calls of a service that wait in any process, those that go first first.
+
+        Raises:
+            UnknownService: There is none of this name.
+            BrokerUnavailable: Redis is away.
+        """
+        return await self._limiter.line(self.service(name).name, calls_max)
+
+    async def explain(self, call_id: str) -> WaitingCall | None:
+        """Return why a call of any process waits; None: it does not, or there is none of this id.
+
+        Raises:
+            BrokerUnavailable: Redis is away.
+        """
+        return await self._limiter.explain(call_id)
+
+    def hold(self, service: str, operation: str | None = None, *, until_ms: int, by: str) -> None:
+        """Begin no call of an operation before a time, in any process; without an operation of the whole service.
+
+        A hold that ends later stays. ``all`` holds all services.
+
+        Raises:
+            UnknownService: There is no such service, or operation.
+            SettingsError: The time is past, or too far ahead. Nothing is held.
+        """
+        now_ms = self._clock()
+        if not now_ms < until_ms <= now_ms + HOLD_MS_MAX:
+            days = HOLD_MS_MAX // 86_400_000
+            raise SettingsError(f"a hold until {until_ms} is none; it must end within {days} days, in ms since 1970")
+        for limiter in self._held_limiters(service, operation):
+            self._limiter.hold(limiter, until_ms, by)
+
+    def release(self, service: str, operation: str | None = None) -> None:
+        """End the holds of an operation in all processes, whatever held it; without an operation those of all, too.
+
+        Raises:
+            UnknownService: There is no such service, or operation.
+        """
+        for limiter in self._held_limiters(service, operation, releasing=True):
+            self._limiter.hold(limiter, 0, "")
 
     def force_breaker(self, service: str, operation: str, *, is_open: bool) -> None:
         """Open or close a breaker by hand."""
@@ -214,11 +277,12 @@ class Services(ServiceCalls):
     ) -> R:
         retries = service.retries if options.retries is None else options.retries
         quota = self._quotas.setdefault(service.name, RetryQuota())
-        quota.begin()
         attempt = 0
         while True:
             attempt += 1
-            made = await self._attempt(service, rules, operation, options, work)
+            made = await self._attempt(service, rules, operation, options, work, until_s)
+            if attempt == 1:
+                quota.begin()
             if made.verdict is Verdict.WELL:
                 quota.succeed()
             elif attempt <= retries and self._may_retry(made, rules, options):
@@ -232,22 +296,53 @@ class Services(ServiceCalls):
             return outcome
 
     async def _attempt(
-        self, service: Service, rules: Operation, operation: str, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        rules: Operation,
+        operation: str,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
+        until_s: float | None,
     ) -> _Made:
         state = self._state(service, operation)
         call = Call(self._charges(service, rules, operation, options), _priority(options.priority))
         await self._begin(service, operation, state, call)
         used: list[int] | None = [0] * len(call.charges)  # until it was made
+        body: OpenAnswer | None = None
         try:
-            if not state.breaker.ask():
+            if not (term := state.breaker.ask()):
                 raise _open(service, operation, state.breaker)
             used = None
-            made = await self._make(service, state, call, options, work)
-            used = self._used(call, made, options)
+            made = await self._make(service, state, term, call, options, work)
+            if made.verdict is Verdict.WELL and options.keeps is not None and made.error is None:
+                body = options.keeps(made.result)
+            used = self._used(call, made.result, options) if made.error is None and body is None else None
         finally:
-            self._limiter.end(call, used)
+            if body is None:
+                self._limiter.end(call, used)
+        if body is not None:
+            self._keep(state, term, call, options, body, until_s)
         self._listen(service, rules, operation, state, made)
         return made
+
+    def _keep(
+        self, state: _State, term: int, call: Call, options: CallOptions, body: OpenAnswer, until_s: float | None
+    ) -> None:
+        """Keep a call's places until its answer is read, at the most until its deadline."""
+        name, timer = state.limiter.name, None
+        if until_s is not None:
+            overdue = CallOverdue(f"the answer of {name} was not read to its end before the deadline")
+            timer = asyncio.get_running_loop().call_at(until_s, body.cut, overdue)
+        call.lost = lambda: body.cut(PlaceLost(f"the limits of {name} cannot be reached; its answer was cut off"))
+
+        def end() -> None:
+            if timer is not None:
+                timer.cancel()
+            self._limiter.end(call, self._used(call, body.read, options) if body.read is not None else None)
+            if body.is_failure:
+                self._judge(state, term, Verdict.FAILED, 0)
+
+        body.when_over(end)
 
     async def _begin(self, service: Service, operation: str, state: _State, call: Call) -> None:
         """Wait for the places of a call; fail when the breaker opens meanwhile."""
@@ -272,7 +367,13 @@ class Services(ServiceCalls):
             self._waiting[service.name] -= 1
 
     async def _make(
-        self, service: Service, state: _State, call: Call, options: CallOptions, work: Callable[[], Awaitable[R]]
+        self,
+        service: Service,
+        state: _State,
+        term: int,
+        call: Call,
+        options: CallOptions,
+        work: Callable[[], Awaitable[R]],
     ) -> _Made:
         timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
         loop = asyncio.get_running_loop()
@@ -292,17 +393,17 @@ class Services(ServiceCalls):
             is_judged = True
         finally:
             if not is_judged:
-                state.breaker.give_back()
-        self._judge(state, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
+                state.breaker.give_back(term)
+        self._judge(state, term, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
         return made
 
-    def _judge(self, state: _State, verdict: Verdict, took_ms: int) -> None:
+    def _judge(self, state: _State, term: int, verdict: Verdict, took_ms: int) -> None:
         breaker = state.breaker
         if verdict in {Verdict.THROTTLED, Verdict.WRONG}:
-            breaker.give_back()
+            breaker.give_back(term)
             return
         was_closed = breaker.state is BreakerState.CLOSED
-        if breaker.end(is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
+        if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
             self._limiter.fails(state.limiter, breaker.open_until_ms, breaker.rule.probes)
             state.fail_waiting()
         elif not was_closed and breaker.state is BreakerState.CLOSED:
@@ -324,7 +425,8 @@ class Services(ServiceCalls):
             named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
             if named is not None:
                 self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        state.throttled = state.throttled + 1 if made.verdict is Verdict.THROTTLED else 0
+        if made.verdict is not Verdict.THROTTLED:
+            state.throttled.end(self._clock())
         if (held := self._hold_after(service, state, made)) is not None:
             made.held_until_ms, by = held
             self._limiter.hold(limiter, made.held_until_ms, by)
@@ -337,8 +439,7 @@ class Services(ServiceCalls):
         if said_ms is not None:
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            pause_ms = int(service.delay_s * 1_000) * 2 ** min(state.throttled - 1, 16)
-            return now_ms + min(pause_ms, THROTTLED_MS_MAX), "too many requests"
+            return state.throttled.until_ms(now_ms, first_ms=int(service.delay_s * 1_000)), "too many requests"
         apart_ms = state.breaker.back_off_ms()
         return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
 
@@ -354,6 +455,8 @@ class Services(ServiceCalls):
         return until_s is None or asyncio.get_running_loop().time() + pause_s < until_s
 
     def _may_retry(self, made: _Made, rules: Operation, options: CallOptions) -> bool:
+        if options.may_repeat is not None and not options.may_repeat():
+            return False
         if made.verdict is Verdict.THROTTLED:
             return True
         if made.verdict is not Verdict.FAILED:
@@ -361,12 +464,12 @@ class Services(ServiceCalls):
         is_idempotent = rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
         return is_idempotent or not made.attempted.was_sent
 
-    def _used(self, call: Call, made: _Made, options: CallOptions) -> list[int] | None:
+    def _used(self, call: Call, answer: Any, options: CallOptions) -> list[int] | None:
         """Return what a call turned out to cost at each limiter; None: what was thought."""
-        if options.used is None or made.error is not None or options.cost == 0:
+        if options.used is None or options.cost == 0:
             return None
         try:
-            used = options.used(made.result)
+            used = options.used(answer)
         except Exception:
             log.exception("call_cost_not_read")
             return None
@@ -382,9 +485,8 @@ class Services(ServiceCalls):
         of_tenant = None
         if options.tenant is not None and not service.tenant.is_none:
             of_tenant = Limiter(f"{service.name}@{options.tenant}", service.tenant, service.version)
-        of_service = None if service.limit.is_none else Limiter(service.name, service.limit, service.version)
         of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
-        limiters = (self._all, of_service, of_tenant, own, of_operation)
+        limiters = (*self._shared_limiters(service), of_tenant, own, of_operation)
         charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
         return charges if tokens is None else (*charges, Charge(tokens, options.cost))
 
@@ -399,6 +501,41 @@ class Services(ServiceCalls):
         limit = CallLimit(count=count, window_ms=window_ms if count else 0, concurrency=concurrency)
         return Limiter(f"{service.name}:{operation}#{concurrency},{count},{window_ms}", limit, service.version)
 
+    def _shared_limiters(self, service: Service) -> list[Limiter]:
+        """Return the limiters that all calls of a service pass."""
+        both = dict.fromkeys((self._services[ALL].name, service.name))
+        return [_limiter_of(self._services[name]) for name in both if not self._services[name].limit.is_none]
+
+    def _held_limiters(self, name: str, operation: str | None, *, releasing: bool = False) -> list[Limiter]:
+        """Return what a hold is at: the limiter of a service if it has one, else, or to release, its operations."""
+        if operation is not None:
+            service, rules = self._declared(name, operation)
+            return [self._operation_limiter(service, operation, rules)]
+        service = self.service(name)
+        own = [] if service.limit.is_none else [_limiter_of(service)]
+        if own and not releasing:
+            return own
+        of = self._services.values() if name == ALL else [service]
+        return own + [
+            self._operation_limiter(each, named, rules) for each in of for named, rules in each.operations.items()
+        ]
+
+    def _limiters_of(self, service: Service, operation: str) -> list[Limiter]:
+        """Return the limiters that an operation has for itself."""
+        rules = service.operations[operation]
+        tokens = self._token_limiter(service, operation, rules)
+        own = self._operation_limiter(service, operation, rules)
+        return [own] if tokens is None else [own, tokens]
+
+    def _operation_state(self, service: Service, operation: str, limiters: list[LimiterState]) -> OperationState:
+        breaker = self._state(service, operation).breaker
+        return OperationState(
+            limiters=tuple(limiters),
+            breaker=breaker.state,
+            open_until_ms=breaker.open_until_ms if breaker.state is BreakerState.OPEN else 0,
+            is_forced=breaker.is_forced,
+        )
+
     def _operation_limiter(self, service: Service, operation: str, rules: Operation) -> Limiter:
         return Limiter(f"{service.name}:{operation}", rules.limit, service.version)
 
@@ -408,17 +545,23 @@ class Services(ServiceCalls):
         return Limiter(f"{service.name}:{operation}{TOKENS}", rules.tokens, service.version)
 
     def _declared(self, service: str, operation: str) -> tuple[Service, Operation]:
-        declared = self._services.get(service)
-        if declared is None:
-            raise self._unknown(service)
+        declared = self.service(service)
         rules = declared.operations.get(operation)
         if rules is None:
-            known = ", ".join(declared.operations)
+            known = ", ".join(declared.operations) or "none"
             raise UnknownService(f"{service} has no operation {operation!r}; it has {known}")
         return declared, rules
 
-    def _unknown(self, service: str) -> UnknownService:
-        return UnknownService(f"there is no service {service!r}; declared are {', '.join(sorted(self._services))}")
+    def service(self, name: str) -> Service:
+        """Return what is declared of a service now.
+
+        Raises:
+            UnknownService: There is none of this name.
+        """
+        service = self._services.get(name)
+        if service is None:
+            raise UnknownService(f"there is no service {name!r}; declared are {', '.join(self.names())}")
+        return service
 
     def _state(self, service: Service, operation: str) -> _State:
         key = service.name, operation
@@ -426,6 +569,10 @@ class Services(ServiceCalls):
             limiter = self._operation_limiter(service, operation, service.operations[operation])
             self._states[key] = _State(Breaker(service.breaker, clock=self._clock), limiter)
         return self._states[key]
+
+
+def _limiter_of(service: Service) -> Limiter:
+    return Limiter(service.name, service.limit, service.version)
 
 
 TOKENS = "/tokens"
@@ -437,7 +584,7 @@ class _State:
 
     breaker: Breaker
     limiter: Limiter
-    throttled: int = 0  # one after another
+    throttled: ThrottledPause = field(default_factory=ThrottledPause)
     waiting: set[asyncio.Timeout] = field(default_factory=set)
 
     def fail_waiting(self) -> None:

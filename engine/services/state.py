@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service
@@ -18,8 +19,8 @@ class LimiterState:
         name: As in ``Limiter``.
         under_way: Calls that have a place.
         waiting: Calls that stand here.
-        left: Units that may be used now; None: it has no count.
-        free_at_ms: When a call that costs 1 may begin; None: not before another one ends.
+        left: Units that may be used now; None: any number.
+        free_at_ms: When a call that costs 1 may begin, now or later; None: not before another one ends.
         held_until_ms: 0: it is not held.
         held_by: Why it is held, as a short phrase: ``said by the service``.
     """
@@ -32,6 +33,11 @@ class LimiterState:
     free_at_ms: int | None = 0
     held_until_ms: int = 0
     held_by: str = ""
+
+    @property
+    def hold(self) -> str:
+        """Say until when it is held, and why: ``until 14:32:10, said by the service``; empty: it is not held."""
+        return f"until {time_of(self.held_until_ms)}, {self.held_by}" if self.held_until_ms else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,3 +94,73 @@ class WaitingCall:
     ahead: int
     free_at_ms: int | None
     reason: str
+
+    @classmethod
+    def at(
+        cls,
+        limiter: LimiterState,
+        *,
+        call_id: str,
+        operation: str,
+        priority: int,
+        asked_at_ms: int,
+        ahead: int,
+        now_ms: int,
+    ) -> WaitingCall:
+        """Return a call that stands at a limiter, with the reason."""
+        return cls(
+            call_id=call_id,
+            operation=operation,
+            priority=priority,
+            waits_ms=max(0, now_ms - asked_at_ms),
+            stands_at=limiter.name,
+            ahead=ahead,
+            free_at_ms=limiter.free_at_ms,
+            reason=reason_of(limiter, ahead=ahead, now_ms=now_ms),
+        )
+
+
+STARTING = "as uses before the start are not known"
+
+
+def starting(held_by: str) -> str:
+    """Return why a limiter is held: without a reason it is since the start."""
+    return held_by or STARTING
+
+
+def reason_of(limiter: LimiterState, *, ahead: int, now_ms: int) -> str:
+    """Say why a call waits at a limiter, in one sentence.
+
+    >>> full = LimiterState(name="twilio", limit=CallLimit(concurrency=10), under_way=10, free_at_ms=None)
+    >>> reason_of(full, ahead=2, now_ms=0)
+    'all 10 places of twilio are taken, and 2 calls stand before it'
+    """
+    name, free_at_ms = limiter.name, limiter.free_at_ms
+    before = f", and {_calls(ahead)} before it" if ahead else ""
+    if limiter.hold:
+        return f"{name} is held {limiter.hold}{before}"
+    if free_at_ms is None and limiter.under_way >= limiter.limit.concurrency > 0:
+        return f"{_places(limiter.limit.concurrency)} of {name} {_are(limiter.limit.concurrency)} taken{before}"
+    if free_at_ms is None:
+        return f"{name} failed, and few calls at a time try whether it is well again{before}"
+    if free_at_ms > now_ms:
+        return f"what {name} allows is used up until {time_of(free_at_ms)}{before}"
+    return f"{_calls(ahead)} before it at {name}" if ahead else f"the database does not have its use of {name} yet"
+
+
+def time_of(at_ms: int) -> str:
+    """Return a time of today as hours, minutes and seconds of this machine's time zone, another one with its date."""
+    at, now = (moment.astimezone() for moment in (datetime.fromtimestamp(at_ms / 1_000, UTC), datetime.now(UTC)))
+    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _places(number: int) -> str:
+    return "the only place" if number == 1 else f"all {number:,} places"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _calls(number: int) -> str:
+    return "1 call stands" if number == 1 else f"{number:,} calls stand"

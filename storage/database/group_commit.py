@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.resilience.batcher import Batcher
 from tempogram.storage.database.driver_errors import as_ledger_error, is_unavailable
 
@@ -91,6 +91,7 @@ class GroupCommit:
 
         Raises:
             LedgerError: Nothing was written, or, if only the commit's answer was lost, everything.
+            SettingsError: The work raised it. Nothing was written.
         """
         answers = await self._submit(lambda connection, _: [work(connection)], (None,), alone=True, patient=False)
         return answers[0]
@@ -169,7 +170,7 @@ class GroupCommit:
     def _refuse(entries: Iterable[_Entry], error: BaseException) -> None:
         for entry in entries:
             if not entry.future.done():
-                entry.future.set_exception(as_ledger_error(error))
+                entry.future.set_exception(error if isinstance(error, SettingsError) else as_ledger_error(error))
 
 
 @dataclass(slots=True)

@@ -148,8 +148,8 @@ class DoorWorld(World):
             waiting=self.places,
             wait_s=3,
         )
-        self.services = replace(self.services, door=door)
-        self.app = create_app(self.services)
+        self.dependencies = replace(self.dependencies, door=door)
+        self.app = create_app(self.dependencies)
         self.anonymous = self._client({})
 
     def _begin_wait(self, wait_s: float) -> ManualWait:

@@ -14,7 +14,7 @@ import msgspec
 from fastapi import FastAPI
 
 from tempogram.api.app import create_app
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal, RemovalProgress
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
@@ -534,7 +534,7 @@ class World:
     fleet: ListFleet = field(init=False)
     removals: PlainRemovals = field(init=False)
     conditions: Conditions = field(init=False)
-    services: Services = field(init=False)
+    dependencies: Dependencies = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
     anonymous: httpx.AsyncClient = field(init=False)
@@ -589,7 +589,7 @@ class World:
                 ),
             ),
         )
-        self.services = Services(
+        self.dependencies = Dependencies(
             intake=self.intake,
             composer=PlainComposer(self.clock),
             attachments=self.files,
@@ -613,7 +613,7 @@ class World:
             tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
         )
-        self.app = create_app(self.services)
+        self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
 

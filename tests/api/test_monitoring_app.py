@@ -13,7 +13,7 @@ BEARER = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
 @pytest.fixture
 def alone(world: World) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_monitoring_app(world.services))
+    transport = httpx.ASGITransport(create_monitoring_app(world.dependencies))
     return httpx.AsyncClient(transport=transport, base_url="http://worker")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
 from tempogram.storage.limits import StoredLimits
 from tests.storage.backends import OnPostgres, OnSqlite
@@ -45,6 +46,12 @@ class LimitsContract:
         reset = await kept.reset()
 
         assert reset == await kept.current() == replace(GIVEN, version=3)
+
+    async def test_limits_that_make_no_sense_are_refused_as_such_and_not_stored(self, kept: StoredLimits) -> None:
+        with pytest.raises(SettingsError, match="a limit of -1 is below 0"):
+            await kept.change({"bot": {"count": -1}})
+
+        assert await kept.current() == GIVEN
 
     async def test_concurrent_changes_of_limits_are_all_stored(
         self, kept: StoredLimits, database: Database, url: str

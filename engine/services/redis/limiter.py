@@ -20,6 +20,8 @@ from tempogram.engine.services.kept_uses import KeptUses
 from tempogram.engine.services.redis.keys import prefix
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import BEGUN_MAX, LEASE_MS
+from tempogram.engine.services.redis.sight import Sight
+from tempogram.engine.services.state import LimiterState, WaitingCall
 
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class RedisCallLimiter:
         self._process = process
         self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
         self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None)
+        self._sight = Sight(redis, clock=clock, keeps_uses=uses is not None)
         self._words: Batcher[list[Any]] = Batcher(self._exchange, batch_max=BEGUN_MAX)
         self._calls: dict[str, Call] = {}
         self._waiting = 0
@@ -94,6 +97,15 @@ class RedisCallLimiter:
 
     def well(self, limiter: Limiter) -> None:
         self._words.put(["well", limiter_words(limiter)])
+
+    async def states(self, limiters: Sequence[Limiter]) -> list[LimiterState]:
+        return await self._sight.states(limiters)
+
+    async def line(self, service: str, calls_max: int) -> list[WaitingCall]:
+        return await self._sight.line(service, calls_max)
+
+    async def explain(self, call_id: str) -> WaitingCall | None:
+        return await self._sight.explain(call_id)
 
     async def close(self) -> None:
         await self._words.emptied()

@@ -11,7 +11,13 @@ from tempogram.engine.brokers.redis.scripts import Script
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
-from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS
+from tempogram.engine.services.meter import (
+    APART_GUARD_PERCENT,
+    COUNTED_WITHIN_MS,
+    FORGOTTEN_AFTER_MS,
+    GRAINS,
+    QUICKEST_PARTS,
+)
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
@@ -31,12 +37,14 @@ CONSTANTS = {
     "BEGUN_MAX": BEGUN_MAX,
     "COUNTED_WITHIN_MS": COUNTED_WITHIN_MS,
     "COVER_MS": COVER_MS,
+    "FORGOTTEN_AFTER_MS": FORGOTTEN_AFTER_MS,
     "GRAINS": GRAINS,
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
     "PURSE_GRAINS": PURSE_GRAINS,
+    "QUICKEST_PARTS": QUICKEST_PARTS,
     "RECLAIM_MS": RECLAIM_MS,
 }
 
@@ -44,3 +52,8 @@ CONSTANTS = {
 @cache
 def exchange() -> Script:
     return scripts.script(FOLDER / "exchange.lua", constants_table(CONSTANTS), SHARED)
+
+
+@cache
+def states() -> Script:
+    return scripts.script(FOLDER / "states.lua", constants_table(CONSTANTS), SHARED)

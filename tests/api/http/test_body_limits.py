@@ -70,6 +70,6 @@ async def test_a_batch_may_be_larger_than_a_message(world: World) -> None:
 
 
 async def test_a_body_of_exactly_the_limit_is_read(world: World) -> None:
-    body = b'{"update_id":1}'.ljust(world.services.body_bytes_max)
+    body = b'{"update_id":1}'.ljust(world.dependencies.body_bytes_max)
 
     assert (await world.client.post(f"/webhook/telegram/{BOT_TOKEN}", content=body)).status_code == 200

@@ -34,9 +34,9 @@ def request(
 
 
 async def read(given: Request) -> dict[str, Any]:
-    services = World().services
+    dependencies = World().dependencies
     async with AsyncExitStack() as stack:
-        return (await read_params(given, services, BodyMemory(), stack))[0]
+        return (await read_params(given, dependencies, BodyMemory(), stack))[0]
 
 
 async def test_the_body_goes_before_the_query() -> None:

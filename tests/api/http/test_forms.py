@@ -182,7 +182,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world
 
 
 async def test_the_fields_of_a_form_may_have_no_more_bytes_than_a_json_body(world: World) -> None:
-    response = await post(world, CAT | {"caption": "x" * (world.services.body_bytes_max + 1)})
+    response = await post(world, CAT | {"caption": "x" * (world.dependencies.body_bytes_max + 1)})
 
     assert error_of(response)[:2] == (413, "too_large")
 

@@ -659,7 +659,7 @@ class TestTakingBack:
         response = await world.client.delete(f"/messages/{message_id}")
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
-        assert not world.services.dispatcher.pending_admissions.is_behind
+        assert not world.dependencies.dispatcher.pending_admissions.is_behind
 
 
 class TestExplaining:

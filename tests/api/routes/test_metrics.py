@@ -78,7 +78,7 @@ async def test_the_counters_are_shown_while_the_ledger_and_the_queue_are_unavail
 async def test_where_several_processes_share_a_queue_the_stable_names_are_sums_over_them(world: World) -> None:
     totals = MemoryTotals()
     await FleetCounts(Metrics(throttled=2, server_errors=1), totals).flush()
-    world.app.state.services = replace(world.services, fleet_counts=FleetCounts(world.metrics, totals))
+    world.app.state.dependencies = replace(world.dependencies, fleet_counts=FleetCounts(world.metrics, totals))
     world.metrics.drops = 4
 
     numbers = (await world.client.get("/metrics?format=json")).json()

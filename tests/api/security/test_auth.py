@@ -164,4 +164,4 @@ async def test_health_is_answered_to_an_address_with_many_wrong_tokens(world: Wo
 
 
 def test_services_do_not_show_a_token(world: World) -> None:
-    assert [token for token in TOKENS.values() if token in repr(world.services)] == []
+    assert [token for token in TOKENS.values() if token in repr(world.dependencies)] == []

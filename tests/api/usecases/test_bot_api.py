@@ -217,8 +217,8 @@ async def test_a_call_with_the_key_of_a_message_that_was_sent_shows_that_message
 @asynccontextmanager
 async def made(world: DoorWorld, **wishes: object) -> AsyncIterator[tuple[asyncio.Task[object], asyncio.Event, str]]:
     """Make a call whose client goes when the event is set; give the call, the event and the message's id."""
-    assert world.services.door is not None
-    calls = BotApi(world.services, world.services.door, Submissions(world.services))
+    assert world.dependencies.door is not None
+    calls = BotApi(world.dependencies, world.dependencies.door, Submissions(world.dependencies))
     call = BotApiCall(bot_id=BOT_ID, method="sendMessage", params=SAID, files={}, wishes=wishes)
     going = asyncio.Event()
 

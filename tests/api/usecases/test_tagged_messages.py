@@ -26,7 +26,7 @@ def statuses(world: World) -> dict[Status, int]:
 async def test_more_than_a_page_is_cancelled_by_one_call(world: World) -> None:
     await wait(world, PAGE + 1)
 
-    answer = await cancel_tagged(world.services, "spring")
+    answer = await cancel_tagged(world.dependencies, "spring")
 
     assert (answer.cancelled, answer.left, answer.is_complete) == (PAGE + 1, 0, True)
     assert statuses(world) == {Status.CANCELLED: PAGE + 1}
@@ -43,9 +43,9 @@ async def test_a_call_ends_after_its_time_and_the_next_one_goes_on(
         return await open_ids(**page)  # type: ignore[arg-type]
 
     monkeypatch.setattr(world.storage, "open_ids", slow)
-    first = await cancel_tagged(world.services, "spring")
+    first = await cancel_tagged(world.dependencies, "spring")
     monkeypatch.setattr(world.storage, "open_ids", open_ids)
-    second = await cancel_tagged(world.services, "spring")
+    second = await cancel_tagged(world.dependencies, "spring")
 
     assert (first.cancelled, first.is_complete) == (PAGE, False)
     assert (second.cancelled, second.is_complete) == (PAGE, True)
@@ -62,7 +62,7 @@ async def test_what_is_submitted_while_others_are_cancelled_stays(
         return await cancel(message_ids)
 
     monkeypatch.setattr(world.broker, "cancel", while_another_comes)
-    answer = await cancel_tagged(world.services, "spring")
+    answer = await cancel_tagged(world.dependencies, "spring")
 
     assert (answer.cancelled, answer.is_complete) == (3, True)
     assert statuses(world)[Status.QUEUED] > 0
@@ -82,7 +82,7 @@ async def test_what_was_cancelled_before_the_queue_went_away_is_counted(
         return await open_ids(**page)  # type: ignore[arg-type]
 
     monkeypatch.setattr(world.storage, "open_ids", then_away)
-    answer = await cancel_tagged(world.services, "spring")
+    answer = await cancel_tagged(world.dependencies, "spring")
 
     assert (answer.cancelled, answer.is_complete) == (PAGE, False)
     assert statuses(world) == {Status.CANCELLED: PAGE, Status.QUEUED: 1}
@@ -94,4 +94,4 @@ async def test_a_call_that_could_cancel_nothing_raises(world: World, away: str) 
     getattr(world, away).asleep = True
 
     with pytest.raises((LedgerError, BrokerUnavailable)):
-        await cancel_tagged(world.services, "spring")
+        await cancel_tagged(world.dependencies, "spring")

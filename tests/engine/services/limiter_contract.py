@@ -10,7 +10,8 @@ from contextlib import suppress
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.services.calls import Call, Limiter
 from tempogram.engine.services.limiter import CallLimiter
-from tests.engine.services.queue_contract import call, limiter
+from tempogram.engine.services.state import time_of
+from tests.engine.services.queue_contract import HIGH, call, limiter
 
 
 class KeptInAList:
@@ -103,5 +104,87 @@ class CallLimiterContract:
         assert not waiting.done()
 
         kept.is_away = False
+
+        await asyncio.wait_for(waiting, 30)
+
+    async def test_a_limiter_shows_what_is_used_of_it_and_who_waits(self, limiters: Sequence[CallLimiter]) -> None:
+        sms = limiter("twilio:sms", count=2, window_ms=3_000, concurrency=1)
+        await taken(limiters, sms)
+        waiting = asyncio.create_task(taken(limiters, sms))
+        await asyncio.sleep(0.05)
+
+        (state,) = await limiters[-1].states([sms])
+        waiting.cancel()
+
+        assert (state.name, state.limit) == (sms.name, sms.limit)
+        assert (state.under_way, state.waiting, state.left, state.free_at_ms) == (1, 1, 1, None)
+        assert state.hold == ""
+
+    async def test_a_limiter_that_was_never_used_shows_that_all_of_it_is_left(
+        self, limiters: Sequence[CallLimiter]
+    ) -> None:
+        (state,) = await limiters[-1].states([limiter("twilio:voice", count=7, window_ms=900_000)])
+
+        assert (state.under_way, state.waiting, state.left) == (0, 0, 7)
+
+    async def test_a_hold_shows_until_when_and_who_said_so(self, limiters: Sequence[CallLimiter]) -> None:
+        until_ms = int(time.time() * 1_000) + 90_000
+        limiters[0].hold(limiter("twilio:sms"), until_ms, "said by the service")
+        await asyncio.sleep(0.05)
+
+        (state,) = await limiters[-1].states([limiter("twilio:sms")])
+
+        assert state.held_until_ms == until_ms
+        assert state.hold == f"until {time_of(until_ms)}, said by the service"
+
+    async def test_what_a_service_says_is_left_is_shown(self, limiters: Sequence[CallLimiter]) -> None:
+        limiters[0].believe(limiter("twilio:sms"), left=3, until_ms=int(time.time() * 1_000) + 90_000, of=None)
+        await asyncio.sleep(0.05)
+
+        (state,) = await limiters[-1].states([limiter("twilio:sms")])
+
+        assert state.left == 3
+
+    async def test_calls_of_a_service_are_shown_in_their_order_with_the_reason_why_they_wait(
+        self, limiters: Sequence[CallLimiter]
+    ) -> None:
+        sms, shared = limiter("twilio:sms"), limiter("twilio", concurrency=1)
+        other = limiter("shop:pay", concurrency=1)
+        for each in (shared, other):
+            await taken(limiters, each)
+        calls = [call("", shared, sms), call("", shared, sms, priority=HIGH), call("", other)]
+        tasks = [asyncio.create_task(limiters[0].begin(each)) for each in calls]
+        await asyncio.sleep(0.05)
+
+        first, second = await limiters[-1].line("twilio", 100)
+        (only_first,) = await limiters[-1].line("twilio", 1)
+        explained = await limiters[-1].explain(second.call_id)
+        for task in tasks:
+            task.cancel()
+
+        assert (first.operation, first.priority, first.ahead, first.stands_at) == ("twilio:sms", HIGH, 0, "twilio")
+        assert first.reason == "the only place of twilio is taken"
+        assert second.reason == "the only place of twilio is taken, and 1 call stands before it"
+        assert only_first.call_id == first.call_id
+        assert explained is not None
+        assert (explained.call_id, explained.ahead) == (calls[0].call_id, 1)
+
+    async def test_a_call_that_is_under_way_or_unknown_does_not_wait(self, limiters: Sequence[CallLimiter]) -> None:
+        under_way = await taken(limiters, limiter("shop:pay", concurrency=1))
+
+        assert await limiters[-1].explain(under_way.call_id or "x") is None
+        assert await limiters[-1].explain("no such call") is None
+
+    async def test_a_call_that_is_held_begins_at_once_when_the_hold_is_released(
+        self, limiters: Sequence[CallLimiter]
+    ) -> None:
+        sms = limiter("twilio:sms")
+        limiters[0].hold(sms, int(time.time() * 1_000) + 90_000, "by hand")
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(taken(limiters[-1:], sms))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+
+        limiters[0].hold(sms, 0, "")
 
         await asyncio.wait_for(waiting, 30)

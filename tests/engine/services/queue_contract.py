@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
+import pytest
+
 from tempogram.engine.services.calls import PRIORITY_OF, Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.meter import COUNTED_WITHIN_MS
@@ -151,15 +153,47 @@ class CallQueueContract:
 
         assert await queue.end(unmade, [0]) == ["b"]
 
-    async def test_calls_begin_apart_from_the_answer_or_the_beginning_whichever_is_earlier(self, queue: Queue) -> None:
+    async def test_the_first_calls_begin_apart_from_the_answer(self, queue: Queue) -> None:
         apart = limiter(apart_ms=200)
         first = call("a", apart)
         await queue.ask(first)
         await queue.ask(call("b", apart))
 
-        queue.clock.advance(3)
+        queue.clock.advance(30)
         await queue.end(first)
-        queue.clock.advance(199)
+        queue.clock.advance(200)
+        too_early = await queue.look()
+        queue.clock.advance(1)
+
+        assert (too_early, await queue.look()) == ([], ["b"])
+
+    @pytest.mark.parametrize(("answered_after_ms", "apart_ms"), [(5, 201), (9, 205)])
+    async def test_what_an_answer_took_longer_than_the_quickest_is_added_to_the_spacing(
+        self, queue: Queue, answered_after_ms: int, apart_ms: int
+    ) -> None:
+        apart = limiter(apart_ms=200)
+        quickest, slower = call("a", apart), call("b", apart)
+        await queue.ask(quickest)
+        queue.clock.advance(5)
+        await queue.end(quickest)
+        queue.clock.advance(500)
+        await queue.ask(slower)
+        await queue.ask(call("c", apart))
+
+        queue.clock.advance(answered_after_ms)
+        await queue.end(slower)
+        queue.clock.advance(apart_ms - answered_after_ms - 1)
+        too_early = await queue.look()
+        queue.clock.advance(1)
+
+        assert (too_early, await queue.look()) == ([], ["c"])
+
+    async def test_calls_begin_a_little_farther_apart_while_the_one_before_is_not_answered(self, queue: Queue) -> None:
+        apart = limiter(apart_ms=200)
+        await queue.ask(call("a", apart))
+        await queue.ask(call("b", apart))
+
+        queue.clock.advance(203)
         too_early = await queue.look()
         queue.clock.advance(1)
 

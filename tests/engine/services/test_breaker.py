@@ -17,8 +17,9 @@ def state_of(breaker: Breaker) -> BreakerState:
 
 def end(breaker: Breaker, times: int = 1, *, fails: bool = True, took_ms: int = 1) -> None:
     for _ in range(times):
-        assert breaker.ask()
-        breaker.end(is_failure=fails, took_ms=took_ms)
+        term = breaker.ask()
+        assert term
+        breaker.end(term, is_failure=fails, took_ms=took_ms)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_half_open_it_lets_as_many_probes_through_as_its_rule_says(clock: Clock)
     end(breaker, 5)
     clock.advance(60_000)
 
-    assert [breaker.ask() for _ in range(4)] == [True, True, False, False]
+    assert [bool(breaker.ask()) for _ in range(4)] == [True, True, False, False]
     assert breaker.state is BreakerState.HALF_OPEN
 
 
@@ -76,11 +77,39 @@ def test_a_probe_that_fails_opens_it_again(breaker: Breaker, clock: Clock) -> No
 def test_a_probe_that_was_not_made_gives_its_place_back(breaker: Breaker, clock: Clock) -> None:
     end(breaker, 5)
     clock.advance(60_000)
+    term = breaker.ask()
+    assert not breaker.ask()
+
+    breaker.give_back(term)
+
     assert breaker.ask()
 
-    breaker.give_back()
 
+def test_failures_of_calls_that_were_under_way_when_it_opened_do_not_keep_it_open(
+    breaker: Breaker, clock: Clock
+) -> None:
+    late = [breaker.ask() for _ in range(10)]
+    end(breaker, 5)
+
+    clock.advance(59_000)
+    opened = [breaker.end(term, is_failure=True, took_ms=59_000) for term in late]
+
+    assert not any(opened)
+    clock.advance(1_000)
     assert breaker.ask()
+
+
+def test_a_call_that_was_under_way_when_it_opened_is_no_probe(breaker: Breaker, clock: Clock) -> None:
+    late, other = breaker.ask(), breaker.ask()
+    end(breaker, 5)
+    clock.advance(60_000)
+    assert breaker.ask()
+
+    breaker.end(late, is_failure=False, took_ms=60_000)
+    breaker.give_back(other)
+
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert not breaker.ask(), "its one probe is under way"
 
 
 def test_a_rate_of_failures_opens_it_only_with_enough_calls(clock: Clock) -> None:
@@ -125,5 +154,5 @@ def test_above_a_tenth_of_failures_calls_are_spaced_out(clock: Clock) -> None:
 
 
 def test_a_rule_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(SettingsError, match="failure_rate of a breaker is 2; it must be between 0 and 1"):
+    with pytest.raises(SettingsError, match="failure_rate of a breaker is 2; it must be a number from 0 to 1"):
         BreakerRule(failure_rate=2)

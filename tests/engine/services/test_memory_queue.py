@@ -112,3 +112,18 @@ def test_units_are_covered_once_a_second_at_most_and_a_call_that_waits_for_it_is
     clock.advance(600)
     queue.look(clock())
     assert queue.wants(clock()) == [("tokens", 2)], "what waits, and what the last second used"
+
+
+def test_a_released_hold_does_not_end_what_holds_since_the_start(clock: Clock) -> None:
+    begun: list[str] = []
+    queue = MemoryCallQueue(lambda each: begun.append(each.call_id), started_at_ms=clock())
+    one = limiter(count=1, window_ms=3_000)
+    queue.ask(clock(), call("a", one))
+    queue.hold(one, clock(), clock() + 60_000, "a test")
+
+    queue.release_hold(one, clock())
+    assert begun == []
+    clock.advance(3_000)
+    queue.look(clock())
+
+    assert begun == ["a"]

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Verdict
+from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import CallOptions, Services
+from tempogram.engine.services.state import time_of
 from tests.fakes import Clock
 
 QUICK = {"concurrency": 2, "delay_s": 0.001, "operations": {"pay": {}, "read": {"idempotent": True}}}
@@ -160,6 +163,19 @@ async def test_a_service_that_fails_is_called_no_more(services: Services) -> Non
     assert remote.calls == 5
 
 
+async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> None:
+    services = make({"delay_s": 0, "operations": {name: {"idempotent": True} for name in ("find", "read")}})
+    find, read = Remote(*(Response(500) for _ in range(9))), Remote(*(Response(500) for _ in range(9)))
+    for _ in range(100):
+        with suppress(CircuitOpen):
+            await services.call("shop", "find", find)
+
+    with suppress(CircuitOpen):
+        await services.call("shop", "read", read)
+
+    assert (find.calls, read.calls) == (5, 1)
+
+
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
     services = make({"concurrency": 1, "operations": {"pay": {}}, "breaker": {"failures": 1}})
     fails = asyncio.Event()
@@ -277,6 +293,93 @@ async def test_a_change_that_makes_no_sense_changes_nothing(services: Services) 
         services.update_limits("shop", {"concurrency": -1})
 
     assert services.update_limits("shop", {}).limit.concurrency == 2
+
+
+async def test_a_limit_over_all_services_holds_for_calls_of_each(clock: Clock) -> None:
+    two = {name: service_of(name, QUICK) for name in ("shop", "bank")}
+    limiter = MemoryCallLimiter(clock=clock, after_start=False)
+    services = Services({**two, "all": service_of("all", {"concurrency": 2})}, limiter, clock=clock)
+    release = asyncio.Event()
+    running = [asyncio.create_task(services.call(name, "pay", release.wait)) for name in two]
+    await settled()
+
+    third = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    assert not third.done()
+    assert [each.name for each in (await services.state("shop")).limiters] == ["all", "shop"]
+    assert services.names() == ["all", "bank", "shop"]
+    release.set()
+    await asyncio.gather(*running, third)
+
+
+async def test_no_call_is_made_of_all_services(services: Services) -> None:
+    with pytest.raises(UnknownService, match="all has no operation 'pay'; it has none"):
+        await services.call("all", "pay", Remote())
+
+    assert services.names() == ["shop"]
+
+
+@pytest.mark.parametrize("words", [QUICK, {"operations": {"pay": {}, "read": {}}}])
+@pytest.mark.parametrize("held", ["shop", "all"])
+async def test_a_service_that_is_held_is_called_when_it_is_released(
+    make: Make, clock: Clock, words: Mapping[str, object], held: str
+) -> None:
+    services = make(words)
+    services.hold(held, until_ms=clock() + 60_000, by="by hand")
+    calls = [asyncio.create_task(services.call("shop", name, Remote())) for name in ("pay", "read")]
+    await settled()
+    assert not any(call.done() for call in calls)
+    assert {each.reason for each in await services.waiting("shop")} <= {
+        f"{name} is held until {time_of(clock() + 60_000)}, by hand" for name in ("shop", "shop:pay", "shop:read")
+    } | {f"shop is held until {time_of(clock() + 60_000)}, by hand, and 1 call stands before it"}
+
+    services.release(held)
+
+    assert [each.status_code for each in await asyncio.gather(*calls)] == [200, 200]
+
+
+@pytest.mark.parametrize("after_ms", [-1, 0, 40 * 86_400_000])
+async def test_a_hold_that_ends_in_the_past_or_too_late_is_refused(
+    services: Services, clock: Clock, after_ms: int
+) -> None:
+    with pytest.raises(SettingsError, match="it must end within 31 days"):
+        services.hold("shop", until_ms=clock() + after_ms, by="by hand")
+
+    assert not (await services.state("shop")).limiters[0].hold
+
+
+async def test_a_service_shows_its_limits_with_what_is_left_of_them(make: Make, clock: Clock) -> None:
+    tokens = {"count": 100, "window_ms": 60_000}
+    services = make({"concurrency": 2, "operations": {"chat": {"tokens": tokens}, "list": {}}})
+    await services.call_with(CallOptions(cost=30), "shop", "chat", Remote())
+    services.hold("shop", "list", until_ms=clock() + 5_000, by="by hand")
+    services.force_breaker("shop", "list", is_open=True)
+
+    state = await services.state("shop")
+
+    assert [each.name for each in state.limiters] == ["shop"]
+    assert [(each.name, each.left) for each in state.operations["chat"].limiters] == [
+        ("shop:chat", None),
+        ("shop:chat/tokens", 70),
+    ]
+    held = state.operations["list"]
+    assert held.limiters[0].held_by == "by hand"
+    assert (held.breaker, held.is_forced) == (BreakerState.OPEN, True)
+
+
+async def test_a_call_that_waits_is_explained(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
+    await settled()
+
+    (waiting,) = await services.waiting("shop")
+
+    assert (waiting.operation, waiting.stands_at) == ("shop:pay", "shop")
+    assert await services.explain(waiting.call_id) == waiting
+    release.set()
+    await asyncio.gather(*calls)
+    assert await services.explain(waiting.call_id) is None
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

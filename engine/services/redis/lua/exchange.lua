@@ -57,12 +57,10 @@ hear["end"] = function(call_id, used)
 end
 
 function hear.hold(limiter, until_ms, by)
-  local gate = gate_of(unpack(limiter))
   if until_ms == 0 then
-    gate.meter.held_until_ms, gate.meter.held_by = 0, ""
-    serve(gate)
+    release_hold(gate_of(limiter[1]))
   else
-    meters.hold(gate.meter, until_ms, by)
+    meters.hold(gate_of(unpack(limiter)).meter, until_ms, by)
   end
 end
 

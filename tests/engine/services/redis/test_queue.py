@@ -12,6 +12,7 @@ from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import LEASE_MS
+from tempogram.engine.services.redis.sight import Sight
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
 from tests.engine.services.test_memory_queue import InMemory
 from tests.fakes import Clock
@@ -69,9 +70,10 @@ class TestRedisCallQueue(CallQueueContract):
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -> None:
+async def test_both_queues_let_the_same_calls_begin(redis: Redis, queue: InRedis, seed: int) -> None:
     clock, chance, memory = queue.clock, random.Random(seed), InMemory(queue.clock)
     limiters = [limiter_by(chance, name) for name in "abcde"]
+    sight = Sight(redis, clock=clock, keeps_uses=False)
     live: dict[str, Call] = {}
     for step in range(120):
         clock.advance(chance.choice((0, 0, 0, 1, 5, 50, 200, 1_000)))
@@ -102,6 +104,8 @@ async def test_both_queues_let_the_same_calls_begin(queue: InRedis, seed: int) -
                 limiters[place] = Limiter(old.name, changed, old.version + 1)
                 same = await memory.look(), await queue.look()
         assert sorted(same[0]) == sorted(same[1]), f"step {step}"
+        shown = [memory.queue.state(each, clock()) for each in limiters]
+        assert shown == await sight.states(limiters), f"step {step}"
 
 
 async def test_two_processes_share_every_limit(redis: Redis, queue: InRedis) -> None:
@@ -196,6 +200,16 @@ async def test_an_operation_that_failed_is_probed_by_as_many_as_its_rule_says(re
     assert probes == ["a"]
     assert after_success == []
     assert await other.look() == ["b"]
+
+
+async def test_a_released_hold_does_not_end_what_holds_since_the_start(redis: Redis, clock: Clock) -> None:
+    queue, one = InRedis(redis, clock), limiter(count=1, window_ms=3_000)
+    await queue.ask(call("a", one))
+    await queue.hold(one, clock() + 60_000)
+
+    assert await queue.say(["hold", limiter_words(one), 0, ""]) == await queue.say()
+    clock.advance(3_000)
+    assert await queue.look() == ["a"]
 
 
 async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(

@@ -14,7 +14,7 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -85,6 +85,14 @@ local function head_of(gate)
   end
 end
 
+-- End a hold; what holds since the start stays.
+local function release_hold(gate)
+  local meter = gate.meter
+  if not meter then return end
+  meter.held_until_ms, meter.held_by = begins_at_ms(meter.limit, is_kept_limit(meter.limit)), ""
+  serve(gate)
+end
+
 local function look_at(gate, at_ms)
   call("ZADD", key("looks"), "LT", at_ms, gate.name)
 end
@@ -152,6 +160,7 @@ end
 local function ask(waiting)
   state.arrivals = state.arrivals + 1
   waiting.arrival, waiting.began_at_ms, calls[waiting.id] = state.arrivals, -1, waiting
+  waiting.asked_at_ms = now_ms
   call("SADD", key("of", waiting.process), waiting.id)
   if try(waiting) then tell(waiting) end
 end
@@ -260,10 +269,11 @@ end
 
 local function save_gate(gate)
   local at_ms = meters.idle_at_ms(gate.meter)
-  if at_ms and at_ms <= now_ms and not head_of(gate) then
+  if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
     call("DEL", key("meter", gate.name))
   elseif at_ms and not head_of(gate) then
-    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", at_ms - now_ms + 1000)
+    local lasts_ms = math.max(at_ms - now_ms, 0) + constants.FORGOTTEN_AFTER_MS
+    call("SET", key("meter", gate.name), meters.packed(gate.meter), "PX", lasts_ms)
   else
     call("SET", key("meter", gate.name), meters.packed(gate.meter))
   end
@@ -296,5 +306,5 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key
+  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
 end)()

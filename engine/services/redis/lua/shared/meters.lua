@@ -16,7 +16,7 @@ local COUNT, WINDOW_MS, BURST, APART_MS, CONCURRENCY = 1, 2, 3, 4, 5 -- of a lim
 -- Return a limiter at which nothing is used.
 function meters.fresh(limit, version, begins_at_ms)
   return {
-    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1,
+    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1, quickest = 0,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0, is_restored = true,
     used_since_cover = 0, open_until_ms = 0, probes = 0,
@@ -123,6 +123,7 @@ end
 
 function meters.take(meter, now_ms, cost)
   local limit = meter.limit
+  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest = 0 end
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
@@ -140,10 +141,19 @@ function meters.take(meter, now_ms, cost)
   meter.used_since_cover = meter.used_since_cover + cost
 end
 
-function meters.settle(meter, began_at_ms, now_ms, cost, used)
+-- Say when the next may begin after an answer: what it took longer than others may have passed on the way.
+local function space(meter, began_at_ms, now_ms)
+  local parts = constants.QUICKEST_PARTS
+  local took = parts * (now_ms - began_at_ms)
   if meter.began_at_ms == began_at_ms then
-    meter.apart_at_ms = math.min(meter.apart_at_ms, now_ms + meter.limit[APART_MS])
+    local late_ms = floor_div(math.max(0, took - meter.quickest) + parts - 1, parts) + 1
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + late_ms
   end
+  meter.quickest = meter.quickest > 0 and math.min(took, meter.quickest + 1) or took
+end
+
+function meters.settle(meter, began_at_ms, now_ms, cost, used)
+  if meter.limit[APART_MS] > 0 and used > 0 then space(meter, began_at_ms, now_ms) end
   if meter.limit[COUNT] > 0 then
     local counted_at_ms = began_at_ms + constants.COUNTED_WITHIN_MS
     move(meter, counted_at_ms, math.min(now_ms, counted_at_ms), cost, math.min(cost, used))
@@ -188,6 +198,26 @@ function meters.idle_at_ms(meter)
   return math.max(at_ms, #uses > 0 and uses[#uses - 1] or 0)
 end
 
+-- Return how many units may be used now, be it not at once; nil: any number.
+function meters.left(meter, now_ms)
+  local limit, is_said, left = meter.limit, now_ms < meter.said_until_ms, math.huge
+  if is_said then left = meter.said_left end
+  if limit[COUNT] > 0 and not (is_said and meter.said_wins) then
+    left = math.min(left, limit[COUNT] - taken(meter, now_ms))
+  end
+  if limit[BURST] > 0 then
+    local owed = math.max(0, meter.drained_at - now_ms * limit[COUNT])
+    left = math.min(left, limit[BURST] + floor_div(-owed, limit[WINDOW_MS]))
+  end
+  return left < math.huge and math.max(0, left) or nil
+end
+
+-- Tell whether nothing has been used for so long that a fresh one may take its place.
+function meters.is_forgotten(meter, now_ms)
+  local at_ms = meters.idle_at_ms(meter)
+  return at_ms and at_ms + constants.FORGOTTEN_AFTER_MS <= now_ms
+end
+
 -- Begin nothing before a time, as processes agree that the service fails; then so many at once, until one finds it well.
 function meters.open(meter, until_ms, probes)
   meter.open_until_ms, meter.probes = math.max(meter.open_until_ms, until_ms), probes
@@ -215,7 +245,7 @@ end
 -- Its record. A time has more digits than cmsgpack keeps of a double that is no integer, so all numbers stay integers.
 
 local PLACES = {
-  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
+  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "quickest", "held_until_ms", "held_by",
   "said_left", "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
   "is_restored", "used_since_cover", "open_until_ms", "probes",
 }
