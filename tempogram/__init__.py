@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from tempogram.api.usecases.submissions import Submitted
     from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.bot.calls.call_options import options, priority
+    from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
-    from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, ServiceError, UnknownService
+    from tempogram.engine.services.answers import Verdict
+    from tempogram.engine.services.clients.httpx_transport import ServiceTransport
+    from tempogram.engine.services.clients.token_usage import total_tokens
+    from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, ServiceError, UnknownService
     from tempogram.engine.services.services import CallOptions
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
@@ -41,13 +45,16 @@ __all__ = [
     "NotFound",
     "NotScheduled",
     "Outgoing",
+    "PlaceLost",
     "Priority",
     "Refusal",
     "ServiceError",
+    "ServiceTransport",
     "Status",
     "Submitted",
     "Tempogram",
     "UnknownService",
+    "Verdict",
     "cancel",
     "dead_letters",
     "explain",
@@ -55,11 +62,13 @@ __all__ = [
     "options",
     "priority",
     "send",
+    "service_middleware",
     "services",
     "state",
     "stats",
     "submit",
     "submit_many",
+    "total_tokens",
 ]
 
 HOMES = {
@@ -77,13 +86,16 @@ HOMES = {
     "NotFound": "api.core.errors",
     "NotScheduled": "api.core.errors",
     "Outgoing": "engine.model.messages",
+    "PlaceLost": "engine.services.errors",
     "Priority": "engine.model.messages",
     "Refusal": "api.core.ports",
     "ServiceError": "engine.services.errors",
+    "ServiceTransport": "engine.services.clients.httpx_transport",
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
+    "Verdict": "engine.services.answers",
     "cancel": "bot.embedding.functions",
     "dead_letters": "bot.embedding.functions",
     "explain": "bot.embedding.functions",
@@ -91,11 +103,13 @@ HOMES = {
     "options": "bot.calls.call_options",
     "priority": "bot.calls.call_options",
     "send": "bot.embedding.functions",
+    "service_middleware": "bot.embedding.aiohttp_middleware",
     "services": "bot.embedding.service_calls",
     "state": "bot.embedding.functions",
     "stats": "bot.embedding.functions",
     "submit": "bot.embedding.functions",
     "submit_many": "bot.embedding.functions",
+    "total_tokens": "engine.services.clients.token_usage",
 }
 
 if path.isfile(path.join(path.dirname(__file__), "api")):  # noqa: PTH113, PTH118, PTH120 - pathlib is slow to import

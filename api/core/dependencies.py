@@ -27,6 +27,8 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.ports import Handles, Ledger, Results
 from tempogram.engine.recovery.cancellations import Cancellations
+from tempogram.engine.services.changed import ChangedServices
+from tempogram.engine.services.services import Services
 from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
@@ -65,6 +67,7 @@ class Dependencies(Monitored):
     """Everything that an endpoint may ask for.
 
     Attributes:
+        services: What is called besides Telegram.
         door: None: the Bot API is not served here.
     """
 
@@ -82,6 +85,8 @@ class Dependencies(Monitored):
     bots: Bots
     limits: StoredLimits
     removals: Removals
+    services: Services
+    changed_services: ChangedServices
     door: Door | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX

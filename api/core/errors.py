@@ -22,6 +22,7 @@ from tempogram.engine.model.errors import (
     TargetLost,
     UnstorableValue,
 )
+from tempogram.engine.services.errors import UnknownService
 from tempogram.storage.files.spool import FileTooLarge
 
 
@@ -138,6 +139,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     NotAllowed: ErrorFormat(403, "not_allowed"),
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
+    UnknownService: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
     BodyTooSlow: ErrorFormat(408, "body_too_slow", CLOSED),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),

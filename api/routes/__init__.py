@@ -8,6 +8,7 @@ Read in this order:
     queue     counts, and dead letters
     bots      add, read, change and remove bots
     limits    read and change the limits
+    services  see, change, hold and stop what is called besides Telegram
     metrics   for Prometheus, or as JSON
     health    whether the process is up
 """

@@ -9,6 +9,7 @@ Read in this order:
     queue     counts and dead letters
     bots      a bot
     limits    the limits
+    services  a service, and a call of it that waits
     health    whether the process is up
     errors    the body of every error
 """

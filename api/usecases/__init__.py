@@ -7,6 +7,7 @@ Read in this order:
     queued_message   one message: its state, why it waits, its cancellation
     tagged_messages  cancels what waits with a tag
     queue_stats      counts the queue
+    services         shows and changes services
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back
     monitoring       whether the process works, and its metrics

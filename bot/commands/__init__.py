@@ -8,6 +8,8 @@ Read in this order:
     say          ``tempogram say``: speaks to a bot in the simulated Telegram
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words
+    services     ``tempogram services``: what is called besides Telegram, over the API
+    service_tables  services as tables
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask
     client       an HTTP client of the API

@@ -40,6 +40,12 @@ class Client:
     def post(self, path: str, body: object) -> Any:
         return asyncio.run(self._call("POST", path, json=body))
 
+    def put(self, path: str, body: object) -> Any:
+        return asyncio.run(self._call("PUT", path, json=body))
+
+    def patch(self, path: str, body: object) -> Any:
+        return asyncio.run(self._call("PATCH", path, json=body))
+
     def delete(self, path: str, params: Params = ()) -> Any:
         return asyncio.run(self._call("DELETE", path, params=list(params)))
 

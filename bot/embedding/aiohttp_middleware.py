@@ -20,6 +20,7 @@ from aiohttp.payload import Payload
 
 from tempogram.engine.services.clients.http_requests import (
     READ_FROM,
+    SWITCHING,
     Choose,
     ReadAnswer,
     also,
@@ -56,15 +57,10 @@ def service_middleware(
     async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         name = operation_of(operation, request, f"{request.url.host}{request.url.path}")
         given = options if isinstance(options, CallOptions) else options(request)
-        ours = options_of(
-            given, method=request.method, may_repeat=functools.partial(_may_repeat, request), answer_of=_answer
-        )
-        used = given.used
-        if used is not None:
-            ours = replace(ours, used=lambda response: used(_answer(response)) if _is_read(response) else None)
-        ours = replace(ours, keeps=_kept)
+        made = _Exchange(request, handler, reads_all=given.used is not None)
+        ours = options_of(given, method=request.method, may_repeat=made.may_repeat, answer_of=_answer)
         try:
-            return await services.call_with(ours, service, name, _send, request, handler, reads_all=used is not None)
+            return await services.call_with(replace(ours, keeps=made.keeps), service, name, made.send)
         except (UnknownService, aiohttp.ClientError):
             raise
         except (ServiceError, TimeoutError) as error:
@@ -73,17 +69,31 @@ def service_middleware(
     return middleware
 
 
-async def _send(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, reads_all: bool
-) -> aiohttp.ClientResponse:
-    response = await handler(request)
-    try:
-        if response.status >= READ_FROM or (reads_all and response.content_type != EVENTS):
-            response.content = _Refilled(await response.content.read())
-    except BaseException:
-        response.close()
-        raise
-    return response
+class _Exchange:
+    """One request, and its answer."""
+
+    def __init__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, reads_all: bool) -> None:
+        self._request = request
+        self._handler = handler
+        self._reads_all = reads_all
+        self._open: OpenAnswer | None = None
+
+    async def send(self) -> aiohttp.ClientResponse:
+        response = await self._handler(self._request)
+        try:
+            if response.status >= READ_FROM or (self._reads_all and response.content_type != EVENTS):
+                response.content = _Refilled(await response.content.read())
+        except BaseException:
+            response.close()
+            raise
+        self._open = _open(response)
+        return response
+
+    def may_repeat(self) -> bool:
+        return not isinstance(self._request.body, Payload) or not self._request.body.consumed
+
+    def keeps(self, _response: aiohttp.ClientResponse) -> OpenAnswer | None:
+        return self._open
 
 
 class _Refilled(aiohttp.StreamReader):
@@ -97,9 +107,9 @@ class _Refilled(aiohttp.StreamReader):
         self.feed_eof()
 
 
-def _kept(response: aiohttp.ClientResponse) -> OpenAnswer | None:
+def _open(response: aiohttp.ClientResponse) -> OpenAnswer | None:
     connection = response.connection
-    if connection is None:  # all of it is there
+    if connection is None or response.status == SWITCHING:  # None: all of it is there
         return None
     answer = OpenAnswer(functools.partial(_cut, response))
     connection.add_callback(lambda: answer.end(is_failure=_is_broken(response)))
@@ -113,17 +123,10 @@ def _cut(response: aiohttp.ClientResponse, error: Exception) -> None:
 
 def _is_broken(response: aiohttp.ClientResponse) -> bool:
     """Tell whether an answer broke off; one that its client closes has an error, too, of exactly this type."""
-    error = response.content.exception()
+    body = response.content
+    error = body.exception()
     is_ours = isinstance(error, ServiceError) or type(error) is aiohttp.ClientConnectionError
     return error is not None and not is_ours
-
-
-def _may_repeat(request: aiohttp.ClientRequest) -> bool:
-    return not isinstance(request.body, Payload) or not request.body.consumed
-
-
-def _is_read(response: aiohttp.ClientResponse) -> bool:
-    return isinstance(response.content, _Refilled)
 
 
 def _answer(response: aiohttp.ClientResponse) -> ReadAnswer:

@@ -15,6 +15,7 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import ServiceCalls
 
 NOT_RUNNING = (
@@ -32,13 +33,15 @@ class RunningEngine:
 
     Attributes:
         dependencies: What the endpoints of the API use.
-        service_calls: Calls of other services than Telegram.
+        services: What is called besides Telegram.
+        changed_services: Changes them while they run.
         wait_s: How long ``send`` waits for a place.
     """
 
     gateway: Gateway
     dependencies: Dependencies
-    service_calls: ServiceCalls
+    services: ServiceCalls
+    changed_services: ChangedServices
     fleet: Fleet
     wait_s: float
 
@@ -82,7 +85,8 @@ def of(built: Program) -> Iterator[None]:
     running = RunningEngine(
         gateway=built.front.updates.gateway,
         dependencies=dependencies(built),
-        service_calls=built.front.services,
+        services=built.front.services,
+        changed_services=built.front.changed_services,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed
+from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed, ServiceChanged
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 READ_EVERY_S = 60.0
-"""Between two reads of all bots, a few thousand rows at most; untuned: changes are announced as well."""
+"""Between two reads of all bots and services, a few thousand rows at most; untuned: changes are announced as well."""
 
 LOOK_EVERY_S = 1.5
 """Between two looks for lost chats to read again; untuned: a read costs one query."""
@@ -43,12 +43,21 @@ class ChatCache(Protocol):
     def due_for_reload(self) -> Collection[tuple[int, ChatId]]: ...
 
 
+class ServiceCache(Protocol):
+    """See ``engine.services.changed.ChangedServices``."""
+
+    async def load(self) -> None: ...
+
+    def closed(self, name: str, operations: Collection[str]) -> None: ...
+
+
 @dataclass(slots=True)
 class Stale:
     """What is to be read again."""
 
     everything: bool = False
     every_bot: bool = False
+    every_service: bool = False
     bots: set[int] = field(default_factory=set)
     chats: set[tuple[int, ChatId]] = field(default_factory=set)
 
@@ -58,12 +67,18 @@ class Stale:
                 self.bots.add(bot_id)
             case ChatChanged(bot_id, chat_id):
                 self.chats.add((bot_id, chat_id))
+            case ServiceChanged():
+                self.every_service = True
             case Missed():
                 self.everything = True
 
 
 class CacheInvalidation:
-    """Changes announced during a read are collected, and read together after it."""
+    """Changes announced during a read are collected, and read together after it.
+
+    Args:
+        services: None: this process calls none.
+    """
 
     def __init__(
         self,
@@ -71,12 +86,14 @@ class CacheInvalidation:
         changes: Changes,
         fleet: BotCache,
         reachability: ChatCache,
+        services: ServiceCache | None = None,
         conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._changes = changes
         self._fleet = fleet
         self._reachability = reachability
+        self._services = services
         self._conditions = conditions
         self._sleep = sleep
         self._stale = Stale()
@@ -87,18 +104,20 @@ class CacheInvalidation:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._changes.run(self._receive))
             loops.create_task(self._reload_stale())
-            loops.create_task(self._reload_bots_regularly())
+            loops.create_task(self._reload_regularly())
             loops.create_task(self._reload_unreachable_chats())
 
     async def _receive(self, item: Change) -> None:
+        if isinstance(item, ServiceChanged) and self._services is not None:
+            self._services.closed(item.name, item.closed)
         self._stale.add(item)
         self._wakeup.set()
 
-    async def _reload_bots_regularly(self) -> None:
-        """Read all bots even without an announcement: a process may end between a change and its announcement."""
+    async def _reload_regularly(self) -> None:
+        """Read bots and services even unannounced: a process may end between a change and its announcement."""
         while True:
             await self._sleep(READ_EVERY_S)
-            self._stale.every_bot = True
+            self._stale.every_bot = self._stale.every_service = True
             self._wakeup.set()
 
     async def _reload_unreachable_chats(self) -> None:
@@ -116,6 +135,7 @@ class CacheInvalidation:
             stale, self._stale = self._stale, Stale()
             await self._read_bots(stale)
             await self._read_chats(stale)
+            await self._read_services(stale)
 
     async def _read_bots(self, stale: Stale) -> None:
         if stale.everything or stale.every_bot:
@@ -129,6 +149,10 @@ class CacheInvalidation:
             await self._retry(self._reachability.load)
         elif stale.chats:
             await self._retry(lambda: self._reachability.reload(stale.chats))
+
+    async def _read_services(self, stale: Stale) -> None:
+        if self._services is not None and (stale.everything or stale.every_service):
+            await self._retry(self._services.load)
 
     async def _retry(self, read: Callable[[], Awaitable[None]]) -> None:
         await retry_ledger(read, sleep=self._sleep, conditions=self._conditions)

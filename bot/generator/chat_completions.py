@@ -5,15 +5,14 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import aiohttp
 import msgspec
 from pydantic import SecretStr
 
 from tempogram.bot.generator.port import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.telegram.responses import UNREADABLE
+from tempogram.engine.services.clients.http_requests import ReadAnswer
+from tempogram.engine.services.clients.token_usage import total_tokens
 from tempogram.engine.services.errors import ServiceError
 from tempogram.engine.services.services import CallOptions, Services
 
@@ -28,17 +27,11 @@ SERVICE, OPERATION = "llm", "chat"
 TOKEN_BYTES = 4
 """About so many bytes of English are one token: https://platform.openai.com/docs/concepts. The answer corrects it."""
 
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+"""The call of the service has one; aiohttp's own of 5 minutes would come before a longer ``LLM_TIMEOUT``."""
+
 ANSWER_TOKENS = 500
 """What an answer probably costs. untuned: it is corrected at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server answered: enough to judge it, and to read it."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
 
 
 class _Answered(msgspec.Struct):
@@ -49,13 +42,8 @@ class _Choice(msgspec.Struct):
     message: _Answered
 
 
-class _Usage(msgspec.Struct):
-    total_tokens: int = 0
-
-
 class _Completion(msgspec.Struct):
     choices: list[_Choice] = []
-    usage: _Usage | None = None
 
 
 _decode = msgspec.json.Decoder(_Completion).decode
@@ -87,7 +75,7 @@ class ChatCompletions:
         body = msgspec.json.encode({"model": self._model, "messages": messages_of(conversation)})
         cost = len(body) // TOKEN_BYTES + ANSWER_TOKENS
         options = CallOptions(
-            deadline_s=self._timeout_s, timeout_s=self._timeout_s, cost=cost, used=tokens_of, is_idempotent=True
+            deadline_s=self._timeout_s, timeout_s=self._timeout_s, cost=cost, used=total_tokens, is_idempotent=True
         )
         try:
             answer = await self._services.call_with(options, SERVICE, OPERATION, self._ask, body)
@@ -99,24 +87,17 @@ class ChatCompletions:
             return NotWritten(type(error).__name__)
         return read(answer.body) if answer.status == 200 else NotWritten(f"HTTP {answer.status}")
 
-    async def _ask(self, body: bytes) -> Answer:
+    async def _ask(self, body: bytes) -> ReadAnswer:
         headers = {"Content-Type": "application/json"}
         if key := self._api_key.get_secret_value():
             headers["Authorization"] = f"Bearer {key}"
         # A redirect would carry the conversation to an address that is not configured.
-        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+        async with self._session.post(
+            self._url, data=body, headers=headers, allow_redirects=False, timeout=NO_TIMEOUT
+        ) as response:
             if response.status != 200:
-                return Answer(response.status, response.headers)  # its body may quote the key
-            return Answer(response.status, response.headers, await _bounded(response))
-
-
-def tokens_of(answer: Answer) -> int | None:
-    """Return how many tokens an answer says that it cost; None: it does not say."""
-    try:
-        usage = _decode(answer.body).usage
-    except UNREADABLE:
-        return None
-    return usage.total_tokens if usage is not None else None
+                return ReadAnswer(response.status, response.headers)  # its body may quote the key
+            return ReadAnswer(response.status, response.headers, await _bounded(response))
 
 
 def messages_of(conversation: Conversation) -> list[dict[str, str]]:

@@ -55,6 +55,8 @@ def dependencies(built: Program) -> Dependencies:
         bots=storage.bots,
         limits=storage.limits,
         removals=front.removals,
+        services=front.services,
+        changed_services=front.changed_services,
         metrics=engine.metrics,
         conditions=queue.conditions,
         clock=built.context.clock,

@@ -27,6 +27,7 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
+from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Front:
 
     Attributes:
         services: What behaviours call besides Telegram.
+        changed_services: Changes them while they run.
         door: What serves the Bot API itself; None: it is not served here.
     """
 
@@ -47,6 +49,7 @@ class Front:
     removals: Removals
     door: Door | None
     services: Services
+    changed_services: ChangedServices
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -83,7 +86,7 @@ async def front_of(
 ) -> AsyncIterator[Front]:
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
     async with (
-        services_of(context, storage) as services,
+        services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):
@@ -94,6 +97,7 @@ async def front_of(
             removals=removals_of(context, storage, queue, fleet),
             door=door,
             services=services,
+            changed_services=changed_services,
         )
 
 

@@ -170,6 +170,7 @@ async def _program(
             changes=queue.changes,
             fleet=telegram.bots,
             reachability=engine.reachability,
+            services=None if front is None else front.changed_services,
             conditions=queue.conditions,
         ),
         update_sources_lock=await stack.enter_async_context(leadership(url, UPDATE_SOURCES_LOCK, storage.held_locks)),

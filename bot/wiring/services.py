@@ -14,7 +14,10 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.service_metrics import ServiceMetrics
+from tempogram.engine.ports.changes import Changes
 from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
+from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
 from tempogram.engine.services.services import Services
@@ -24,27 +27,42 @@ FILE_BYTES_MAX = 1 << 20
 
 
 @asynccontextmanager
-async def services_of(context: Context, storage: Storage) -> AsyncIterator[Services]:
-    """Read which services there are, and open their limits.
+async def services_of(
+    context: Context, storage: Storage, changes: Changes, metrics: ServiceMetrics
+) -> AsyncIterator[tuple[Services, ChangedServices]]:
+    """Read which services there are and what was changed of them, and open their limits.
 
     Raises:
         SettingsError: A declaration makes no sense; it says where.
+        LedgerError: The database cannot be reached.
     """
     settings, clock = context.settings, context.clock
     declared = declared_services(settings)
+    async with _limiter_of(context, storage) as limiter:
+        is_enabled = settings.rate_limit_enabled
+        services = Services(declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics)
+        if isinstance(limiter, RedisCallLimiter):
+            limiter.on_failing = services.believe_failing
+        window_ms = settings.default_rate_limit_window
+        changed = ChangedServices(services, declared, storage.services, changes, window_ms=window_ms)
+        await changed.begin()
+        yield services, changed
+
+
+@asynccontextmanager
+async def _limiter_of(context: Context, storage: Storage) -> AsyncIterator[MemoryCallLimiter | RedisCallLimiter]:
+    settings = context.settings
     if not settings.redis_url:
-        alone = MemoryCallLimiter(clock=clock, uses=storage.call_uses)
+        alone = MemoryCallLimiter(clock=context.clock, uses=storage.call_uses)
         try:
-            yield Services(declared, alone, clock=clock, is_enabled=settings.rate_limit_enabled)
+            yield alone
         finally:
             await alone.close()
         return
     redis = connect(settings.redis_url)
     shared = RedisCallLimiter(redis, f"{storage.process:08x}", uses=storage.call_uses)
-    services = Services(declared, shared, clock=clock, is_enabled=settings.rate_limit_enabled)
-    shared.on_failing = services.believe_failing
     try:
-        yield services
+        yield shared
     finally:
         await shared.close()
         await redis.aclose()
@@ -52,7 +70,7 @@ async def services_of(context: Context, storage: Storage) -> AsyncIterator[Servi
 
 def declared_services(settings: Settings) -> dict[str, Service]:
     """Return what is shipped, declared in ``services.toml`` and set in the environment; each overrides those before."""
-    services = shipped()
+    services = {ALL: Service(name=ALL), **shipped()}
     if (path := _file(settings)) is not None:
         services |= parse(_text(path), path.name, services, window_ms=settings.default_rate_limit_window)
     environment = _environment()

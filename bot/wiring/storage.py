@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.services.declared import SqlServices
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.totals import SqlTotals
@@ -66,6 +67,7 @@ class Storage:
     handles: SqlHandles
     history: MessageHistory
     limits: StoredLimits
+    services: SqlServices
     states: States
     texts: Texts
     totals: SqlTotals
@@ -114,6 +116,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     handles=SqlHandles(database),
                     history=MessageHistory(database),
                     limits=StoredLimits(database, settings.limits()),
+                    services=SqlServices(database),
                     states=States(database),
                     texts=Texts(database, keep_ms=settings.keep_texts_ms),
                     totals=SqlTotals(database),

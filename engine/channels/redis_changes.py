@@ -19,7 +19,7 @@ from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.reconnect import AWAY
 from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import number_of
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed, ServiceChanged
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.retry import Sleep
 
@@ -173,6 +173,8 @@ def _pack(item: Change) -> bytes:
             row: tuple[object, ...] = "bot", bot_id
         case ChatChanged(bot_id, chat_id):
             row = "chat", bot_id, chat_id
+        case ServiceChanged(name, closed):
+            row = "service", name, closed
         case Missed():
             row = ("missed",)
     return msgspec.msgpack.encode(row)
@@ -189,6 +191,8 @@ def _unpack(data: bytes) -> Change | None:
             return BotChanged(bot_id)
         case ["chat", int(bot_id), int() | str() as chat_id]:
             return ChatChanged(bot_id, chat_id)
+        case ["service", str(name), [*closed]] if all(isinstance(each, str) for each in closed):
+            return ServiceChanged(name, tuple(closed))
         case ["missed"]:
             return Missed()
     log.warning("change_not_understood", possible_cause="another version of tempogram announced it")

@@ -2,6 +2,8 @@
 
 Read in this order:
 
+    histogram          how long things took
+    service_metrics    those of calls to other services
     metrics            every metric's name, labels and help, and how it is read
     fleet_counts       sums over all processes, for the API
     watched_transport  notifies a view of each call

@@ -18,6 +18,8 @@
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
+Those of calls to other services stand in ``service_metrics``.
+
 Every name is an interface: dashboards and alerts depend on it. No label ever names a chat.
 
 The first three are sums over all processes where the API of several serves them (``fleet_counts``); all other counters
@@ -27,11 +29,9 @@ are of the process that is asked, and gauges of the queue and the ledger are the
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -46,6 +46,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tempogram.engine.limits.limits import PLACES_A_STAR
 from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priority
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled, Unready
+from tempogram.engine.observability.histogram import Histogram
+from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
@@ -60,44 +62,13 @@ SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 """Up to TELEGRAM_TIMEOUT."""
 
 
-class Histogram:
-    """Counts values by the lowest bound that they do not exceed."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
-
-    @property
-    def sum(self) -> float:
-        return self._sum
-
-    @property
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return each bound with the number of values not above it, as Prometheus expects them.
-
-        >>> histogram = Histogram((0.1, 1.0))
-        >>> histogram.observe(0.1)
-        >>> histogram.observe(7)
-        >>> histogram.buckets
-        [('0.1', 1), ('1.0', 1), ('+Inf', 2)]
-        """
-        names = [*(str(bound) for bound in self._bounds), "+Inf"]
-        return list(zip(names, accumulate(self._counts), strict=True))
-
-
 @dataclass(slots=True)
 class Metrics:
     """Counters as plain numbers, because counting happens on every call.
 
     Attributes:
         handlers: Counts the handlers of updates by their state; set by what runs them.
+        services: Of calls to other services.
         changed: Set when one of ``shared`` has grown.
     """
 
@@ -112,6 +83,7 @@ class Metrics:
     paid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
     handlers: Callable[[], Mapping[str, int]] = dict
+    services: ServiceMetrics = field(default_factory=ServiceMetrics)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -192,6 +164,7 @@ class EngineCollector:
         yield self._shown_handlers()
         yield from self._histograms()
         yield from self._gauges()
+        yield from self._metrics.services.collect()
 
     def _counters(self) -> Iterator[Metric]:
         metrics, shared = self._metrics, self._shared

@@ -13,6 +13,7 @@ Read in this order:
     membership   which processes are alive
     changes      what one process changed that others keep in memory
     call_uses    what of long windows of services is used
+    stored_services  what was changed of services while they ran
     totals       sums over all processes
 """
 

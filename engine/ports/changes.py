@@ -25,11 +25,23 @@ class ChatChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceChanged:
+    """What is allowed of a service was changed: read it again.
+
+    Attributes:
+        closed: Operations whose breakers were closed by hand just now.
+    """
+
+    name: str
+    closed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """Some changes may have been missed: read everything again."""
 
 
-Change = BotChanged | ChatChanged | Missed
+Change = BotChanged | ChatChanged | ServiceChanged | Missed
 Listener = Callable[[Change], Awaitable[None]]
 
 

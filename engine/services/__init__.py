@@ -19,7 +19,10 @@ Read in this order:
     errors           what a call may raise besides its own errors
     catalogue        which services there are; ``shipped.toml`` has those that need not be declared
     open_answer      keeps a call's places while its answer's body is read
+    calling/         one call: its limiters, breaker, time-out, retries and deadline
+    values           refuses what makes no sense
     services         one call, with all of it
+    changed          changes services while they run, for all processes and for good
     state            what is seen of a service from outside
     clients/         the same for every request of a client of HTTP
 """

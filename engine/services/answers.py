@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import builtins
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
 from tempogram.engine.services.said import Said, read
+
+log = structlog.get_logger()
 
 TOO_MANY = 429
 UNSENT_ERRORS = (ConnectionRefusedError, socket.gaierror)
@@ -22,6 +26,15 @@ UNSENT_NAMES = frozenset(
 OWN_NAMES = frozenset("PoolTimeout LocalProtocolError UnsupportedProtocol InvalidURL ServiceError".split())
 """Errors of httpx and aiohttp that say nothing of the service: a client's own connections are all in use, or a request
 is none; and ours, of a call within a call."""
+
+CAUSES_MAX = 5
+"""How far an error is traced. untuned: of the clients that are known two is enough."""
+
+FORBIDDEN = 403
+"""Too many requests as well, if the answer says when to come back, or that nothing is left: so does GitHub.
+
+Source: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+"""
 
 RETRIED_STATUSES = frozenset({408, 425})
 """Besides 5xx: the service did not take the request, for a reason that passes."""
@@ -60,8 +73,8 @@ Classify = Callable[[Any], Verdict | None]
 def of_result(result: Any, now_ms: int, classify: Classify | None = None) -> Attempted:
     """Judge what a call returned. What is no HTTP response is a success."""
     said = said_by(result, now_ms)
-    verdict = classify(result) if classify is not None else None
-    return Attempted(verdict or _of_status(status_of(result)) or Verdict.WELL, said=said)
+    verdict = _classified(classify, result)
+    return Attempted(verdict or _of_status(status_of(result), said) or Verdict.WELL, said=said)
 
 
 def of_error(
@@ -70,12 +83,24 @@ def of_error(
     """Judge what a call raised."""
     response = getattr(error, "response", None)
     said = said_by(response if response is not None else error, now_ms)
-    verdict = classify(error) if classify is not None else None
+    verdict = _classified(classify, error)
     if verdict is None and getattr(error, "code", None) in throttled_codes:
         verdict = Verdict.THROTTLED
     status = status_of(response) if response is not None else status_of(error)
-    verdict = verdict or _of_status(status) or _of_kind(error)
+    verdict = verdict or _of_status(status, said) or _of_kind(error)
     return Attempted(verdict, was_sent=not is_unsent(error), said=said)
+
+
+def _classified(classify: Classify | None, value: Any) -> Verdict | None:
+    """Ask a rule of one's own; one that fails itself must not cost the answer."""
+    if classify is None:
+        return None
+    try:
+        verdict = classify(value)
+        return None if verdict is None else Verdict(verdict)
+    except Exception:
+        log.exception("call_not_classified")
+        return None
 
 
 def status_of(value: Any) -> int | None:
@@ -99,27 +124,35 @@ def said_by(value: Any, now_ms: int) -> Said:
 
 
 def is_unsent(error: BaseException) -> bool:
-    """Tell whether an error came before any byte was sent."""
-    if isinstance(error, UNSENT_ERRORS):
-        return True
-    return _is_one_of(error, UNSENT_NAMES)
+    """Tell whether an error came before any byte was sent; a library's own may have such a cause."""
+    return any(isinstance(each, UNSENT_ERRORS) or _is_one_of(each, UNSENT_NAMES) for each in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    at: BaseException | None = error
+    for _ in range(CAUSES_MAX):
+        if at is None:
+            return
+        yield at
+        at = at.__cause__
 
 
 def _is_one_of(error: BaseException, names: frozenset[str]) -> bool:
     return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
-def _of_status(status: int | None) -> Verdict | None:
+def _of_status(status: int | None, said: Said) -> Verdict | None:
     if status is None:
         return None
-    if status == TOO_MANY:
+    is_out = said.hold_until_ms is not None or any(quota.left == 0 for quota in said.quotas)
+    if status == TOO_MANY or (status == FORBIDDEN and is_out):
         return Verdict.THROTTLED
     return Verdict.FAILED if status >= 500 or status in RETRIED_STATUSES else Verdict.WELL
 
 
 def _of_kind(error: Exception) -> Verdict:
     """Judge an error without a status: of the network or a client's library it is the service's, else the caller's."""
-    if _is_one_of(error, OWN_NAMES):
+    if any(_is_one_of(each, OWN_NAMES) for each in _causes(error)):
         return Verdict.WRONG
     if isinstance(error, OSError | EOFError):  # TimeoutError is one
         return Verdict.FAILED

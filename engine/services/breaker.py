@@ -76,7 +76,7 @@ class Breaker:
     """One for each operation, in each process.
 
     closed ──enough failures, or slow calls──> open ──``open_ms`` later──> half open
-    half open ──``probes`` succeed──> closed;  ──one fails──> open
+    half open ──``probes`` succeed──> closed;  ──one fails, or is slow where slow calls open it──> open
 
     Each of these begins a new term. A call that began in an earlier one says nothing of this one: what was under way
     when it opened neither keeps it open nor counts as a probe.
@@ -128,9 +128,10 @@ class Breaker:
         """Count a call that was made; return whether it opened the breaker."""
         if term != self._term:
             return False
+        is_slow = bool(self.rule.slow_ms) and took_ms > self.rule.slow_ms
         if self._open_until_ms:
-            return self._end_probe(is_failure=is_failure)
-        now_ms, is_slow = self._clock(), bool(self.rule.slow_ms) and took_ms > self.rule.slow_ms
+            return self._end_probe(is_failure=is_failure or (is_slow and self.rule.slow_rate > 0))
+        now_ms = self._clock()
         self._ended.append((now_ms, is_failure, is_slow))
         self._failed += is_failure
         self._slow += is_slow

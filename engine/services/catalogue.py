@@ -5,12 +5,23 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.breaker import BreakerRule
 from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
+from tempogram.engine.services.values import (
+    DELAY_S_MAX,
+    FULL,
+    RETRIES_MAX,
+    SECONDS_MAX,
+    SECONDS_MIN,
+    number,
+    one_of,
+    whole_number,
+)
 
 RESERVED = ("telegram", "queue", "default")
 """Names that no service may have: their settings mean something else."""
@@ -36,11 +47,13 @@ class Operation:
         limit: Its own; that of its service holds besides it.
         tokens: A second one, of what a call costs in the service's own unit: tokens of a model.
         is_idempotent: A second call does no harm, so one that may have been carried out is tried again.
+        is_open: Its breaker is open until it is closed by hand: nothing is called.
     """
 
     limit: CallLimit = field(default_factory=CallLimit)
     tokens: CallLimit = field(default_factory=CallLimit)
     is_idempotent: bool = False
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +69,7 @@ class Service:
         retries: After the first attempt.
         delay_s: Before the first retry at the most; doubled for each further one.
         waiting_max: Calls that may wait, in one process.
+        when_full: ``refuse`` a call while so many wait, or ``wait`` until there is room.
         throttled_codes: Values of an error's ``code`` that mean the same as a 429.
     """
 
@@ -68,6 +82,7 @@ class Service:
     retries: int = 3
     delay_s: float = 1.0
     waiting_max: int = 10_000
+    when_full: str = "refuse"
     breaker: BreakerRule = field(default_factory=BreakerRule)
     throttled_codes: tuple[int, ...] = ()
     version: int = 1
@@ -76,10 +91,12 @@ class Service:
         check_name(self.name)
         if not self.operations and self.name != ALL:
             raise SettingsError(f"service {self.name} has no operation; declare one under operations")
-        for name, least, most in (("timeout_s", 0.001, 86_400), ("deadline_s", 0.001, 86_400), ("delay_s", 0, 3_600)):
-            _number(name, getattr(self, name), least, most)
-        _whole_number("retries", self.retries, 0, 100)
-        _whole_number("waiting_max", self.waiting_max, 0, 1_000_000)
+        number("timeout_s", self.timeout_s, SECONDS_MIN, SECONDS_MAX)
+        number("deadline_s", self.deadline_s, SECONDS_MIN, SECONDS_MAX)
+        number("delay_s", self.delay_s, 0, DELAY_S_MAX)
+        whole_number("retries", self.retries, 0, RETRIES_MAX)
+        whole_number("waiting_max", self.waiting_max, 1, 1_000_000)
+        one_of("when_full", self.when_full, FULL)
 
 
 def check_name(name: str) -> None:
@@ -160,6 +177,29 @@ def service_of(name: str, table: Any, base: Service | None = None, *, window_ms:
     return replace(base, **given) if base else Service(name=name, **given)
 
 
+def in_our_words(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of a service's table, each of Bottleneck's replaced by ours: so two changes of one thing meet.
+
+    >>> in_our_words({"max_concurrent": 2, "operations": {"min_time": {"min_time": 5}}})
+    {'concurrency': 2, 'operations': {'min_time': {'apart_ms': 5}}}
+
+    Args:
+        table: One of which ``service_of`` makes a service.
+    """
+    return {WORDS.get(word, word): _in_our_words(word, value) for word, value in table.items()}
+
+
+def _in_our_words(word: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: in_our_words(each) for name, each in value.items()} if word == "operations" else in_our_words(value)
+
+
+def declaration_of(service: Service) -> str:
+    """Return what stands for a declaration: another one has another."""
+    return sha256(repr(service).encode()).hexdigest()[:16]
+
+
 def from_environment(service: Service, environment: Mapping[str, str]) -> Service:
     """Apply ``<SERVICE>_CONCURRENCY_LIMIT`` and ``<SERVICE>_RATE_LIMIT_WINDOW``.
 
@@ -193,6 +233,8 @@ def _operation(name: str, table: Any, base: Operation | None, window_ms: int) ->
     given: dict[str, Any] = {}
     if "idempotent" in words:
         given["is_idempotent"] = _flag("idempotent", words.pop("idempotent"))
+    if "breaker" in words:
+        given["is_open"] = _is_open(words.pop("breaker"))
     if "tokens" in words:
         given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"), base.tokens)
     if words:
@@ -229,21 +271,17 @@ def _codes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise SettingsError(f"throttled_codes is {value!r}; it must be a list of whole numbers")
     for code in value:
-        _whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
+        whole_number("a code of throttled_codes", code, -CODE_MAX, CODE_MAX)
     return tuple(value)
+
+
+def _is_open(value: object) -> bool:
+    if value not in ("open", "closed"):
+        raise SettingsError(f"breaker of an operation is {value!r}; it must be open or closed")
+    return value == "open"
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{name} is {value!r}; it must be true or false")
     return value
-
-
-def _number(name: str, value: Any, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise SettingsError(f"{name} is {value!r}; it must be a number from {least:,} to {most:,}")
-
-
-def _whole_number(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {least:,} to {most:,}")

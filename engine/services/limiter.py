@@ -23,6 +23,12 @@ class CallLimiter(Protocol):
     def end(self, call: Call, used: Sequence[int] | None = None) -> None:
         """Give the places back; ``used`` says what it cost at each limiter, None: what was thought."""
 
+    def change(self, limiter: Limiter) -> None:
+        """Go by a newer version of a limit, if anything is known of the limiter; calls that wait do, too."""
+
+    async def settled(self) -> None:
+        """Wait until what was said before this holds for all processes, or is too long."""
+
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         """Let nothing begin at a limiter before a time, in any process; 0 ends a hold."""
 
@@ -83,6 +89,14 @@ class MemoryCallLimiter:
         self._queue.end(now_ms, call, used)
         if self._queue.waiting:
             self._go_on(now_ms)
+
+    def change(self, limiter: Limiter) -> None:
+        now_ms = self._clock()
+        self._queue.change(limiter, now_ms)
+        self._go_on(now_ms)
+
+    async def settled(self) -> None:
+        """See ``CallLimiter``; it does at once."""
 
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         now_ms = self._clock()

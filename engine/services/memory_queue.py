@@ -97,6 +97,11 @@ class MemoryCallQueue:
                 heappop(self._looks)
         return None
 
+    def change(self, limiter: Limiter, now_ms: int) -> None:
+        """Go by a newer version of a limit, if anything is known of the limiter."""
+        if limiter.name in self._gates:
+            self._gate(limiter, now_ms)
+
     def hold(self, limiter: Limiter, now_ms: int, until_ms: int, by: str) -> None:
         """Let nothing begin at a limiter before a time; calls under way go on."""
         self._gate(limiter, now_ms).meter.hold(until_ms, by)

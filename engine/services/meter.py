@@ -21,9 +21,9 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_PARTS = 16
-"""The quickest answer is kept in parts of a millisecond, and grows by one with each answer: a route may become longer.
-untuned: slower than that, a service that became slower would be called less often for longer."""
+QUICKEST_OF = 16
+"""The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
+a route that became longer would be noticed later."""
 
 FORGOTTEN_AFTER_MS = 1_000
 """How long a limiter of which nothing is used is remembered, with how quick answers are. untuned: calls that wait for
@@ -46,10 +46,12 @@ class Meter:
     """
 
     __slots__ = (
+        "_answers",
         "_apart_at_ms",
         "_began_at_ms",
         "_bucket",
-        "_quickest",
+        "_quickest_ms",
+        "_quickest_of_last_ms",
         "_said_left",
         "_said_until_ms",
         "_said_wins",
@@ -79,7 +81,9 @@ class Meter:
         self._bucket = _bucket_of(limit)
         self._apart_at_ms = 0  # when the next may begin
         self._began_at_ms = -1  # when the last began
-        self._quickest = 0  # how soon an answer comes at least, in QUICKEST_PARTS of a millisecond
+        self._quickest_ms = 0  # how soon an answer comes at least; 0: not known yet
+        self._quickest_of_last_ms = 0  # of the last ``_answers``
+        self._answers = 0
         self._said_left = 0  # what the service said is left, until a time
         self._said_until_ms = 0
         self._said_wins = False  # over our own count; else it only holds back
@@ -102,7 +106,7 @@ class Meter:
         """Begin a call."""
         limit = self.limit
         if limit.apart_ms and self.is_forgotten(now_ms):
-            self._quickest = 0
+            self._quickest_ms = self._answers = 0
         self.busy += 1
         if limit.apart_ms:
             self._began_at_ms = now_ms
@@ -130,11 +134,14 @@ class Meter:
 
     def _space(self, began_at_ms: int, now_ms: int) -> None:
         """Say when the next may begin after an answer: what it took longer than others may have passed on the way."""
-        took = QUICKEST_PARTS * (now_ms - began_at_ms)
+        took_ms = now_ms - began_at_ms
+        self._quickest_ms = min(self._quickest_ms, took_ms)
         if self._began_at_ms == began_at_ms:
-            late_ms = (max(0, took - self._quickest) + QUICKEST_PARTS - 1) // QUICKEST_PARTS + 1
-            self._apart_at_ms = began_at_ms + self.limit.apart_ms + late_ms
-        self._quickest = min(took, self._quickest + 1) if self._quickest else took
+            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + 1
+        self._quickest_of_last_ms = min(self._quickest_of_last_ms, took_ms) if self._answers else took_ms
+        self._answers += 1
+        if self._answers == QUICKEST_OF:
+            self._quickest_ms, self._answers = self._quickest_of_last_ms, 0
 
     def release(self) -> None:
         """Say that a call is over, however it ended."""

@@ -2,77 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, TypeVar
-
-import structlog
+from typing import ParamSpec, TypeVar
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.services.answers import Attempted, Classify, Verdict, of_error, of_result
-from tempogram.engine.services.breaker import Breaker, BreakerState
-from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF, Call, Charge, Limiter
-from tempogram.engine.services.catalogue import ALL, Operation, Service, service_of
-from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
-from tempogram.engine.services.limit import CallLimit
+from tempogram.engine.observability.service_metrics import ServiceMetrics
+from tempogram.engine.services.breaker import BreakerState
+from tempogram.engine.services.calling.attempts import Attempts
+from tempogram.engine.services.calling.endpoint import Endpoint, ServiceHere
+from tempogram.engine.services.calling.limiters import (
+    limiters_of,
+    operation_limiter,
+    service_limiter,
+    shared_limiters,
+    token_limiter,
+)
+from tempogram.engine.services.calling.options import PLAIN, CallOptions
+from tempogram.engine.services.calling.retries import Retries
+from tempogram.engine.services.calls import Limiter
+from tempogram.engine.services.catalogue import ALL, Operation, Service
+from tempogram.engine.services.errors import UnknownService
 from tempogram.engine.services.limiter import CallLimiter
-from tempogram.engine.services.open_answer import OpenAnswer
-from tempogram.engine.services.retry_quota import RetryQuota
 from tempogram.engine.services.said import HOLD_MS_MAX
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
-from tempogram.engine.services.throttled_pause import ThrottledPause
 
-log = structlog.get_logger()
+__all__ = ["PLAIN", "CallOptions", "ServiceCalls", "Services"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """What one call may have of its own; None: as its service declares.
-
-    Attributes:
-        priority: 0 to 9, 0 first, or ``high``, ``normal``, ``low``.
-        tenant: On whose behalf; each has the service's limit of a tenant.
-        cost: What it probably costs in the service's own unit.
-        used: Says from the answer what it cost.
-        deadline_s: With all attempts and waiting.
-        timeout_s: Of one attempt.
-        retries: After the first attempt.
-        delay_s: Before the first retry, at the most.
-        concurrency: Calls of this kind at once; not above what is declared.
-        count: Calls of this kind in ``window_ms``; not above what is declared.
-        window_ms: Milliseconds; None: the operation's window.
-        is_idempotent: A second call does no harm.
-        classify: See ``Classify``.
-        may_repeat: Tells before a retry whether the function can be called again: a body may be gone.
-        keeps: Gets what was returned; while the body that it returns is open, the call keeps its places.
-    """
-
-    priority: int | str = "normal"
-    tenant: str | None = None
-    cost: int = 1
-    used: Callable[[Any], int | None] | None = None
-    deadline_s: float | None = None
-    timeout_s: float | None = None
-    retries: int | None = None
-    delay_s: float | None = None
-    concurrency: int | None = None
-    count: int | None = None
-    window_ms: int | None = None
-    is_idempotent: bool | None = None
-    classify: Classify | None = None
-    may_repeat: Callable[[], bool] | None = None
-    keeps: Callable[[Any], OpenAnswer | None] | None = None
-
-
-PLAIN = CallOptions()
 
 
 class ServiceCalls(ABC):
@@ -131,6 +91,7 @@ class Services(ServiceCalls):
         limiter: Of this process, or one that all processes share.
         clock: Milliseconds since the epoch.
         is_enabled: False: no limit of a service holds; time limits, retries and breakers do.
+        metrics: Counts the calls of this process.
     """
 
     def __init__(
@@ -140,14 +101,17 @@ class Services(ServiceCalls):
         *,
         clock: Clock,
         is_enabled: bool = True,
+        metrics: ServiceMetrics | None = None,
     ) -> None:
         self._services = {ALL: Service(name=ALL), **services}
         self._limiter = limiter
         self._clock = clock
-        self._is_enabled = is_enabled
-        self._states: dict[tuple[str, str], _State] = {}
-        self._quotas: dict[str, RetryQuota] = {}
-        self._waiting: dict[str, int] = {}
+        self._metrics = metrics or ServiceMetrics()
+        self._metrics.concurrency = self._concurrency
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._here: dict[str, ServiceHere] = {}
+        attempts = Attempts(limiter, clock=clock, is_enabled=is_enabled)
+        self._calls = Retries(attempts, clock=clock, is_enabled=is_enabled)
 
     async def call_with(
         self,
@@ -160,44 +124,53 @@ class Services(ServiceCalls):
         **kwargs: P.kwargs,
     ) -> R:
         """See ``ServiceCalls``."""
-        declared, rules = self._declared(service, operation)
         work = functools.partial(function, *args, **kwargs)
-        deadline_s = options.deadline_s if options.deadline_s is not None else declared.deadline_s
-        try:
-            async with asyncio.timeout(deadline_s) as scope:
-                return await self._with_retries(declared, rules, operation, options, work, scope.when())
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            raise CallOverdue(f"{service}:{operation} had no answer within {deadline_s:g} s") from error
-
-    def update_limits(self, name: str, changes: Mapping[str, Any]) -> Service:
-        """Change what is declared of a service, in the words of ``services.toml``; what is used stays used.
-
-        Raises:
-            UnknownService: There is none of this name.
-            SettingsError: The changes make no sense. Nothing was changed.
-        """
-        base = self.service(name)
-        changed = service_of(name, changes, base)
-        return self.replace(replace(changed, version=base.version + 1))
-
-    def replace(self, service: Service) -> Service:
-        """Take a service as another process has declared it; an older version is ignored."""
-        known = self._services.get(service.name)
-        if known is not None and known.version >= service.version:
-            return known
-        self._services[service.name] = service
-        for (name, _), state in self._states.items():
-            if name == service.name:
-                state.breaker.rule = service.breaker
-        return service
+        returned: R = await self._calls.call(self._endpoint(service, operation), options, work)
+        return returned
 
     def names(self) -> list[str]:
         """Return the names of all services, sorted; ``all`` is among them if it has a limit."""
         return sorted(
             name for name, service in self._services.items() if service.operations or not service.limit.is_none
         )
+
+    def service(self, name: str) -> Service:
+        """Return what is allowed of a service now.
+
+        Raises:
+            UnknownService: There is none of this name.
+        """
+        service = self._services.get(name)
+        if service is None:
+            raise UnknownService(f"there is no service {name!r}; declared are {', '.join(self.names())}")
+        return service
+
+    def operation(self, name: str, operation: str) -> Operation:
+        """Return what is allowed of an operation now.
+
+        Raises:
+            UnknownService: There is no such service, or it has none of this name.
+        """
+        service = self.service(name)
+        rules = service.operations.get(operation)
+        if rules is None:
+            known = ", ".join(service.operations) or "none"
+            raise UnknownService(f"{name} has no operation {operation!r}; it has {known}")
+        return rules
+
+    def replace(self, service: Service) -> None:
+        """Allow what a newer version of a service allows, also to calls that wait; what is used stays used."""
+        known = self._services.get(service.name)
+        if known is not None and known.version >= service.version:
+            return
+        self._services[service.name] = service
+        for endpoint in self._endpoints.values():
+            if service.name in {ALL, endpoint.service.name}:
+                endpoint.allow(self._services[endpoint.service.name], self._services[ALL])
+        self._limiter.change(service_limiter(service))
+        for operation in service.operations:
+            self._limiter.change(operation_limiter(service, operation))
+            self._limiter.change(token_limiter(service, operation))
 
     async def state(self, name: str) -> ServiceState:
         """Return what is seen of a service now, over all processes; breakers are of this one.
@@ -207,15 +180,16 @@ class Services(ServiceCalls):
             BrokerUnavailable: Redis is away.
         """
         service = self.service(name)
-        shared = self._shared_limiters(service)
-        own = {operation: self._limiters_of(service, operation) for operation in service.operations}
-        limiters = [*shared, *(each for of in own.values() for each in of)]
-        seen = iter(await self._limiter.states(limiters))
+        both = dict.fromkeys((ALL, name))
+        shared = shared_limiters(*(self._services[each] for each in both))
+        own = {operation: limiters_of(service, operation) for operation in service.operations}
+        seen = iter(await self._limiter.states([*shared, *(each for of in own.values() for each in of)]))
         return ServiceState(
             service=service,
             limiters=tuple(next(seen) for _ in shared),
             operations={
-                name: self._operation_state(service, name, [next(seen) for _ in of]) for name, of in own.items()
+                operation: self._operation_state(name, operation, [next(seen) for _ in of])
+                for operation, of in own.items()
             },
         )
 
@@ -261,274 +235,39 @@ class Services(ServiceCalls):
         for limiter in self._held_limiters(service, operation, releasing=True):
             self._limiter.hold(limiter, 0, "")
 
-    def force_breaker(self, service: str, operation: str, *, is_open: bool) -> None:
-        """Open or close a breaker by hand."""
-        declared, _ = self._declared(service, operation)
-        self._state(declared, operation).breaker.force(is_open=is_open)
+    async def settled(self) -> None:
+        """Wait until a hold, its end or a change can be seen; if Redis does not answer, only for a moment."""
+        await self._limiter.settled()
 
-    async def _with_retries(
-        self,
-        service: Service,
-        rules: Operation,
-        operation: str,
-        options: CallOptions,
-        work: Callable[[], Awaitable[R]],
-        until_s: float | None,
-    ) -> R:
-        retries = service.retries if options.retries is None else options.retries
-        quota = self._quotas.setdefault(service.name, RetryQuota())
-        attempt = 0
-        while True:
-            attempt += 1
-            made = await self._attempt(service, rules, operation, options, work, until_s)
-            if attempt == 1:
-                quota.begin()
-            if made.verdict is Verdict.WELL:
-                quota.succeed()
-            elif attempt <= retries and self._may_retry(made, rules, options):
-                pause_s = self._pause_s(service, options, made, attempt)
-                held_s = max(0, made.held_until_ms - self._clock()) / 1_000
-                if self._is_in_time(until_s, max(pause_s, held_s)) and quota.take():
-                    await _discard(made.result)
-                    await asyncio.sleep(pause_s)
-                    continue
-            outcome: R = made.outcome()
-            return outcome
-
-    async def _attempt(
-        self,
-        service: Service,
-        rules: Operation,
-        operation: str,
-        options: CallOptions,
-        work: Callable[[], Awaitable[R]],
-        until_s: float | None,
-    ) -> _Made:
-        state = self._state(service, operation)
-        call = Call(self._charges(service, rules, operation, options), _priority(options.priority))
-        await self._begin(service, operation, state, call)
-        used: list[int] | None = [0] * len(call.charges)  # until it was made
-        body: OpenAnswer | None = None
-        try:
-            if not (term := state.breaker.ask()):
-                raise _open(service, operation, state.breaker)
-            used = None
-            made = await self._make(service, state, term, call, options, work)
-            if made.verdict is Verdict.WELL and options.keeps is not None and made.error is None:
-                body = options.keeps(made.result)
-            used = self._used(call, made.result, options) if made.error is None and body is None else None
-        finally:
-            if body is None:
-                self._limiter.end(call, used)
-        if body is not None:
-            self._keep(state, term, call, options, body, until_s)
-        self._listen(service, rules, operation, state, made)
-        return made
-
-    def _keep(
-        self, state: _State, term: int, call: Call, options: CallOptions, body: OpenAnswer, until_s: float | None
-    ) -> None:
-        """Keep a call's places until its answer is read, at the most until its deadline."""
-        name, timer = state.limiter.name, None
-        if until_s is not None:
-            overdue = CallOverdue(f"the answer of {name} was not read to its end before the deadline")
-            timer = asyncio.get_running_loop().call_at(until_s, body.cut, overdue)
-        call.lost = lambda: body.cut(PlaceLost(f"the limits of {name} cannot be reached; its answer was cut off"))
-
-        def end() -> None:
-            if timer is not None:
-                timer.cancel()
-            self._limiter.end(call, self._used(call, body.read, options) if body.read is not None else None)
-            if body.is_failure:
-                self._judge(state, term, Verdict.FAILED, 0)
-
-        body.when_over(end)
-
-    async def _begin(self, service: Service, operation: str, state: _State, call: Call) -> None:
-        """Wait for the places of a call; fail when the breaker opens meanwhile."""
-        if state.breaker.state is BreakerState.OPEN:
-            raise _open(service, operation, state.breaker)
-        if not call.charges:
-            return
-        waiting = self._waiting.get(service.name, 0)
-        if waiting >= service.waiting_max:
-            raise CallsFull(f"{waiting} calls of {service.name} wait already, its waiting_max")
-        self._waiting[service.name] = waiting + 1
-        try:
-            async with asyncio.timeout(None) as scope:
-                state.waiting.add(scope)
-                await self._limiter.begin(call)
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise _open(service, operation, state.breaker) from None
-        finally:
-            state.waiting.discard(scope)
-            self._waiting[service.name] -= 1
-
-    async def _make(
-        self,
-        service: Service,
-        state: _State,
-        term: int,
-        call: Call,
-        options: CallOptions,
-        work: Callable[[], Awaitable[R]],
-    ) -> _Made:
-        timeout_s = service.timeout_s if options.timeout_s is None else options.timeout_s
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        is_judged = False
-        try:
-            async with asyncio.timeout(timeout_s) as scope:
-                call.lost = functools.partial(_lose, call, scope, loop)
-                result = await work()
-            made = _Made(of_result(result, self._clock(), options.classify), result=result)
-            is_judged = True
-        except Exception as error:
-            if call.is_over:
-                raise PlaceLost(f"the limits of {service.name} cannot be reached; its call was cancelled") from error
-            judged = of_error(error, self._clock(), throttled_codes=service.throttled_codes, classify=options.classify)
-            made = _Made(judged, error=error)
-            is_judged = True
-        finally:
-            if not is_judged:
-                state.breaker.give_back(term)
-        self._judge(state, term, made.attempted.verdict, int(1_000 * (loop.time() - began_s)))
-        return made
-
-    def _judge(self, state: _State, term: int, verdict: Verdict, took_ms: int) -> None:
-        breaker = state.breaker
-        if verdict in {Verdict.THROTTLED, Verdict.WRONG}:
-            breaker.give_back(term)
-            return
-        was_closed = breaker.state is BreakerState.CLOSED
-        if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
-            self._limiter.fails(state.limiter, breaker.open_until_ms, breaker.rule.probes)
-            state.fail_waiting()
-        elif not was_closed and breaker.state is BreakerState.CLOSED:
-            self._limiter.well(state.limiter)
+    def close_breaker(self, service: str, operation: str) -> None:
+        """Close a breaker by hand, unless it is declared to be open."""
+        endpoint = self._endpoint(service, operation)
+        endpoint.breaker.force(is_open=endpoint.rules.is_open)
+        self._limiter.well(endpoint.limiter)
 
     def believe_failing(self, limiter: str, until_ms: int) -> None:
         """Open the breaker of an operation of which other processes agree that it fails."""
-        for state in self._states.values():
-            if state.limiter.name == limiter and state.breaker.open_until_ms < until_ms:
-                state.breaker.open_until(until_ms)
-                state.fail_waiting()
+        for endpoint in self._endpoints.values():
+            if endpoint.name == limiter and endpoint.breaker.open_until_ms < until_ms:
+                endpoint.breaker.open_until(until_ms)
+                endpoint.fail_waiting()
 
-    def _listen(self, service: Service, rules: Operation, operation: str, state: _State, made: _Made) -> None:
-        """Believe what the service says of its limits, and hold the operation if it is to wait."""
-        if not self._is_enabled:
-            return
-        limiter = self._operation_limiter(service, operation, rules)
-        for quota in made.attempted.said.quotas:
-            named = limiter if quota.unit == "calls" else self._token_limiter(service, operation, rules)
-            if named is not None:
-                self._limiter.believe(named, left=quota.left, until_ms=quota.until_ms, of=quota.of)
-        if made.verdict is not Verdict.THROTTLED:
-            state.throttled.end(self._clock())
-        if (held := self._hold_after(service, state, made)) is not None:
-            made.held_until_ms, by = held
-            self._limiter.hold(limiter, made.held_until_ms, by)
+    def _endpoint(self, name: str, operation: str) -> Endpoint:
+        endpoint = self._endpoints.get((name, operation))
+        if endpoint is None:
+            self.operation(name, operation)
+            endpoint = self._endpoints[name, operation] = Endpoint(
+                self._services[name],
+                operation,
+                everywhere=self._services[ALL],
+                shared=self._here.setdefault(name, ServiceHere()),
+                counts=self._metrics.operations[name, operation],
+                clock=self._clock,
+            )
+        return endpoint
 
-    def _hold_after(self, service: Service, state: _State, made: _Made) -> tuple[int, str] | None:
-        """Return until when an operation is held after an attempt, and why; None: it is not."""
-        now_ms, said_ms = self._clock(), made.attempted.said.hold_until_ms
-        if made.verdict is Verdict.WELL or made.verdict is Verdict.WRONG:
-            return None
-        if said_ms is not None:
-            return said_ms, "said by the service"
-        if made.verdict is Verdict.THROTTLED:
-            return state.throttled.until_ms(now_ms, first_ms=int(service.delay_s * 1_000)), "too many requests"
-        apart_ms = state.breaker.back_off_ms()
-        return (now_ms + apart_ms, "many of its calls fail") if apart_ms else None
-
-    def _pause_s(self, service: Service, options: CallOptions, made: _Made, attempt: int) -> float:
-        """Return how long to wait before the next attempt. After a 429 it stands in line at once: that is held."""
-        if made.verdict is Verdict.THROTTLED:
-            return 0.0
-        delay_s = service.delay_s if options.delay_s is None else options.delay_s
-        return random.uniform(0, delay_s * 2 ** (attempt - 1))  # noqa: S311 - jitter, not a secret
-
-    def _is_in_time(self, until_s: float | None, pause_s: float) -> bool:
-        """Tell whether the deadline leaves time for a pause: else the last answer is better than none."""
-        return until_s is None or asyncio.get_running_loop().time() + pause_s < until_s
-
-    def _may_retry(self, made: _Made, rules: Operation, options: CallOptions) -> bool:
-        if options.may_repeat is not None and not options.may_repeat():
-            return False
-        if made.verdict is Verdict.THROTTLED:
-            return True
-        if made.verdict is not Verdict.FAILED:
-            return False
-        is_idempotent = rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
-        return is_idempotent or not made.attempted.was_sent
-
-    def _used(self, call: Call, answer: Any, options: CallOptions) -> list[int] | None:
-        """Return what a call turned out to cost at each limiter; None: what was thought."""
-        if options.used is None or options.cost == 0:
-            return None
-        try:
-            used = options.used(answer)
-        except Exception:
-            log.exception("call_cost_not_read")
-            return None
-        if used is None:
-            return None
-        return [max(0, used) if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
-
-    def _charges(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> tuple[Charge, ...]:
-        if not self._is_enabled:
-            return ()
-        own = self._own_limiter(service, rules, operation, options)
-        tokens = self._token_limiter(service, operation, rules)
-        of_tenant = None
-        if options.tenant is not None and not service.tenant.is_none:
-            of_tenant = Limiter(f"{service.name}@{options.tenant}", service.tenant, service.version)
-        of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
-        limiters = (*self._shared_limiters(service), of_tenant, own, of_operation)
-        charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
-        return charges if tokens is None else (*charges, Charge(tokens, options.cost))
-
-    def _own_limiter(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> Limiter | None:
-        """Return the limiter of calls that ask for less than is declared."""
-        if options.concurrency is None and options.count is None and options.window_ms is None:
-            return None
-        window_ms = options.window_ms or rules.limit.window_ms
-        count = options.count or (rules.limit.count if options.window_ms else 0)
-        concurrency = options.concurrency or 0
-        _check_override(service, rules, concurrency=concurrency, count=count, window_ms=window_ms)
-        limit = CallLimit(count=count, window_ms=window_ms if count else 0, concurrency=concurrency)
-        return Limiter(f"{service.name}:{operation}#{concurrency},{count},{window_ms}", limit, service.version)
-
-    def _shared_limiters(self, service: Service) -> list[Limiter]:
-        """Return the limiters that all calls of a service pass."""
-        both = dict.fromkeys((self._services[ALL].name, service.name))
-        return [_limiter_of(self._services[name]) for name in both if not self._services[name].limit.is_none]
-
-    def _held_limiters(self, name: str, operation: str | None, *, releasing: bool = False) -> list[Limiter]:
-        """Return what a hold is at: the limiter of a service if it has one, else, or to release, its operations."""
-        if operation is not None:
-            service, rules = self._declared(name, operation)
-            return [self._operation_limiter(service, operation, rules)]
-        service = self.service(name)
-        own = [] if service.limit.is_none else [_limiter_of(service)]
-        if own and not releasing:
-            return own
-        of = self._services.values() if name == ALL else [service]
-        return own + [
-            self._operation_limiter(each, named, rules) for each in of for named, rules in each.operations.items()
-        ]
-
-    def _limiters_of(self, service: Service, operation: str) -> list[Limiter]:
-        """Return the limiters that an operation has for itself."""
-        rules = service.operations[operation]
-        tokens = self._token_limiter(service, operation, rules)
-        own = self._operation_limiter(service, operation, rules)
-        return [own] if tokens is None else [own, tokens]
-
-    def _operation_state(self, service: Service, operation: str, limiters: list[LimiterState]) -> OperationState:
-        breaker = self._state(service, operation).breaker
+    def _operation_state(self, name: str, operation: str, limiters: list[LimiterState]) -> OperationState:
+        breaker = self._endpoint(name, operation).breaker
         return OperationState(
             limiters=tuple(limiters),
             breaker=breaker.state,
@@ -536,120 +275,17 @@ class Services(ServiceCalls):
             is_forced=breaker.is_forced,
         )
 
-    def _operation_limiter(self, service: Service, operation: str, rules: Operation) -> Limiter:
-        return Limiter(f"{service.name}:{operation}", rules.limit, service.version)
+    def _held_limiters(self, name: str, operation: str | None, *, releasing: bool = False) -> list[Limiter]:
+        """Return what a hold is at: the limiter of a service if it has one, else, or to release, its operations."""
+        if operation is not None:
+            self.operation(name, operation)
+            return [operation_limiter(self._services[name], operation)]
+        own = shared_limiters(self.service(name))
+        if own and not releasing:
+            return own
+        of = list(self._services.values()) if name == ALL else [self._services[name]]
+        operations = [operation_limiter(each, operation) for each in of for operation in each.operations]
+        return [*shared_limiters(*of), *operations] if releasing else operations
 
-    def _token_limiter(self, service: Service, operation: str, rules: Operation) -> Limiter | None:
-        if rules.tokens.is_none:
-            return None
-        return Limiter(f"{service.name}:{operation}{TOKENS}", rules.tokens, service.version)
-
-    def _declared(self, service: str, operation: str) -> tuple[Service, Operation]:
-        declared = self.service(service)
-        rules = declared.operations.get(operation)
-        if rules is None:
-            known = ", ".join(declared.operations) or "none"
-            raise UnknownService(f"{service} has no operation {operation!r}; it has {known}")
-        return declared, rules
-
-    def service(self, name: str) -> Service:
-        """Return what is declared of a service now.
-
-        Raises:
-            UnknownService: There is none of this name.
-        """
-        service = self._services.get(name)
-        if service is None:
-            raise UnknownService(f"there is no service {name!r}; declared are {', '.join(self.names())}")
-        return service
-
-    def _state(self, service: Service, operation: str) -> _State:
-        key = service.name, operation
-        if key not in self._states:
-            limiter = self._operation_limiter(service, operation, service.operations[operation])
-            self._states[key] = _State(Breaker(service.breaker, clock=self._clock), limiter)
-        return self._states[key]
-
-
-def _limiter_of(service: Service) -> Limiter:
-    return Limiter(service.name, service.limit, service.version)
-
-
-TOKENS = "/tokens"
-
-
-@dataclass(slots=True)
-class _State:
-    """What this process knows of one operation."""
-
-    breaker: Breaker
-    limiter: Limiter
-    throttled: ThrottledPause = field(default_factory=ThrottledPause)
-    waiting: set[asyncio.Timeout] = field(default_factory=set)
-
-    def fail_waiting(self) -> None:
-        now_s = asyncio.get_running_loop().time()
-        for scope in self.waiting:
-            scope.reschedule(now_s)
-
-
-@dataclass(slots=True)
-class _Made:
-    """One attempt that was made, and what came of it."""
-
-    attempted: Attempted
-    result: Any = None
-    error: Exception | None = None
-    held_until_ms: int = 0
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.attempted.verdict
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-
-async def _discard(result: Any) -> None:
-    """Give back the connection of a response that is not returned, if it has one."""
-    if (close := getattr(result, "aclose", None)) is not None:
-        await close()
-    elif (release := getattr(result, "release", None)) is not None:
-        release()
-
-
-def _lose(call: Call, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
-    call.is_over = True
-    scope.reschedule(loop.time())
-
-
-def _open(service: Service, operation: str, breaker: Breaker) -> CircuitOpen:
-    what = f"{service.name}:{operation} fails, and is not called for now"
-    return CircuitOpen(what, breaker.open_until_ms)
-
-
-def _priority(priority: int | str) -> int:
-    if isinstance(priority, str):
-        number = PRIORITY_OF.get(priority)
-        if number is None:
-            raise SettingsError(
-                f"priority is {priority!r}; it must be {', '.join(PRIORITY_OF)} or 0 to {PRIORITIES - 1}"
-            )
-        return number
-    if not 0 <= priority < PRIORITIES:
-        raise SettingsError(f"priority is {priority}; it must be high, normal, low or 0 to {PRIORITIES - 1}")
-    return priority
-
-
-def _check_override(service: Service, rules: Operation, *, concurrency: int, count: int, window_ms: int) -> None:
-    declared = service.limit.concurrency or rules.limit.concurrency
-    if declared and concurrency > declared:
-        raise SettingsError(f"concurrency {concurrency} is above what is declared for {service.name}, {declared}")
-    limit = rules.limit
-    if limit.count and count and count * limit.window_ms > limit.count * window_ms:
-        raise SettingsError(
-            f"{count} calls in {window_ms} ms are more than is declared for {service.name}, "
-            f"{limit.count} in {limit.window_ms} ms"
-        )
+    def _concurrency(self) -> Mapping[str, int]:
+        return {name: each.limit.concurrency for name, each in self._services.items() if each.limit.concurrency}

@@ -10,7 +10,7 @@
     bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
     chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
     limits       changes to the environment's limits           one row; each change raises the version
-    services     changes to what is declared of services    each raises its version
+    services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes
@@ -358,6 +358,7 @@ services = Table(
     Column("name", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("changes", JSON, nullable=False),
+    Column("declared", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("name", name="services_key"),
 )
 

@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
+from tempogram.engine.ports.stored_services import StoredService, Words
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import services
 
 
-class StoredServices:
-    """The repository of changes to services, in the words of ``services.toml``."""
+class SqlServices:
+    """See ``engine.ports.stored_services.StoredServices``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def changes(self) -> dict[str, tuple[int, Mapping[str, Any]]]:
-        """Return the version and the changes of each service that was changed."""
+    async def declare(self, declared: Mapping[str, str]) -> None:
+        known = await self.all()
+        for name, declaration in sorted(declared.items()):
+            if name not in known or known[name].declared != declaration:
+                await self._write(name, lambda row, is_of=declaration: _declared(row, is_of))  # type: ignore[misc]
+
+    async def all(self) -> dict[str, StoredService]:
+        query = select(services.c.name, services.c.version, services.c.changes, services.c.declared)
         async with self._database.reading() as connection:
-            rows = await connection.execute(select(services.c.name, services.c.version, services.c.changes))
-            return {name: (version, changes) for name, version, changes in rows}
+            return {name: StoredService(*rest) for name, *rest in await connection.execute(query)}
 
-    async def change(self, name: str, changes: Mapping[str, Any]) -> int:
-        """Store changes besides those of before, and return the new version."""
+    async def change(self, name: str, changes: Words, check: Callable[[Words], object]) -> StoredService:
+        def change(row: StoredService) -> StoredService:
+            both = merged(row.changes, changes)
+            check(both)
+            return StoredService(row.version + 1, both, row.declared)
 
-        def write(connection: Connection) -> int:
+        return await self._write(name, change)
+
+    async def reset(self, name: str) -> StoredService:
+        return await self._write(name, lambda row: StoredService(row.version + 1, {}, row.declared))
+
+    async def _write(self, name: str, change: Callable[[StoredService], StoredService]) -> StoredService:
+        def write(connection: Connection) -> StoredService:
             # Insert the row before locking it: of two concurrent changes the second sees the first.
             first = insert_by(services, connection).values(name=name, version=1, changes={})
             connection.execute(first.on_conflict_do_nothing())
             of_name = services.c.name == name
             row = connection.execute(select(services).where(of_name).with_for_update()).one()
-            values = {"version": row.version + 1, "changes": merged(row.changes, changes)}
+            new = change(StoredService(row.version, row.changes, row.declared))
+            values = {"version": new.version, "changes": new.changes, "declared": new.declared}
             connection.execute(services.update().where(of_name).values(values))
-            return int(row.version) + 1
+            return new
 
         return await self._database.write_alone(write)
 
-    async def reset(self, name: str) -> None:
-        """Forget what was changed of a service."""
 
-        def write(connection: Connection) -> None:
-            connection.execute(delete(services).where(services.c.name == name))
-
-        await self._database.write_alone(write)
+def _declared(row: StoredService, declared: str) -> StoredService:
+    """Return what is stored after a start; processes that start together with one declaration raise one version."""
+    return row if row.declared == declared else StoredService(row.version + 1, row.changes, declared)
 
 
-def merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(before: Words, changes: Words) -> dict[str, Any]:
     """Return both; later changes override earlier ones, table by table.
 
     >>> merged({"retries": 1, "operations": {"sms": {"count": 2}}}, {"operations": {"sms": {"window_ms": 5}}})

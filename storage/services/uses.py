@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, func, select
 
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import call_uses
@@ -31,14 +31,6 @@ class SqlCallUses:
         )
         async with self._database.reading() as connection:
             return [(row[0], int(row[1])) for row in await connection.execute(query)]
-
-    async def purge(self, before_ms: int) -> None:
-        """Delete uses from before a time."""
-
-        def write(connection: Connection) -> None:
-            connection.execute(delete(call_uses).where(call_uses.c.at_ms < before_ms))
-
-        await self._database.write_alone(write)
 
 
 def _add(connection: Connection, uses: Sequence[tuple[str, int, int]]) -> Sequence[None]:

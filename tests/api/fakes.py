@@ -59,12 +59,17 @@ from tempogram.engine.recovery.parked_messages import ParkedMessages
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.slots import NoWorker
+from tempogram.engine.services.catalogue import service_of
+from tempogram.engine.services.changed import ChangedServices
+from tempogram.engine.services.limiter import MemoryCallLimiter
+from tempogram.engine.services.services import Services
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.messages import AttemptState, MessageState
 from tests.bot.memory_handles import MemoryHandles
+from tests.engine.services.stored import Store
 from tests.fakes import START_MS, Clock, FlakyLedger
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
@@ -514,6 +519,11 @@ class Health:
         return self.answer
 
 
+SERVICES = {
+    "shop": service_of("shop", {"concurrency": 2, "operations": {"pay": {"count": 9, "window_ms": 1_000}, "read": {}}})
+}
+
+
 @dataclass
 class World:
     """An app with all its dependencies, and a client with the admin token."""
@@ -534,6 +544,7 @@ class World:
     fleet: ListFleet = field(init=False)
     removals: PlainRemovals = field(init=False)
     conditions: Conditions = field(init=False)
+    services: Services = field(init=False)
     dependencies: Dependencies = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
@@ -589,6 +600,7 @@ class World:
                 ),
             ),
         )
+        self.services = Services(SERVICES, MemoryCallLimiter(clock=self.clock, after_start=False), clock=self.clock)
         self.dependencies = Dependencies(
             intake=self.intake,
             composer=PlainComposer(self.clock),
@@ -606,6 +618,8 @@ class World:
             bots=self.bots,
             limits=self.stored_limits,
             removals=self.removals,
+            services=self.services,
+            changed_services=ChangedServices(self.services, SERVICES, Store(), MemoryChanges()),
             metrics=self.metrics,
             conditions=self.conditions,
             clock=self.clock,

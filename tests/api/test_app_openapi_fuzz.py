@@ -21,6 +21,8 @@ SECONDS_MAX = 10
 WAITING = {"bot": "42", "chat_id": 5, "text": "later", "tag": "spring", "send_at": "2099-01-01T00:00:00Z"}
 """A message to show, explain and cancel."""
 
+SERVICE = {"name": "twilio", "operation": "sms"}
+
 ANY = {"default": {"description": "As Telegram answers.", "content": {"application/json": {}}}}
 
 DOOR_CALL = {
@@ -55,7 +57,7 @@ async def test_every_route_answers_as_the_openapi_description_says(tmp_path: Pat
 
 
 def with_what_there_is(description: dict[str, Any], message_id: str) -> dict[str, Any]:
-    """Return the description for this bot, message and tag, so that requests are accepted and not only refused.
+    """Return the description for what there is, so that requests are accepted and not only refused.
 
     The Bot API door is not in ours, since it is Telegram's; here it is described for one call.
     """
@@ -65,6 +67,8 @@ def with_what_there_is(description: dict[str, Any], message_id: str) -> dict[str
     for parameter in (each for operation in operations for each in operation.get("parameters", ())):
         if parameter["name"] == "message_id":
             parameter["schema"] = {"enum": [message_id]}
+        elif parameter["name"] in SERVICE:
+            parameter["schema"] = {"enum": [SERVICE[parameter["name"]]]}
         elif parameter["name"] == "tag":
             parameter["example"] = WAITING["tag"]
     description["paths"][f"/bot{TOKEN}/sendMessage"] = {"get": {"responses": ANY}, "post": DOOR_CALL}

@@ -46,8 +46,8 @@ LATER = {"CHANGELOG.md", "README.md", "test_words.py"}
 
 EVENT = re.compile(r"[a-z][a-z0-9_]*")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-NO_LOGS = {"listening", "pipe", "redis", "self._nap", "task"}
-"""Tasks have an ``exception`` and Redis has an ``info`` of their own; all else with a method of a level is a log."""
+NO_LOGS = {"body", "listening", "pipe", "redis", "self._nap", "task"}
+"""Tasks and bodies have an ``exception`` of their own, Redis an ``info``; all else with a level's method is a log."""
 
 
 def prose() -> list[Path]:

@@ -22,6 +22,9 @@ READ_FROM = 400
 """The body of an answer from this status on is read before it is judged: it is short, and a rule of one's own may need
 it."""
 
+SWITCHING = 101
+"""The connection goes on as another protocol's, such as a WebSocket's: the call is over."""
+
 KEPT_BYTES_MAX = 1 << 20
 """How much of a body is kept for ``used``. untuned: an answer of a model has some 30 KB."""
 
@@ -44,6 +47,9 @@ class ReadAnswer:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+AnswerOf = Callable[[Any], ReadAnswer | None]
 
 
 def operation_of(choose: Choose[T], request: T, place: str) -> str:
@@ -75,7 +81,7 @@ def options_of(
     *,
     method: str,
     may_repeat: Callable[[], bool],
-    answer_of: Callable[[Any], ReadAnswer | None],
+    answer_of: AnswerOf,
 ) -> CallOptions:
     """Return the options of a request's call.
 
@@ -83,12 +89,14 @@ def options_of(
         options: As its client was given them.
         method: Of HTTP.
         may_repeat: Tells whether its body is still there.
-        answer_of: Returns what a response is for ``classify``.
+        answer_of: Returns what a response is for ``used`` and ``classify``.
     """
     if options.is_idempotent is None and method in IDEMPOTENT:
         options = replace(options, is_idempotent=True)
     if options.classify is not None:
         options = replace(options, classify=functools.partial(_classify, options.classify, answer_of))
+    if options.used is not None:
+        options = replace(options, used=functools.partial(_used, options.used, answer_of))
     return replace(options, may_repeat=may_repeat)
 
 
@@ -119,5 +127,10 @@ def _sentence(error: Exception) -> str:
     return str(error.args[0]) if error.args else ""
 
 
-def _classify(rule: Classify, answer_of: Callable[[Any], ReadAnswer | None], returned: Any) -> Any:
+def _classify(rule: Classify, answer_of: AnswerOf, returned: Any) -> Any:
     return rule(returned if isinstance(returned, Exception) else answer_of(returned))
+
+
+def _used(rule: Callable[[Any], int | None], answer_of: AnswerOf, returned: Any) -> int | None:
+    answer = returned if isinstance(returned, ReadAnswer) else answer_of(returned)
+    return rule(answer) if answer is not None and answer.body else None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tempogram.engine.services.clients.http_requests import (
     KEPT_BYTES_MAX,
     READ_FROM,
+    SWITCHING,
     Choose,
     ReadAnswer,
     also,
@@ -105,7 +106,7 @@ class ServiceTransport(Base):
             finally:
                 await body.aclose()
             response.stream = library.ByteStream(raw)
-        else:
+        elif response.status_code != SWITCHING:
             response.stream = _body_class(library)(response, library, keeps_body=keeps_body)
         return response
 

@@ -31,8 +31,14 @@ BEAT_S = 1.0
 LISTEN_S = 5.0
 """How long one wait for calls that began may last. untuned: a wait costs nothing."""
 
+SETTLED_S = 1.0
+"""How long a caller that changed something waits until it can see that. untuned: an exchange takes a millisecond."""
+
 LOST_AFTER_S = LEASE_MS / 1_000 - 2
-"""After so long without an answer, calls under way end: their places are about to be given to others."""
+"""So long after it was last heard of, a process ends its calls: their places are about to be given to others."""
+
+ANSWER_S = 2.0
+"""How long Redis may take for an exchange."""
 
 
 class RedisCallLimiter:
@@ -51,7 +57,7 @@ class RedisCallLimiter:
         self._redis = redis
         self._process = process
         self._kept = KeptUses(uses, cover=self._cover, restore=self._restore)
-        self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None)
+        self._queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=uses is not None, lost=_lose)
         self._sight = Sight(redis, clock=clock, keeps_uses=uses is not None)
         self._words: Batcher[list[Any]] = Batcher(self._exchange, batch_max=BEGUN_MAX)
         self._calls: dict[str, Call] = {}
@@ -60,7 +66,9 @@ class RedisCallLimiter:
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._heard_at_s = 0.0
+        self._heard_of_at_s = 0.0
+        self._has_missed = False  # an answer, and perhaps which calls may begin
+        self._is_closing = False
 
     @property
     def waiting(self) -> int:
@@ -86,6 +94,14 @@ class RedisCallLimiter:
         if self._calls.pop(call.call_id, None) is not None:
             self._words.put(["end", call.call_id, list(used) if used is not None else False])
 
+    def change(self, limiter: Limiter) -> None:
+        self._words.put(["change", limiter_words(limiter)])
+
+    async def settled(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S):
+                await self._words.emptied()
+
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
         self._words.put(["hold", limiter_words(limiter), until_ms, by])
 
@@ -108,6 +124,8 @@ class RedisCallLimiter:
         return await self._sight.explain(call_id)
 
     async def close(self) -> None:
+        """Say what is left to be said, if Redis is there."""
+        self._is_closing = True
         await self._words.emptied()
         await self._kept.close()
         for task in (self._beating, self._listening):
@@ -119,21 +137,25 @@ class RedisCallLimiter:
             self._timer.cancel()
 
     async def _exchange(self, words: list[list[Any]]) -> None:
-        heard = None
-        while heard is None:
+        loop = asyncio.get_running_loop()
+        while True:
+            said_at_s = loop.time()
             try:
                 with DRIVER_ERRORS:
-                    async with asyncio.timeout(BEAT_S * 2):
-                        heard = await self._queue.say(words, list(self._calls.values()))
+                    async with asyncio.timeout(ANSWER_S):
+                        heard = await self._queue.say(words, list(self._calls.values()), asks_again=self._has_missed)
+                break
             except (BrokerUnavailable, TimeoutError) as error:
-                self._end_lost()
+                self._has_missed = True
                 log.debug("call_limits_away", reason=str(error))
+                if self._is_closing:
+                    return
                 await asyncio.sleep(BEAT_S / 2)
+        self._heard_of_at_s, self._has_missed = said_at_s, False
         self._hear(heard)
 
     def _hear(self, heard: Heard) -> None:
         loop = asyncio.get_running_loop()
-        self._heard_at_s = loop.time()
         for call_id in heard.begun:
             self._begin(call_id)
         for name, until_ms in heard.failing.items():
@@ -167,9 +189,11 @@ class RedisCallLimiter:
             self._listening = asyncio.create_task(self._listen())
 
     async def _beat(self) -> None:
-        """Be heard of while there are calls."""
+        """Be heard of while there are calls; after a standstill, those end first that have lost their places."""
         while self._calls:
             await asyncio.sleep(BEAT_S)
+            if self._is_stale():
+                self._end_lost()
             if not self._words.is_busy:
                 self._words.put(["look"])
 
@@ -179,24 +203,36 @@ class RedisCallLimiter:
         while self._waiting:
             try:
                 with DRIVER_ERRORS:
-                    heard = await self._redis.blpop([key], timeout=LISTEN_S)
-            except BrokerUnavailable:
+                    async with asyncio.timeout(LISTEN_S + ANSWER_S):
+                        heard = await self._redis.blpop([key], timeout=LISTEN_S)
+            except (BrokerUnavailable, TimeoutError):
+                self._has_missed = True
                 await asyncio.sleep(BEAT_S)
                 continue
-            if heard is not None:
+            if heard is not None and self._is_stale():
+                self._has_missed = True  # it has lain there: its place may be another's by now
+            elif heard is not None:
                 call_id = heard[1]
                 self._begin(call_id.decode() if isinstance(call_id, bytes) else call_id)
 
+    def _is_stale(self) -> bool:
+        return asyncio.get_running_loop().time() - self._heard_of_at_s >= LOST_AFTER_S
+
     def _end_lost(self) -> None:
         """End the calls whose places are about to be given to others."""
-        if asyncio.get_running_loop().time() - self._heard_at_s < LOST_AFTER_S:
-            return
         for call in self._calls.values():
-            if call.began_at_ms >= 0 and call.lost is not None:
-                call.lost()
+            if call.began_at_ms >= 0:
+                _lose(call)
 
     def _cover(self, name: str, units: int) -> None:
         self._words.put(["cover", name, units])
 
     def _restore(self, name: str, uses: Sequence[tuple[int, int]]) -> None:
         self._words.put(["restore", name, [list(use) for use in uses]])
+
+
+def _lose(call: Call) -> None:
+    """Say once that its places are lost."""
+    lost, call.lost = call.lost, None
+    if lost is not None:
+        lost()

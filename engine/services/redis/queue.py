@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,37 +46,62 @@ class RedisCallQueue:
         process: Its name, of its own in all processes.
         clock: For tests; without one the time is that of Redis.
         keeps_uses: As in ``MemoryCallQueue``; the first process decides.
+        lost: Gets each call under way whose places were given to others, as nothing was heard of the process.
     """
 
-    def __init__(self, redis: Redis, process: str, *, clock: Clock | None = None, keeps_uses: bool = False) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        process: str,
+        *,
+        clock: Clock | None = None,
+        keeps_uses: bool = False,
+        lost: Callable[[Call], None] = lambda _call: None,
+    ) -> None:
         self._redis = redis
         self._process = process
         self._clock = clock
         self._keeps_uses = keeps_uses
         self._state = f"{prefix()}state"
+        self._lost = lost
         self._known = ""
         self._script = exchange()
 
-    async def say(self, words: Sequence[Any], calls: Sequence[Call] = ()) -> Heard:
+    async def say(self, words: Sequence[Any], calls: Sequence[Call] = (), *, asks_again: bool = False) -> Heard:
         """Say words in their order (see ``exchange.lua``), and hear.
 
         Args:
             words: Among them ``ask`` of each new call.
-            calls: All that wait or are under way, which are said again if Redis was emptied.
+            calls: All that wait or are under way, which are said again if Redis was emptied, or has forgotten them.
+            asks_again: An answer was lost, and with it perhaps which calls may begin.
         """
+        if asks_again:
+            words = [*asks(calls), *no_asks(words)]
+        has_calls = len(calls) > sum(each[0] == "ask" for each in words)
         while True:
-            fresh = secrets.token_hex(8)
-            now = "" if self._clock is None else str(self._clock())
-            arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), pack(words))
-            try:
-                reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                reply = await self._redis.execute_command("EVAL", self._script.text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
-            if reply[0] == b"ok":
-                return heard(*reply[1:])
-            is_first, self._known = not self._known, reply[1].decode()
-            if not is_first:
-                words = [*map(again, calls), *(w for w in words if w[0] != "ask")]
+            reply = await self._exchange(words, has_calls=has_calls)
+            match reply[0]:
+                case b"ok":
+                    return heard(*reply[1:])
+                case b"forgotten":
+                    for each in calls:
+                        if each.began_at_ms >= 0:
+                            self._lost(each)
+                    words, has_calls = [*asks(calls), *no_asks(words)], False
+                case _:
+                    is_first, self._known, has_calls = not self._known, reply[1].decode(), False
+                    if not is_first:
+                        words = [*map(again, calls), *no_asks(words)]
+
+    async def _exchange(self, words: Sequence[Any], *, has_calls: bool) -> list[Any]:
+        now = "" if self._clock is None else str(self._clock())
+        fresh = secrets.token_hex(8)
+        arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), int(has_calls), pack(words))
+        try:
+            reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            reply = await self._redis.execute_command("EVAL", self._script.text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
+        return list(reply)
 
 
 def heard(now_ms: int, begun: list[bytes], next_ms: int, wants: list[Any], failing: list[bytes]) -> Heard:
@@ -106,6 +131,15 @@ def again(call: Call) -> list[Any]:
         call.priority,
         [charge_words(c) for c in call.charges],
     ]
+
+
+def asks(calls: Sequence[Call]) -> list[list[Any]]:
+    """Return the words that ask for those that wait; of one that is known already nothing is changed."""
+    return [ask(call) for call in calls if call.began_at_ms < 0]
+
+
+def no_asks(words: Sequence[Any]) -> list[Any]:
+    return [each for each in words if each[0] not in {"ask", "running"}]
 
 
 def ask(call: Call) -> list[Any]:

@@ -16,20 +16,26 @@ from tempogram.engine.services.meter import (
     COUNTED_WITHIN_MS,
     FORGOTTEN_AFTER_MS,
     GRAINS,
-    QUICKEST_PARTS,
+    QUICKEST_OF,
 )
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
 
-LEASE_MS = 10_000
-"""How long after it was last heard of the calls of a process are forgotten, and their places given to others."""
+LEASE_MS = 9_000
+"""How long after it was last heard of the calls of a process are forgotten, and their places given to others.
+
+With the second in which another process notices it, these come back within 10 s."""
 
 BEGUN_MAX = 50
 """Calls that one exchange lets begin at one limiter, as every other exchange waits for it."""
 
 AGREEING = 2
 """Processes that must find an operation failing before none calls it."""
+
+PROBED_MS = 60_000
+"""How long an operation that processes found failing is only probed if none of them says that it is well again: they
+may have ended. untuned: longer than an attempt takes."""
 
 CONSTANTS = {
     "AGREEING": AGREEING,
@@ -43,8 +49,9 @@ CONSTANTS = {
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
     "NEAR_PERCENT": NEAR_PERCENT,
+    "PROBED_MS": PROBED_MS,
     "PURSE_GRAINS": PURSE_GRAINS,
-    "QUICKEST_PARTS": QUICKEST_PARTS,
+    "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }
 

@@ -159,6 +159,15 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/queue/dlq",
         "/queue/dlq/replay",
         "/queue/stats",
+        "/services",
+        "/services/calls/{call_id}/explain",
+        "/services/{name}",
+        "/services/{name}/breaker",
+        "/services/{name}/calls",
+        "/services/{name}/changes",
+        "/services/{name}/hold",
+        "/services/{name}/operations/{operation}/breaker",
+        "/services/{name}/operations/{operation}/hold",
     ]
     submit = described["paths"]["/messages"]["post"]
     assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "409", "413", "422", "429", "503"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ import aiohttp
 import pytest
 
 from tempogram.bot.embedding.aiohttp_middleware import service_middleware
-from tempogram.engine.services.services import PLAIN, Services
+from tempogram.engine.services.services import PLAIN, CallOptions, Services
 from tests.engine.services.clients.client_contract import ClientContract, Read, services_of
 from tests.engine.services.clients.http_service import Answer, HttpService
 
@@ -37,6 +38,17 @@ class TestAiohttp(ClientContract):
 
         async with self.client(services_of()) as client, client.get(shop.url) as response:
             assert b"".join([piece async for piece in response.content.iter_any()]) == b"not there"
+
+    async def test_a_websocket_keeps_no_place_and_stays_open_beyond_the_deadline(self, shop: HttpService) -> None:
+        async with (
+            self.client(services_of(), options=CallOptions(deadline_s=0.1)) as client,
+            client.ws_connect(shop.url) as socket,
+        ):
+            assert (await self.request(client, "GET", shop.url)).status == 200
+            await asyncio.sleep(0.15)
+            await socket.send_str("hello")
+
+            assert await socket.receive_str() == "hello"
 
     async def test_a_session_that_raises_for_a_status_gives_the_place_back(self, shop: HttpService) -> None:
         shop.answers = [Answer(404)]

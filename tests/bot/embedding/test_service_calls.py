@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import aiohttp
+import httpx
 import pytest
 
 import tempogram
-from tempogram import CallOptions, UnknownService
+from tempogram import CallOptions, ServiceTransport, UnknownService, service_middleware
 from tests.bot.embedding.started import Engine
+from tests.engine.services.clients.http_service import http_service
 
 
 async def double(number: int) -> int:
@@ -55,6 +58,26 @@ async def test_in_another_thread_the_function_runs_in_that_threads_loop(engine: 
     name = await asyncio.to_thread(run)
 
     assert name != threading.current_thread().name
+
+
+async def test_a_client_in_another_thread_gives_its_places_back(engine: Engine) -> None:
+    """More requests than there are places, each after the other."""
+
+    async def ask_often(url: str) -> list[int]:
+        of_httpx = ServiceTransport(tempogram.services, "database", "queries")
+        of_aiohttp = service_middleware(tempogram.services, "database", "queries")
+        statuses = []
+        async with httpx.AsyncClient(transport=of_httpx) as one, aiohttp.ClientSession(middlewares=[of_aiohttp]) as two:
+            for _ in range(25):
+                statuses.append((await one.get(url)).status_code)
+                async with two.get(url) as response:
+                    statuses.append(response.status)
+        return statuses
+
+    async with http_service() as service:
+        statuses = await asyncio.to_thread(lambda: asyncio.run(ask_often(service.url)))
+
+    assert statuses == [200] * 50
 
 
 async def test_without_an_engine_a_call_is_refused() -> None:

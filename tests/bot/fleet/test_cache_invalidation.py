@@ -18,7 +18,7 @@ from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, C
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed, ServiceChanged
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 from tempogram.storage.database.database import Database
@@ -59,6 +59,10 @@ class Reader:
     failures: list[Exception] = field(default_factory=list)
     asleep: asyncio.Event | None = None
     lost: list[tuple[int, ChatId]] = field(default_factory=list)
+    breakers: list[tuple[str, Collection[str]]] = field(default_factory=list)
+
+    def closed(self, name: str, operations: Collection[str]) -> None:
+        self.breakers.append((name, operations))
 
     def due_for_reload(self) -> list[tuple[int, ChatId]]:
         lost, self.lost = self.lost, []
@@ -85,6 +89,7 @@ class Invalidation:
     wire: Wire = field(default_factory=Wire)
     fleet: Reader = field(default_factory=Reader)
     reachability: Reader = field(default_factory=Reader)
+    services: Reader = field(default_factory=Reader)
     slept: list[float] = field(default_factory=list)
     minute: asyncio.Event = field(default_factory=asyncio.Event)
     moment: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,6 +108,7 @@ class Invalidation:
             changes=self.wire,
             fleet=self.fleet,
             reachability=self.reachability,
+            services=self.services,
             conditions=Conditions(Clock()),
             sleep=self.sleep,
         )
@@ -147,13 +153,23 @@ async def test_after_missed_announcements_everything_is_read_once(invalidation: 
     await turns()
 
     assert (invalidation.fleet.read, invalidation.reachability.read) == (["everything"], ["everything"])
+    assert invalidation.services.read == ["everything"]
 
 
-async def test_bots_are_read_regularly_without_an_announcement(invalidation: Invalidation) -> None:
+async def test_bots_and_services_are_read_regularly_without_an_announcement(invalidation: Invalidation) -> None:
     invalidation.minute.set()
     await turns()
 
     assert (invalidation.fleet.read, invalidation.reachability.read) == (["everything"], [])
+    assert invalidation.services.read == ["everything"]
+
+
+async def test_a_service_that_another_process_changed_is_read_again(invalidation: Invalidation) -> None:
+    await invalidation.wire.deliver(ServiceChanged("twilio", closed=("sms",)))
+    await turns()
+
+    assert (invalidation.services.read, invalidation.services.breakers) == (["everything"], [("twilio", ("sms",))])
+    assert (invalidation.fleet.read, invalidation.reachability.read) == ([], [])
 
 
 async def test_chats_lost_here_are_read_again_together_a_moment_later(invalidation: Invalidation) -> None:

@@ -46,11 +46,11 @@ class Model:
 
 
 def completions_of(
-    session: aiohttp.ClientSession, url: str, *, key: str = KEY, timeout_s: float = 0.5, retries: int = 0
+    session: aiohttp.ClientSession, url: str, *, key: str = KEY, timeout_s: float = 0.5, **words: object
 ) -> ChatCompletions:
     """Return a generator whose calls pass the shipped limits."""
     clock = SystemClock()
-    llm = service_of("llm", {"retries": retries, "delay_s": 0.001}, shipped()["llm"])
+    llm = service_of("llm", {"retries": 0, "delay_s": 0.001, **words}, shipped()["llm"])
     services = Services({"llm": llm}, MemoryCallLimiter(clock=clock, after_start=False), clock=clock)
     return ChatCompletions(
         session=session, services=services, api_url=url, api_key=SecretStr(key), model="small", timeout_s=timeout_s

@@ -84,6 +84,26 @@ async def test_every_failure_is_a_reason(
     assert len(model.asked) == 1
 
 
+@pytest.mark.parametrize("usage", ["null", "{}", '{"total_tokens": null}', '{"total_tokens": "seven"}', "[]"])
+async def test_a_text_is_written_whatever_the_server_says_that_it_cost(
+    completions: ChatCompletions, model: Model, usage: str
+) -> None:
+    model.body = completion("Seven euros.")[:-1] + f', "usage": {usage}}}'
+
+    assert await completions.generate(conversation()) == Written("Seven euros.")
+
+
+async def test_a_server_that_hangs_is_not_waited_for_again_and_again(model: Model) -> None:
+    model.body = None
+
+    async with aiohttp.ClientSession() as session:
+        hanging = completions_of(session, model.url, breaker={"failures": 1})
+        written = [await hanging.generate(conversation()) for _ in range(2)]
+
+    assert written == [NotWritten("no answer within 0.5 s"), NotWritten("llm:chat fails, and is not called for now")]
+    assert len(model.asked) == 1
+
+
 async def test_a_server_that_fails_for_a_moment_is_asked_again(model: Model) -> None:
     model.status = 503
 

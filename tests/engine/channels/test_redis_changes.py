@@ -16,7 +16,7 @@ from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges
 from tempogram.engine.channels.redis_channel import RedisChannel
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed, ServiceChanged
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep
 from tests.engine.redis_server import connected, own_redis, port_of
@@ -62,6 +62,14 @@ async def test_a_change_reaches_every_other_process_and_not_its_announcer(redis:
 
         await own.receives(ChatChanged(42, "@news"))
         assert other.received == []
+
+
+async def test_a_change_of_a_service_says_whose_breakers_were_closed(redis: Redis) -> None:
+    async with process(redis, 1) as (one, _), process(redis, 2) as (_, other):
+        await one.announce(ServiceChanged("twilio"))
+        await one.announce(ServiceChanged("twilio", closed=("sms", "voice")))
+
+        await other.receives(ServiceChanged("twilio"), ServiceChanged("twilio", closed=("sms", "voice")))
 
 
 async def test_a_change_announced_between_begin_and_run_is_received(redis: Redis) -> None:

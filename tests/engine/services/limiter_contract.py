@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.services.calls import Call, Limiter
+from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.state import time_of
 from tests.engine.services.queue_contract import HIGH, call, limiter
@@ -72,6 +73,17 @@ class CallLimiterContract:
 
         assert service.most_within(250) <= 10
         assert service.most_running <= 4
+
+    async def test_a_call_that_waits_goes_by_a_newer_limit_at_once(self, limiters: Sequence[CallLimiter]) -> None:
+        one = limiter(concurrency=1)
+        first = await taken(limiters, one)
+        waiting = asyncio.create_task(taken(limiters, one))
+        await asyncio.sleep(0.05)
+
+        limiters[-1].change(Limiter(one.name, CallLimit(concurrency=2), version=2))
+
+        for each in (first, await asyncio.wait_for(waiting, 30)):
+            limiters[0].end(each)
 
     async def test_a_caller_that_is_cancelled_leaves_its_place_to_the_next(
         self, limiters: Sequence[CallLimiter]

@@ -10,7 +10,7 @@ import pytest
 
 from tempogram.engine.services.calls import PRIORITY_OF, Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
-from tempogram.engine.services.meter import COUNTED_WITHIN_MS
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS, QUICKEST_OF
 from tests.fakes import Clock
 
 HIGH, NORMAL, LOW = PRIORITY_OF["high"], PRIORITY_OF["normal"], PRIORITY_OF["low"]
@@ -172,13 +172,15 @@ class CallQueueContract:
         self, queue: Queue, answered_after_ms: int, apart_ms: int
     ) -> None:
         apart = limiter(apart_ms=200)
-        quickest, slower = call("a", apart), call("b", apart)
-        await queue.ask(quickest)
-        queue.clock.advance(5)
-        await queue.end(quickest)
-        queue.clock.advance(500)
+        for number in range(QUICKEST_OF):
+            quick = call(f"quick {number}", apart)
+            await queue.ask(quick)
+            queue.clock.advance(5)
+            await queue.end(quick)
+            queue.clock.advance(500)
+        slower = call("slower", apart)
         await queue.ask(slower)
-        await queue.ask(call("c", apart))
+        await queue.ask(call("next", apart))
 
         queue.clock.advance(answered_after_ms)
         await queue.end(slower)
@@ -186,7 +188,7 @@ class CallQueueContract:
         too_early = await queue.look()
         queue.clock.advance(1)
 
-        assert (too_early, await queue.look()) == ([], ["c"])
+        assert (too_early, await queue.look()) == ([], ["next"])
 
     async def test_calls_begin_a_little_farther_apart_while_the_one_before_is_not_answered(self, queue: Queue) -> None:
         apart = limiter(apart_ms=200)

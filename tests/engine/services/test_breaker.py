@@ -131,6 +131,16 @@ def test_slow_calls_open_it_though_they_succeed(clock: Clock) -> None:
     assert breaker.state is BreakerState.OPEN
 
 
+def test_a_slow_probe_opens_it_again_where_slow_calls_open_it(clock: Clock) -> None:
+    breaker = Breaker(BY_RATE, clock=clock)
+    end(breaker, 10, fails=False, took_ms=101)
+    clock.advance(60_000)
+
+    end(breaker, 1, fails=False, took_ms=101)
+
+    assert breaker.state is BreakerState.OPEN
+
+
 def test_by_hand_it_stays_open_until_it_is_closed_by_hand(breaker: Breaker, clock: Clock) -> None:
     breaker.force(is_open=True)
     clock.advance(3_600_000)

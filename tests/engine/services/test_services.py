@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
@@ -56,12 +57,18 @@ Make = Callable[..., Services]
 
 @pytest.fixture
 def make(clock: Clock) -> Make:
-    def services(words: Mapping[str, object] = QUICK, *, is_enabled: bool = True) -> Services:
+    def services(
+        words: Mapping[str, object] = QUICK, *, is_enabled: bool = True, metrics: ServiceMetrics | None = None
+    ) -> Services:
         declared: dict[str, Service] = {"shop": service_of("shop", words)}
         limiter = MemoryCallLimiter(clock=clock, after_start=False)
-        return Services(declared, limiter, clock=clock, is_enabled=is_enabled)
+        return Services(declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics)
 
     return services
+
+
+def newer(words: Mapping[str, object], *, version: int = 2) -> Service:
+    return replace(service_of("shop", words, service_of("shop", QUICK)), version=version)
 
 
 @pytest.fixture
@@ -151,6 +158,25 @@ async def test_a_rule_of_ones_own_says_what_an_answer_means(services: Services) 
     assert remote.calls == 2
 
 
+@pytest.mark.parametrize("rule", [lambda answer: answer.no_such_thing, lambda _: "good", lambda _: 1 / 0])
+async def test_a_rule_that_fails_itself_does_not_cost_the_answer(
+    services: Services, rule: Callable[[Response], Verdict]
+) -> None:
+    answer = await services.call_with(CallOptions(classify=rule), "shop", "read", Remote())
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("used", [lambda answer: answer.usage, lambda _: "many", lambda _: float("inf")])
+async def test_a_cost_that_cannot_be_read_does_not_cost_the_answer(make: Make, used: Callable[[Response], int]) -> None:
+    services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
+
+    answer = await services.call_with(CallOptions(cost=40, used=used), "shop", "chat", Remote())
+
+    assert answer.status_code == 200
+    assert (await services.state("shop")).operations["chat"].limiters[1].left == 60
+
+
 async def test_a_service_that_fails_is_called_no_more(services: Services) -> None:
     remote = Remote(*(ApiError(500) for _ in range(50)))
     for _ in range(5):
@@ -174,6 +200,27 @@ async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> Non
         await services.call("shop", "read", read)
 
     assert (find.calls, read.calls) == (5, 1)
+
+
+async def test_a_service_that_hangs_until_the_deadline_fails(make: Make) -> None:
+    services = make({**QUICK, "breaker": {"failures": 1}})
+    options = CallOptions(deadline_s=0.05, timeout_s=0.05)
+    with pytest.raises(CallOverdue):
+        await services.call_with(options, "shop", "pay", asyncio.Event().wait)
+
+    with pytest.raises(CircuitOpen):
+        await services.call("shop", "pay", Remote())
+
+
+async def test_a_call_that_waited_for_most_of_its_time_says_nothing_of_the_service(make: Make) -> None:
+    services = make({**QUICK, "concurrency": 1, "breaker": {"failures": 1}})
+    first = asyncio.create_task(services.call("shop", "pay", asyncio.sleep, 0.07))
+    await settled()
+    with pytest.raises(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.1), "shop", "pay", asyncio.Event().wait)
+    await first
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
 
 
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
@@ -238,6 +285,21 @@ async def test_more_calls_than_may_wait_are_refused(make: Make) -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_a_call_may_wait_until_there_is_room_in_line(make: Make) -> None:
+    services = make({**QUICK, "waiting_max": 1, "when_full": "wait"})
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(9)]
+    await settled()
+
+    with pytest.raises(CallsFull):
+        await services.call_with(CallOptions(when_full="refuse"), "shop", "pay", Remote())
+    with pytest.raises(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.01), "shop", "pay", Remote())
+
+    release.set()
+    assert await asyncio.gather(*calls) == [True] * 9
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "sentence"),
     [
@@ -281,18 +343,71 @@ async def test_limits_change_while_calls_wait(services: Services) -> None:
     running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
     await settled()
 
-    services.update_limits("shop", {"concurrency": 3})
+    services.replace(newer({"concurrency": 3}))
 
     assert (await services.call("shop", "pay", Remote())).status_code == 200
     release.set()
     await asyncio.gather(*running)
 
 
-async def test_a_change_that_makes_no_sense_changes_nothing(services: Services) -> None:
-    with pytest.raises(SettingsError):
-        services.update_limits("shop", {"concurrency": -1})
+async def test_a_call_that_waits_goes_by_a_newer_limit_at_once(services: Services) -> None:
+    release = asyncio.Event()
+    calls = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
 
-    assert services.update_limits("shop", {}).limit.concurrency == 2
+    services.replace(newer({"concurrency": 3}))
+
+    assert (await waiting).status_code == 200
+    release.set()
+    await asyncio.gather(*calls)
+
+
+async def test_an_older_version_of_a_service_never_wins(services: Services) -> None:
+    services.replace(newer({"concurrency": 3}, version=3))
+
+    services.replace(newer({"concurrency": 9}, version=2))
+
+    assert services.service("shop").limit.concurrency == 3
+
+
+async def test_a_breaker_that_is_declared_open_stays_open_until_it_is_closed_by_hand(
+    services: Services, clock: Clock
+) -> None:
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}, version=2))
+    clock.advance(86_400_000)
+    with pytest.raises(CircuitOpen, match=r"^the breaker of shop:pay was opened by hand$"):
+        await services.call("shop", "pay", Remote())
+
+    services.replace(newer({}, version=3))
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
+async def test_a_call_that_waits_is_not_made_once_its_breaker_is_opened_by_hand(services: Services) -> None:
+    release = asyncio.Event()
+    running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(2)]
+    await settled()
+    waiting = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    services.replace(newer({"operations": {"pay": {"breaker": "open"}}}))
+
+    with pytest.raises(CircuitOpen, match="opened by hand"):
+        await waiting
+    release.set()
+    await asyncio.gather(*running)
+
+
+async def test_a_breaker_that_failures_opened_can_be_closed_by_hand(services: Services) -> None:
+    for _ in range(5):
+        with pytest.raises(ApiError):
+            await services.call("shop", "pay", Remote(ApiError(500)))
+
+    services.close_breaker("shop", "pay")
+
+    assert (await services.call("shop", "pay", Remote())).status_code == 200
 
 
 async def test_a_limit_over_all_services_holds_for_calls_of_each(clock: Clock) -> None:
@@ -354,7 +469,8 @@ async def test_a_service_shows_its_limits_with_what_is_left_of_them(make: Make, 
     services = make({"concurrency": 2, "operations": {"chat": {"tokens": tokens}, "list": {}}})
     await services.call_with(CallOptions(cost=30), "shop", "chat", Remote())
     services.hold("shop", "list", until_ms=clock() + 5_000, by="by hand")
-    services.force_breaker("shop", "list", is_open=True)
+    opened = service_of("shop", {"operations": {"list": {"breaker": "open"}}}, services.service("shop"))
+    services.replace(replace(opened, version=2))
 
     state = await services.state("shop")
 
@@ -380,6 +496,78 @@ async def test_a_call_that_waits_is_explained(services: Services) -> None:
     release.set()
     await asyncio.gather(*calls)
     assert await services.explain(waiting.call_id) is None
+
+
+async def test_above_a_tenth_of_failures_the_calls_of_this_process_begin_apart(services: Services) -> None:
+    for answer in (*(Response(200) for _ in range(10)), *(Response(500) for _ in range(2))):
+        await services.call("shop", "pay", Remote(answer))
+    await services.call("shop", "pay", Remote())
+
+    spaced = asyncio.create_task(services.call("shop", "pay", Remote()))
+    await settled()
+
+    assert not spaced.done()
+    assert not (await services.state("shop")).operations["pay"].limiters[0].hold  # other processes go on
+    assert (await services.call("shop", "read", Remote())).status_code == 200
+    spaced.cancel()
+
+
+@pytest.mark.parametrize(
+    ("remote", "outcome"),
+    [
+        (Remote(), "well"),
+        (Remote(Response(500)), "failed"),
+        (Remote(Response(429, {"Retry-After": "0"})), "throttled"),
+        (Remote(KeyError("a typing mistake")), "wrong"),
+    ],
+)
+async def test_calls_are_counted_by_their_outcome(make: Make, remote: Remote, outcome: str) -> None:
+    metrics = ServiceMetrics()
+    services = make(metrics=metrics)
+
+    with suppress(KeyError):
+        await services.call_with(CallOptions(retries=0), "shop", "pay", remote)
+
+    counts = metrics.operations["shop", "pay"]
+    assert (dict(counts.calls), counts.rate_limit_hits) == ({outcome: 1}, int(outcome == "throttled"))
+    assert (counts.under_way, counts.waiting, counts.wait.buckets[-1][1], counts.duration.buckets[-1][1]) == (
+        0,
+        0,
+        1,
+        1,
+    )
+
+
+async def test_calls_that_were_not_made_are_counted_too(make: Make) -> None:
+    metrics, release = ServiceMetrics(), asyncio.Event()
+    services = make({**QUICK, "waiting_max": 1}, metrics=metrics)
+    running = [asyncio.create_task(services.call("shop", "pay", release.wait)) for _ in range(3)]
+    await settled()
+    counts = metrics.operations["shop", "pay"]
+    assert (counts.under_way, counts.waiting) == (2, 1)
+
+    with suppress(CallsFull):
+        await services.call("shop", "pay", Remote())
+    running.pop().cancel()
+    await settled()
+    with suppress(CallOverdue):
+        await services.call_with(CallOptions(deadline_s=0.01), "shop", "pay", Remote())
+    release.set()
+    await asyncio.gather(*running)
+
+    assert dict(counts.calls) == {"full": 1, "cancelled": 1, "overdue": 1, "well": 2}
+
+
+async def test_retries_and_breakers_are_counted(make: Make) -> None:
+    metrics = ServiceMetrics()
+    services = make({**QUICK, "breaker": {"failures": 2}}, metrics=metrics)
+
+    with suppress(CircuitOpen):
+        await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
+
+    counts = metrics.operations["shop", "read"]
+    assert (counts.retries, dict(counts.calls), counts.breaker()) == (2, {"open": 1}, "open")
+    assert metrics.concurrency() == {"shop": 2}
 
 
 async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:

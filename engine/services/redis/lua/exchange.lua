@@ -5,12 +5,14 @@
 -- KEYS
 --   1 state  string  the queue as a whole
 -- ARGV
---   1 given_ms  2 process  3 known  4 fresh  5 keeps_uses  6 said
+--   1 given_ms  2 process  3 known  4 fresh  5 keeps_uses  6 has_calls  7 said
 --   ``given_ms`` "" takes the time of Redis; a test gives its own. ``known`` is the incarnation that the process knows,
---   and ``fresh`` that of the queue if there is none. ``said`` is a msgpack list of
+--   and ``fresh`` that of the queue if there is none. ``has_calls`` "1": it has said calls that are not over.
+--   ``said`` is a msgpack list of
 --   {"ask", id, priority, charges}      a charge is {cost, name, version, limit}
 --   {"running", id, priority, charges}  of a call that began before Redis was emptied
 --   {"end", id, used}                   used at each limiter, or false: what was thought
+--   {"change", limiter}                 of which a newer version holds
 --   {"hold", limiter, until_ms, by}     a limiter is {name, version, limit}; until_ms 0 ends a hold
 --   {"believe", limiter, left, until_ms, of}
 --   {"fails", limiter, until_ms, probes}  the process does not call it before; two that say so are believed
@@ -19,18 +21,24 @@
 --   and a limit is {count, window_ms, burst, apart_ms, concurrency}, 0 where it has none.
 -- RETURNS
 --   {"new", incarnation}  nothing was heard; say first which calls are running, and ask for the others again
+--   {"forgotten"}         nothing was heard; its calls have lost their places, and must be asked for again
 --   {"ok", now_ms, begun, next_ms, wants, failing}  ids; when to come again, -1: not by time; {name, units, window_ms, ...}
 --                         to be covered, units -1: to be restored; {name, until_ms, ...} that processes agree on
 -- COST  O(log n) in what waits, for each that is said
 -- USES  call_queue
 
 local state_key = unpack(KEYS)
-local given_ms, process, known, fresh, keeps_uses, said = unpack(ARGV)
+local given_ms, process, known, fresh, keeps_uses, has_calls, said = unpack(ARGV)
 
 local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses)
 if incarnation ~= known then
   save(state_key, process)
   return {"new", incarnation}
+end
+if is_forgotten(process, has_calls == "1") then
+  redis.call("ZREM", key("processes"), process)
+  save(state_key, process)
+  return {"forgotten"}
 end
 
 local function charges_of(words)
@@ -54,6 +62,10 @@ end
 
 hear["end"] = function(call_id, used)
   finish(call_id, used or nil, false)
+end
+
+function hear.change(limiter)
+  if gate_of(limiter[1]).meter then gate_of(unpack(limiter)) end
 end
 
 function hear.hold(limiter, until_ms, by)

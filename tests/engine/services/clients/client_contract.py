@@ -99,6 +99,14 @@ class ClientContract(ABC):
         assert read == Read(429, b'{"error": "slow down"}')
         assert shop.calls == 2
 
+    async def test_a_redirect_is_a_call_of_its_own(self, shop: HttpService) -> None:
+        shop.answers = [Answer(307, body=b"slow", headers={"Location": "/elsewhere"})]
+
+        async with self.client(services_of()) as client:
+            read = await self.request(client, "GET", shop.url)
+
+        assert (read.status, shop.calls) == (200, 2)
+
     async def test_a_call_keeps_its_place_until_its_answer_was_read(self, shop: HttpService) -> None:
         shop.answers = [Answer(body=b"slow", is_slow=True)]
 
@@ -216,6 +224,15 @@ class ClientContract(ABC):
             read = [await self.request(client, "POST", shop.url) for _ in range(2)]
 
         assert [each.body for each in read] == [b'{"usage": {"total_tokens": 10}}'] * 2
+        assert shop.calls == 2
+
+    async def test_what_is_refused_costs_no_tokens(self, shop: HttpService) -> None:
+        shop.answers = [Answer(429, headers={"Retry-After": "0"})]
+        options = CallOptions(cost=90, used=total_tokens, deadline_s=1)
+
+        async with self.client(services_of(), options=options) as client:
+            assert (await self.request(client, "POST", shop.url)).status == 200
+
         assert shop.calls == 2
 
     async def test_a_rule_of_ones_own_judges_what_an_answer_says(self, shop: HttpService) -> None:

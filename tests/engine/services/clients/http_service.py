@@ -39,6 +39,8 @@ class HttpService:
     async def take(self, request: web.BaseRequest) -> web.StreamResponse:
         self.bodies.append(await request.read())
         self.is_asked.set()
+        if request.headers.get("Upgrade") == "websocket":
+            return await echo(request)
         answer = self.answers.pop(0) if self.answers else Answer()
         if not (answer.is_slow or answer.breaks_off):
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
@@ -53,6 +55,14 @@ class HttpService:
         with contextlib.suppress(ConnectionError):  # the client is gone
             await response.write(answer.body[1:])
         return response
+
+
+async def echo(request: web.BaseRequest) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
 
 
 @asynccontextmanager

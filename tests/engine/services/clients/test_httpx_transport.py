@@ -26,7 +26,7 @@ class TestHttpx(ClientContract):
         return httpx.AsyncClient(transport=ServiceTransport(services, "shop", operation, options=options))
 
     async def request(self, client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> Read:
-        response = await client.request(method, url, content=body)
+        response = await client.request(method, url, content=body, follow_redirects=True)
         return Read(response.status_code, response.content)
 
     @asynccontextmanager

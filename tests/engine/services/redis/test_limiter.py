@@ -59,3 +59,16 @@ async def test_what_waits_is_begun_by_another_process_at_once(limiters: Sequence
     limiters[0].end(first)
 
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_closing_does_not_wait_for_a_redis_that_is_away(
+    redis: Redis, limiters: Sequence[RedisCallLimiter]
+) -> None:
+    first = await taken(limiters, limiter(concurrency=1))
+    await redis.config_set("maxmemory", 1)  # it refuses to write
+    limiters[0].end(first)
+
+    try:
+        await asyncio.wait_for(limiters[0].close(), 30)
+    finally:
+        await redis.config_set("maxmemory", 0)

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
-from tempogram.engine.services.memory_queue import COVER_MS
+from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
-from tempogram.engine.services.redis.scripts import LEASE_MS
+from tempogram.engine.services.redis.scripts import LEASE_MS, PROBED_MS
 from tempogram.engine.services.redis.sight import Sight
 from tests.engine.services.queue_contract import CallQueueContract, Queue, call, limiter
 from tests.engine.services.test_memory_queue import InMemory
@@ -25,7 +25,10 @@ class InRedis:
 
     def __init__(self, redis: Redis, clock: Clock, process: str = "p1", *, keeps_uses: bool = False) -> None:
         self.clock = clock
-        self.queue = RedisCallQueue(redis, process, clock=clock, keeps_uses=keeps_uses)
+        self.lost: list[str] = []
+        self.queue = RedisCallQueue(
+            redis, process, clock=clock, keeps_uses=keeps_uses, lost=lambda call: self.lost.append(call.call_id)
+        )
         self.calls: dict[str, Call] = {}
 
     async def say(self, *words: list[Any]) -> Heard:
@@ -144,6 +147,57 @@ async def test_the_places_of_a_dead_process_come_back_when_it_was_not_heard_of_f
     assert (too_early, await queue.look()) == ([], ["b"])
 
 
+async def test_a_call_that_is_asked_for_again_as_the_answer_was_lost_takes_one_place(queue: InRedis) -> None:
+    two, first = limiter(concurrency=2), call("a", limiter(concurrency=2))
+    await queue.ask(first)
+    first.began_at_ms = -1  # the answer was lost
+
+    again = (await queue.queue.say([], list(queue.calls.values()), asks_again=True)).begun
+
+    assert again == ["a"]
+    assert [await queue.ask(call("b", two)), await queue.ask(call("c", two))] == [["b"], []]
+
+
+async def test_a_process_not_heard_of_for_a_lease_hears_which_calls_have_lost_their_places(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    await queue.ask(call("held", one))
+    await queue.ask(call("waits", one))
+    await other.ask(call("b", one))
+    queue.clock.advance(LEASE_MS)
+    began = await other.look()
+
+    await queue.look()
+
+    assert (began, queue.lost) == (["b"], ["held"])
+
+
+@pytest.mark.parametrize("are_others_there", [True, False])
+async def test_calls_that_waited_in_a_process_not_heard_of_for_a_lease_stand_in_line_again(
+    redis: Redis, queue: InRedis, *, are_others_there: bool
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    held = call("held", one)
+    await queue.ask(held)
+    await queue.ask(call("waits", one))
+    queue.clock.advance(LEASE_MS)
+    if are_others_there:
+        await other.look()
+    began = await queue.look()
+
+    assert (began, queue.lost) == (["waits"], ["held"])
+    assert await queue.end(held) == [], "its place is not its own any more"
+
+
+async def test_a_process_that_had_no_calls_for_a_lease_loses_nothing(queue: InRedis) -> None:
+    queue.clock.advance(2 * LEASE_MS)
+
+    began = await queue.ask(call("a", limiter(concurrency=1)))
+
+    assert (began, queue.lost) == (["a"], [])
+
+
 async def test_after_an_emptied_redis_calls_under_way_count_before_others_begin(redis: Redis, queue: InRedis) -> None:
     other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
     await queue.ask(call("running", one))
@@ -153,7 +207,7 @@ async def test_after_an_emptied_redis_calls_under_way_count_before_others_begin(
     began = await other.ask(call("b", one))
     queue.clock.advance(1_000)
     await queue.look()  # says that it is running
-    queue.clock.advance(LONG_AGO_MS)
+    queue.clock.advance(RECLAIM_MS)
     await queue.look()
 
     assert (began, await other.look()) == ([], [])
@@ -168,7 +222,7 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     await redis.flushall()
 
     await queue.look()
-    queue.clock.advance(LONG_AGO_MS)
+    queue.clock.advance(RECLAIM_MS)
 
     assert await queue.end(running) == ["a"]
 
@@ -210,6 +264,20 @@ async def test_a_released_hold_does_not_end_what_holds_since_the_start(redis: Re
     assert await queue.say(["hold", limiter_words(one), 0, ""]) == await queue.say()
     clock.advance(3_000)
     assert await queue.look() == ["a"]
+
+
+async def test_an_operation_is_not_only_probed_for_ever_when_the_processes_that_found_it_failing_have_ended(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, sms = InRedis(redis, queue.clock, "p2"), limiter("sms", concurrency=9)
+    for each in (queue, other):
+        await each.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+    newer = InRedis(redis, queue.clock, "p3")
+    await newer.look()
+
+    queue.clock.advance(5_000 + PROBED_MS)
+
+    assert [await newer.ask(call(name, sms)) for name in "abc"] == [["a"], ["b"], ["c"]]
 
 
 async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_that_does_not_know_it(

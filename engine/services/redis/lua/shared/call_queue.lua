@@ -14,7 +14,8 @@ local begun = {} -- ids of calls that may begin, by process
 local wanted = {} -- limiters that wait for the database
 
 local
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
+  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key,
+  release_hold
 = (function()
 
 local serve -- below, as limiters, calls and turns need one another
@@ -157,7 +158,13 @@ function serve(gate)
   look_at(gate, now_ms) -- the next exchange goes on
 end
 
+-- A call that is known already was asked for in an exchange whose answer its process did not get.
 local function ask(waiting)
+  local known = call_of(waiting.id)
+  if known then
+    if known.began_at_ms >= 0 then tell(known) end
+    return
+  end
   state.arrivals = state.arrivals + 1
   waiting.arrival, waiting.began_at_ms, calls[waiting.id] = state.arrivals, -1, waiting
   waiting.asked_at_ms = now_ms
@@ -167,6 +174,7 @@ end
 
 -- Take note of a call that began before Redis was emptied.
 local function go_on(running)
+  if call_of(running.id) then return end
   running.arrival, running.began_at_ms, running.is_changed = 0, now_ms, true
   calls[running.id] = running
   call("SADD", key("of", running.process), running.id)
@@ -221,12 +229,24 @@ local function finish(call_id, used, is_lost)
   for _, charge in ipairs(over.charges) do serve(gate_at(charge)) end
 end
 
+-- Forget some calls of a process, and return whether there were any.
+local function forget_some(process)
+  local ids = call("SRANDMEMBER", key("of", process), constants.BEGUN_MAX)
+  for _, call_id in ipairs(ids) do finish(call_id, nil, true) end
+  return #ids > 0
+end
+
+-- Tell whether the calls of a process were forgotten, or are now, as it was not heard of for too long.
+local function is_forgotten(process, has_calls)
+  local until_ms = call("ZSCORE", key("processes"), process)
+  if until_ms and tonumber(until_ms) > now_ms then return false end
+  return forget_some(process) or has_calls
+end
+
 -- Forget the calls of processes that have not been heard of for too long: their places come back.
 local function forget()
   for _, process in ipairs(call("ZRANGEBYSCORE", key("processes"), "-inf", now_ms, "LIMIT", 0, 5)) do
-    local ids = call("SRANDMEMBER", key("of", process), constants.BEGUN_MAX)
-    for _, call_id in ipairs(ids) do finish(call_id, nil, true) end
-    if #ids == 0 then call("ZREM", key("processes"), process) end
+    if not forget_some(process) then call("ZREM", key("processes"), process) end
   end
 end
 
@@ -306,5 +326,6 @@ local function save(state_key, process)
 end
 
 return
-  open, save, gate_of, ask, go_on, wants, finish, forget, serve, serve_due, next_look_ms, failing, key, release_hold
+  open, save, gate_of, ask, go_on, wants, finish, forget, is_forgotten, serve, serve_due, next_look_ms, failing, key,
+  release_hold
 end)()

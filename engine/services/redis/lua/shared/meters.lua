@@ -16,7 +16,8 @@ local COUNT, WINDOW_MS, BURST, APART_MS, CONCURRENCY = 1, 2, 3, 4, 5 -- of a lim
 -- Return a limiter at which nothing is used.
 function meters.fresh(limit, version, begins_at_ms)
   return {
-    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1, quickest = 0,
+    version = version, limit = limit, uses = {}, taken = 0, drained_at = 0, apart_at_ms = 0, began_at_ms = -1,
+    quickest_ms = 0, quickest_of_last_ms = 0, answers = 0,
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0, is_restored = true,
     used_since_cover = 0, open_until_ms = 0, probes = 0,
@@ -106,11 +107,16 @@ local function said_at_ms(meter, now_ms, cost)
   return now_ms
 end
 
+-- Tell whether only probes begin. If they tell nothing, as their processes ended, this ends by itself.
+local function is_probed(meter, now_ms)
+  return meter.probes > 0 and now_ms < meter.open_until_ms + constants.PROBED_MS
+end
+
 -- Return when a call of this cost may begin: ``now_ms`` or later, nil until another one ends.
 function meters.ready_at_ms(meter, now_ms, cost)
   local limit = meter.limit
   if limit[CONCURRENCY] > 0 and meter.busy >= limit[CONCURRENCY] then return nil end
-  if meter.probes > 0 and meter.busy >= meter.probes then return nil end
+  if is_probed(meter, now_ms) and meter.busy >= meter.probes then return nil end
   local at_ms = math.max(now_ms, meter.held_until_ms, meter.apart_at_ms, meter.open_until_ms)
   if meter.said_until_ms > 0 then at_ms = math.max(at_ms, said_at_ms(meter, now_ms, cost)) end
   if limit[COUNT] == 0 then return at_ms end
@@ -123,7 +129,7 @@ end
 
 function meters.take(meter, now_ms, cost)
   local limit = meter.limit
-  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest = 0 end
+  if limit[APART_MS] > 0 and meters.is_forgotten(meter, now_ms) then meter.quickest_ms, meter.answers = 0, 0 end
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
@@ -143,13 +149,16 @@ end
 
 -- Say when the next may begin after an answer: what it took longer than others may have passed on the way.
 local function space(meter, began_at_ms, now_ms)
-  local parts = constants.QUICKEST_PARTS
-  local took = parts * (now_ms - began_at_ms)
+  local took_ms = now_ms - began_at_ms
+  meter.quickest_ms = math.min(meter.quickest_ms, took_ms)
   if meter.began_at_ms == began_at_ms then
-    local late_ms = floor_div(math.max(0, took - meter.quickest) + parts - 1, parts) + 1
-    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + late_ms
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + 1
   end
-  meter.quickest = meter.quickest > 0 and math.min(took, meter.quickest + 1) or took
+  meter.quickest_of_last_ms = meter.answers > 0 and math.min(meter.quickest_of_last_ms, took_ms) or took_ms
+  meter.answers = meter.answers + 1
+  if meter.answers == constants.QUICKEST_OF then
+    meter.quickest_ms, meter.answers = meter.quickest_of_last_ms, 0
+  end
 end
 
 function meters.settle(meter, began_at_ms, now_ms, cost, used)
@@ -192,8 +201,8 @@ end
 function meters.idle_at_ms(meter)
   if meter.busy > 0 then return nil end
   local uses, limit = meter.uses, meter.limit
-  if meter.probes > 0 then return nil end
-  local at_ms = math.max(meter.held_until_ms, meter.apart_at_ms, meter.said_until_ms, meter.covered_until_ms)
+  local probed_until_ms = meter.probes > 0 and meter.open_until_ms + constants.PROBED_MS or 0
+  local at_ms = math.max(probed_until_ms, meter.held_until_ms, meter.apart_at_ms, meter.said_until_ms, meter.covered_until_ms)
   if limit[BURST] > 0 then at_ms = math.max(at_ms, floor_div(meter.drained_at, limit[COUNT]) + 1) end
   return math.max(at_ms, #uses > 0 and uses[#uses - 1] or 0)
 end
@@ -245,7 +254,8 @@ end
 -- Its record. A time has more digits than cmsgpack keeps of a double that is no integer, so all numbers stay integers.
 
 local PLACES = {
-  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "quickest", "held_until_ms", "held_by",
+  "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
+  "quickest_ms", "quickest_of_last_ms", "answers",
   "said_left", "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
   "is_restored", "used_since_cover", "open_until_ms", "probes",
 }

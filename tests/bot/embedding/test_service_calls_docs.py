@@ -1,0 +1,194 @@
+"""The examples of docs/services.md, each run as it stands there, and the sentences that it explains."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from inspect import iscoroutine
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import tempogram
+from tempogram import CallOptions, CallOverdue, CallsFull, CircuitOpen, UnknownService
+from tempogram.engine.model.errors import EngineError, SettingsError
+from tempogram.engine.services.catalogue import parse, shipped
+from tempogram.engine.services.clients.http_requests import operation_of
+from tempogram.engine.services.limit import WORDS
+from tests import ROOT
+from tests.bot.embedding.started import Engine, started
+from tests.engine.services.clients.http_service import Answer, HttpService, http_service
+
+PAGE = (ROOT / "docs" / "services.md").read_text()
+TABLES = "\n".join(re.findall(r"^```toml\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL))
+SYMPTOMS = re.findall(r"^\| (.+?) \| .+? \| .+? \|$", PAGE.partition("## Troubleshooting")[2], re.MULTILINE)
+
+
+def examples(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+async def run(example: str, names: dict[str, Any]) -> None:
+    code = compile(example, "docs/services.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(code, names)  # noqa: S307 - our own page
+    if iscoroutine(running):
+        await running
+
+
+@dataclass
+class Calls:
+    """Functions of other libraries, as far as the page calls them."""
+
+    made: list[str] = field(default_factory=list)
+
+    async def __call__(self, *args: Any, **words: Any) -> Any:
+        self.made.append(" ".join(map(str, (*args, *words.values()))))
+        return SimpleNamespace(usage=SimpleNamespace(total_tokens=7), text="")
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    (tmp_path / "services.toml").write_text(TABLES)
+    async with started(tmp_path) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[HttpService]:
+    async with http_service(*[Answer(headers={"Content-Type": "application/json"})] * 2) as service:
+        yield service
+
+
+async def test_every_example_of_the_page_works(engine: Engine, shop: HttpService) -> None:
+    calls = Calls()
+    names: dict[str, Any] = {
+        "asyncio": asyncio,
+        "client": SimpleNamespace(messages=SimpleNamespace(create_async=calls)),
+        "model": SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=calls))),
+        "number": "+1",
+        "text": "Hello",
+        "messages": [],
+        "url": shop.url,
+        "accounts": [SimpleNamespace(id=1), SimpleNamespace(id=2)],
+        "contacts": ["Anna"],
+        "titles": ["Metropolis"],
+        **dict.fromkeys(("fetch", "generate_chat_completion", "send", "ring", "availability"), calls),
+    }
+
+    for example in examples("python"):
+        await run(example, names)
+
+    expected = ["+1 Hello", "small []", "orders", "orders/7", "1", "2", "Anna", "+1", "Metropolis", "orders/7"]
+    assert calls.made == expected
+    assert (shop.calls, names["response"].status, names["order"]) == (2, 200, {})
+
+
+async def test_the_example_of_openais_client_works(
+    engine: Engine, shop: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", shop.url)
+    answer = b'{"id": "1", "choices": [], "created": 1, "model": "small", "object": "chat.completion"}'
+    shop.answers = [Answer(429, headers={"Retry-After": "0"}), Answer(body=answer)]
+    names: dict[str, Any] = {"messages": []}
+
+    for example in examples("python openai"):
+        await run(example, names)
+    await names["openai"].close()
+
+    assert (names["answer"].id, shop.calls) == ("1", 2)
+
+
+async def test_the_example_of_twilios_client_works(engine: Engine, shop: HttpService) -> None:
+    pytest.importorskip("twilio")
+    shop.answers = [Answer(429, b'{"code": 20429}'), Answer(201, b'{"sid": "SM1"}')]
+    names: dict[str, Any] = {"account_sid": "AC1", "auth_token": "secret", "number": "+1", "sender": "+2", "text": "Hi"}
+
+    for example in examples("python twilio"):
+        lines = example.replace("message = ", f"twilio.api.base_url = {shop.url!r}\nmessage = ")
+        await run(lines, names)
+    await names["http"].close()
+
+    assert (names["message"].sid, shop.calls) == ("SM1", 2)
+
+
+async def test_each_sentence_that_a_user_may_meet_is_explained(engine: Engine) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def refused(options: CallOptions, service: str, operation: str, kind: type[Exception]) -> str:
+        with pytest.raises(kind) as raised:
+            await tempogram.services.call_with(options, service, operation, hang)
+        return str(raised.value)
+
+    plain, quick = CallOptions(), CallOptions(deadline_s=0.05)
+    front, in_a_minute_ms = engine.built.front, int(time.time() * 1_000) + 60_000
+    await front.changed_services.update_limits("database", {"waiting_max": 1})
+    front.services.hold("database", until_ms=in_a_minute_ms, by="a test")
+    waiting = asyncio.create_task(tempogram.services.call("database", "queries", hang))
+    await asyncio.sleep(0.05)
+    said = [
+        await refused(plain, "shp", "charge", UnknownService),
+        await refused(plain, "pay", "chrge", UnknownService),
+        await refused(CallOptions(concurrency=9), "pay", "charge", SettingsError),
+        await refused(CallOptions(count=90, window_ms=1_000), "pay", "charge", SettingsError),
+        await refused(quick, "pay", "charge", CallOverdue),
+        await refused(plain, "database", "queries", CallsFull),
+    ]
+    waiting.cancel()
+    front.services.believe_failing("pay:charge", in_a_minute_ms)
+    said.append(await refused(plain, "pay", "charge", CircuitOpen))
+    await front.changed_services.open_breakers("pay", ["charge"])
+    said.append(await refused(plain, "pay", "charge", CircuitOpen))
+    with pytest.raises(SettingsError) as no_priority:
+        CallOptions(priority="urgent")
+    said.append(str(no_priority.value))
+    with pytest.raises(UnknownService) as no_pattern:
+        operation_of({"*/orders": "read"}, None, "pay.example/staff")
+    said.append(str(no_pattern.value))
+    for text in ("[pay", "[pay]\nconcurency = 1"):
+        with pytest.raises(SettingsError) as wrong:
+            parse(text, "services.toml", shipped())
+        said.append(str(wrong.value))
+
+    assert [sentence for sentence in said if not is_explained(sentence)] == []
+
+
+async def test_without_an_engine_the_sentence_is_explained() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        await tempogram.services.call("pay", "charge", Calls())
+
+    assert is_explained(str(raised.value))
+
+
+def test_every_error_of_a_call_is_in_the_page() -> None:
+    errors = [name for name in tempogram.__all__ if is_error(name)]
+
+    assert [name for name in errors if f"`{name}`" not in PAGE] == []
+
+
+def test_every_word_of_bottlenecks_is_in_the_page() -> None:
+    assert [word for word in WORDS if f"`{word}`" not in PAGE] == []
+
+
+def is_error(name: str) -> bool:
+    public = getattr(tempogram, name)
+    return isinstance(public, type) and issubclass(public, EngineError) and "services" in public.__module__
+
+
+def is_explained(sentence: str) -> bool:
+    """Tell whether a row begins with a sentence of this form: names and numbers may differ, … is anything."""
+    shown = [quoted for symptom in SYMPTOMS for quoted in re.findall(r"`([^`]+)`", symptom)]
+    return any(re.fullmatch(form(each), sentence) for each in shown)
+
+
+def form(shown: str) -> str:
+    pattern = re.sub(r"\d[\d.]*", r"[\\d.]+", re.escape(shown).replace("…", ".+"))
+    return re.sub(r"(?<![a-z])(pay|charge|llm|chat|chrge|shp|urgent)(?![a-z])", r"\\w+", pattern)
