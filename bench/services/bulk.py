@@ -1,10 +1,11 @@
 """A bulk of calls to a strict service, with our limiter and without one: do the mission's claims hold?
 
 Question    The mission says of its limiter: 90 % fewer rate-limit errors, 15 % less CPU. What is seen of ours?
-Workload    500 requests by httpx to a service that allows what Twilio does, 100 a second and 10 at once, answers after
-            40 ms, and answers 429 to what is above. Without a limiter: all at once, and a 429 is tried again up to 5
-            times after a random part of 1, 2, 4, 8, 16 s; the same with 10 at once (asyncio's semaphore; the mission's
-            p-limit). With ours: all at once through ``ServiceTransport``, in memory and over Redis.
+Workload    500 requests by httpx to the strict server. It allows what Twilio does (100 a second, 10 at once), counts
+            a call anywhere between its arrival and its answer 40 ms later, and answers 429 to what is above. Without a
+            limiter: all at once, and a 429 is tried again up to 5 times after a random part of 1, 2, 4, 8, 16 s; the
+            same with 10 at once (asyncio's semaphore; the mission's p-limit); and with one begun each 10 ms besides.
+            With ours: all at once through ``ServiceTransport``, in memory and over Redis.
 Measured    429s and requests at the server; time and CPU of the sending process, without its start. 3 rounds in turn.
 Not measured  What a penalty for many 429s would cost; this service gives none. CPU of Redis.
 Checked     With ours every call succeeds, and at most one in a hundred has a 429. The claims are reported, not judged.
@@ -30,7 +31,7 @@ import httpx
 from bench.harness import Checks, main
 from bench.peers import table
 from bench.redis_clients import own_redis
-from bench.services.counting_server import Rule, counting_server
+from bench.services.processes import strict_server
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.services.catalogue import shipped
 from tempogram.engine.services.clients.httpx_transport import ServiceTransport
@@ -39,8 +40,11 @@ from tempogram.engine.services.redis.limiter import RedisCallLimiter
 from tempogram.engine.services.services import Services
 
 CALLS, ROUNDS, RETRIES, WITHIN_S = 500, 3, 5, 60
-GENERAL = Rule(count=100, window_s=1.0, concurrency=10)
-ANSWER_S = 0.04
+COUNT, WINDOW_S, CONCURRENCY = 100, 1.0, 10
+STRICT = {
+    "rules": [{"name": "general", "prefix": "/", "count": COUNT, "window_ms": 1_000, "concurrency": CONCURRENCY}],
+    "manner": {"hold_ms": (40, 40)},
+}
 AFTER_START_S = 1.2
 """A limiter waits for a window after a start, which is no part of the bulk."""
 
@@ -91,7 +95,8 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
 
 
 async def one_round(form: str, redis_url: str, seen: Seen) -> None:
-    async with counting_server(GENERAL, answer_s=ANSWER_S, refuses=True) as server:
+    async with strict_server() as server:
+        await server.begin(STRICT)
         words = (sys.executable, "-m", "bench.services.bulk", "--as", form, server.url, redis_url)
         process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
         try:
@@ -101,9 +106,10 @@ async def one_round(form: str, redis_url: str, seen: Seen) -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        statuses = (await server.report())["statuses"]
     done = json.loads(output)
-    seen.refused.append(server.refused)
-    seen.requests.append(server.refused + len(server.arrived))
+    seen.refused.append(statuses.get("429", 0))
+    seen.requests.append(sum(statuses.values()))
     seen.lost.append(done["lost"])
     seen.took_s.append(done["took_s"])
     seen.cpu_s.append(done["cpu_s"])
@@ -156,7 +162,7 @@ async def with_backoff(url: str, at_once: int, apart_s: float = 0.0) -> AsyncIte
             await asyncio.sleep(number * apart_s)
             for attempt in range(RETRIES + 1):
                 async with places:
-                    status = (await client.get(f"{url}/{number}")).status_code
+                    status = (await client.get(url)).status_code
                 if status != httpx.codes.TOO_MANY_REQUESTS:
                     break
                 await asyncio.sleep(random.uniform(0, 2**attempt))
@@ -174,8 +180,8 @@ async def with_ours(url: str, redis_url: str) -> AsyncIterator[Send]:
     await asyncio.sleep(AFTER_START_S)
     async with httpx.AsyncClient(transport=ServiceTransport(services, "twilio", "general")) as client:
 
-        async def send(number: int) -> int:
-            return (await client.get(f"{url}/{number}")).status_code
+        async def send(_: int) -> int:
+            return (await client.get(url)).status_code
 
         yield send
     await limiter.close()
@@ -185,8 +191,8 @@ async def with_ours(url: str, redis_url: str) -> AsyncIterator[Send]:
 
 SENDERS: dict[str, Callable[[str, str], AbstractAsyncContextManager[Send]]] = {
     "gather": lambda url, _: with_backoff(url, CALLS),
-    "semaphore": lambda url, _: with_backoff(url, GENERAL.concurrency),
-    "paced": lambda url, _: with_backoff(url, GENERAL.concurrency, GENERAL.window_s / GENERAL.count),
+    "semaphore": lambda url, _: with_backoff(url, CONCURRENCY),
+    "paced": lambda url, _: with_backoff(url, CONCURRENCY, WINDOW_S / COUNT),
     "memory": lambda url, _: with_ours(url, ""),
     "redis": with_ours,
 }

@@ -30,7 +30,7 @@ import httpx
 
 from bench.harness import Checks, main, quantile, spread
 from bench.redis_clients import own_redis
-from bench.services.counting_server import Rule, counting_server
+from bench.services.processes import strict_server
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.services.catalogue import parse
 from tempogram.engine.services.clients.httpx_transport import ServiceTransport
@@ -123,7 +123,8 @@ async def one_after_another(checks: Checks, services: Services) -> None:
 
 async def of_requests(checks: Checks, services: Services, where: str) -> None:
     """Print how long a request takes, bare and through the transport."""
-    async with counting_server(Rule(), answer_s=0.0) as server:
+    async with strict_server() as server:
+        await server.begin({"manner": {"hold_ms": (0, 0)}})
         plain = ServiceTransport(services, "plain", "call")
         full = ServiceTransport(services, "full", "call", options=CallOptions(tenant="anna", cost=900, deadline_s=30))
         async with (
@@ -145,7 +146,7 @@ async def of_requests(checks: Checks, services: Services, where: str) -> None:
 
 
 async def requested(client: httpx.AsyncClient, url: str) -> bool:
-    return (await client.get(f"{url}/1")).status_code == 200
+    return (await client.get(url)).status_code == 200
 
 
 async def timed(call: Callable[[], Awaitable[bool]], count: int) -> list[float]:

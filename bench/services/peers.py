@@ -8,8 +8,8 @@ Workload    (1) calls that may begin at once: 100 keys with 100 in 1 s each, one
             two processes with one Redis; (3) 5 calls pass a limit of 10 and then one of 2, and 10 more pass only the
             first.
 Measured    (1) in memory CPU of a decision, its end included, 5 rounds of 2,000; over Redis the time until it is made,
-            200 one after another, and that of a PING by the same library for Redis. (2) by a server that counts on its
-            own when each request has arrived. (3) which calls begin.
+            200 one after another, and that of a PING by the same library for Redis. (2) when each request has arrived,
+            by the strict server, which here refuses nothing. (3) which calls begin.
 Not measured  Retries, priorities, a breaker: what only some have.
 Checked     Ours breaks no window, no distance and no number of calls at once, keeps the order, takes all places or
             none; every call of every peer arrives. Aimed at: 15 us in memory, 0.3 ms over Redis with four limiters.
@@ -24,24 +24,24 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from itertools import pairwise
 from statistics import median
 from typing import Any
-
-from redis.asyncio import Redis
 
 from bench.harness import Checks, main, quantile
 from bench.peers import table
 from bench.redis_clients import own_redis
-from bench.services.counting_server import CountingServer, Rule, counting_server, over, overtaken, too_near
+from bench.services.arrivals import Arrivals, takes_all
 from bench.services.limiter_peers import Peer, peers
+from bench.services.processes import strict_server
+from bench.services.strict_counts import least_apart_ms
 
 QUESTION = "Limiters of others and ours: what does a decision cost, and what does a service see?"
 CALLS, DECISIONS = 50, 200
-ANSWER_S, CHAT_S = 0.05, 1.2
+ANSWER_MS, CHAT_MS = 50, 1_200
 AIM_US, REDIS_AIM_US = 15, 300
-WINDOW = Rule(count=10, window_s=1.0)
-MISSION = Rule(count=10, window_s=1.0, apart_s=0.2, concurrency=5)
+COUNT, WINDOW_MS = 10, 1_000
+WINDOW = {"count": COUNT, "window_ms": WINDOW_MS}
+MISSION = {**WINDOW, "apart_ms": 200, "concurrency": 5}
 NONE = "-"
 CAVEATS = """\
 What favours ours: the server is ours, and counts every window, as the strictest service would; a limiter that counts by
@@ -116,30 +116,28 @@ async def bursts(checks: Checks, all_peers: list[Peer]) -> None:
 
 
 async def window_alone(checks: Checks, peer: Peer) -> list[str]:
-    server, began_s, took_s = await burst(checks, peer, WINDOW)
-    numbers, above = [number for number, _ in server.arrived], over(server.times_s, WINDOW)
+    arrived, began_s, took_s = await burst(checks, peer, WINDOW)
+    above, overtaken = arrived.above(COUNT, WINDOW_MS), arrived.overtaken()
     if peer.is_ours:
         checks.that(above == 0, f"ours keeps the window ({above} above)")
-        checks.that(overtaken(numbers) == 0, f"ours keeps the order ({overtaken(numbers)} overtaken)")
-    first = sum(at_s < began_s + 1 for at_s in server.times_s)
-    return [str(first), f"{took_s:.2f} s", str(above), str(overtaken(numbers))]
+        checks.that(overtaken == 0, f"ours keeps the order ({overtaken} overtaken)")
+    first = sum(at_ms < began_s * 1_000 + WINDOW_MS for at_ms in arrived.at_ms)
+    return [str(first), f"{took_s:.2f} s", str(above), str(overtaken)]
 
 
 async def mission(checks: Checks, peer: Peer) -> list[str]:
-    server, _, took_s = await burst(checks, peer, MISSION, answer_s=CHAT_S)
-    times_s = server.times_s
-    above, near = over(times_s, MISSION), too_near(times_s, MISSION)
-    least_ms = 1_000 * min(later - first for first, later in pairwise(times_s))
+    arrived, _, took_s = await burst(checks, peer, MISSION, answer_ms=CHAT_MS)
+    above, near, most = arrived.above(COUNT, WINDOW_MS), arrived.too_near(MISSION["apart_ms"]), arrived.most_at_once
     if peer.is_ours:
-        held = above == near == 0 and server.most_at_once <= MISSION.concurrency
-        checks.that(held, f"ours keeps the mission's settings ({above} above, {near} too near)")
-    return [f"{took_s:.2f} s", str(above), f"{near} ({least_ms:.1f} ms)", str(server.most_at_once)]
+        kept = above == near == 0 and most <= MISSION["concurrency"]
+        checks.that(kept, f"ours keeps the mission's settings ({above} above, {near} too near, {most} at once)")
+    return [f"{took_s:.2f} s", str(above), f"{near} ({least_apart_ms(arrived.at_ms):.1f} ms)", str(most)]
 
 
 async def two_processes(checks: Checks, peer: Peer) -> list[str]:
-    async with own_redis() as (redis, url):
-        server, _, took_s = await burst(checks, peer, WINDOW, redis=redis, url=url, processes=2)
-    above = over(server.times_s, WINDOW)
+    async with own_redis() as (_, url):
+        arrived, _, took_s = await burst(checks, peer, WINDOW, redis_url=url, processes=2)
+    above = arrived.above(COUNT, WINDOW_MS)
     if peer.is_ours:
         checks.that(above == 0, f"ours keeps the window over two processes ({above} above)")
     return [f"{took_s:.2f} s", str(above)]
@@ -148,29 +146,22 @@ async def two_processes(checks: Checks, peer: Peer) -> list[str]:
 async def burst(
     checks: Checks,
     peer: Peer,
-    rule: Rule,
+    limit: dict[str, int],
     *,
-    answer_s: float = ANSWER_S,
-    redis: Redis | None = None,
-    url: str = "",
+    answer_ms: float = ANSWER_MS,
+    redis_url: str = "",
     processes: int = 1,
-) -> tuple[CountingServer, float, float]:
-    """Return the server with what arrived, when the burst began, and how long it took."""
-    if redis is not None:
-        await redis.flushall()
-    limit = {
-        "count": rule.count,
-        "window_ms": int(rule.window_s * 1_000),
-        "apart_ms": int(rule.apart_s * 1_000),
-        "concurrency": rule.concurrency,
-    }
-    async with counting_server(rule, answer_s=answer_s) as server:
-        words = plan("burst", url, url=server.url, calls=CALLS // processes, limit=limit)
+) -> tuple[Arrivals, float, float]:
+    """Return what arrived, when the burst began, and how long it took."""
+    async with strict_server() as server:
+        await server.begin(takes_all(answer_ms))
+        words = plan("burst", redis_url, url=server.url, calls=CALLS // processes, limit=limit)
         seen = await peer.see(words, processes=processes)
-    if len(server.arrived) != CALLS:
-        checks.that(False, f"{len(server.arrived)} of {CALLS} calls of {peer.title} arrived")  # noqa: FBT003
+        arrived = Arrivals.of(await server.report())
+    if len(arrived.numbers) != CALLS:
+        checks.that(False, f"{len(arrived.numbers)} of {CALLS} calls of {peer.title} arrived")  # noqa: FBT003
     began_s = min(each["began_s"] for each in seen)
-    return server, began_s, max(each["began_s"] + each["took_s"] for each in seen) - began_s
+    return arrived, began_s, max(each["began_s"] + each["took_s"] for each in seen) - began_s
 
 
 async def several(checks: Checks, all_peers: list[Peer]) -> None:

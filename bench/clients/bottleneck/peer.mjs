@@ -15,7 +15,7 @@ const line = async () => (await lines.next()).value;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const say = (value) => process.stdout.write(`${value}\n`);
 const go = async () => (say("ready"), await line());
-const nowS = () => Number(process.hrtime.bigint()) / 1e9; // the same clock as Python's time.monotonic
+const nowS = () => (performance.timeOrigin + performance.now()) / 1e3;
 
 const plan = JSON.parse(await line());
 
@@ -46,7 +46,7 @@ function service(url, calls) {
     new Promise((resolve) => {
       const socket = free.pop();
       socket.once("data", () => resolve(free.push(socket)));
-      socket.write(`GET /${number} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      socket.write(`GET / HTTP/1.1\r\nHost: localhost\r\nX-Client: ${number}\r\n\r\n`);
     });
 }
 

@@ -1,1 +1,1 @@
-"""A server that counts by itself counts right, and what it sees of our limiter breaks nothing."""
+"""What the benchmarks of the calls to services judge is judged right, and a short form of each finds nothing broken."""

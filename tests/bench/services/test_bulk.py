@@ -4,18 +4,20 @@ import asyncio
 
 import pytest
 
-from bench.services.bulk import ANSWER_S, GENERAL, Seen, claims_of, with_ours
-from bench.services.counting_server import counting_server, over
+from bench.services.bulk import CONCURRENCY, STRICT, Seen, claims_of, with_ours
+from bench.services.processes import strict_server
 
 
 async def test_a_bulk_through_our_limiter_meets_no_429() -> None:
-    async with counting_server(GENERAL, answer_s=ANSWER_S, refuses=True) as server, with_ours(server.url, "") as send:
-        statuses = await asyncio.gather(*(send(number) for number in range(150)))
+    async with strict_server() as server:
+        await server.begin(STRICT)
+        async with with_ours(server.url, "") as send:
+            statuses = await asyncio.gather(*(send(number) for number in range(150)))
+        report = await server.report()
 
     assert statuses == [200] * 150
-    assert server.refused == 0
-    assert server.most_at_once <= GENERAL.concurrency
-    assert over(server.times_s, GENERAL) == 0
+    assert report["statuses"] == {"200": 150}
+    assert report["limits"]["general"]["most_under_way"] <= CONCURRENCY
 
 
 @pytest.mark.parametrize(("cpu_s", "verdict"), [(0.85, "holds"), (0.86, "DOES NOT HOLD"), (1.2, "DOES NOT HOLD")])
