@@ -15,7 +15,7 @@ from typing import Any
 from bench.environments import CLIENTS, npm_folder, virtual_environment
 
 WITHIN_S = 90
-SCRIPT = str(CLIENTS / "limiter_peer.py")
+SCRIPT = str(CLIENTS / "limiters.py")
 REQUIREMENTS = CLIENTS / "limiters-requirements.txt"
 BOTTLENECK = CLIENTS / "bottleneck"
 

@@ -1,4 +1,4 @@
-// Calls a service through Bottleneck, or decides so many times: the same as limiter_peer.py, see bench.services.peers.
+// Calls a service through Bottleneck, or decides so many times: the same as limiters.py, see bench.services.peers.
 
 import { connect } from "node:net";
 import { createInterface } from "node:readline";

@@ -1,6 +1,6 @@
 """Calls a service through a limiter of one's choice, or decides so many times; see bench.services.peers.
 
-    python limiter_peer.py <limits|pyrate|throttled|aiolimiter|ours>
+    python limiters.py <limits|pyrate|throttled|aiolimiter|ours>
 
 The plan comes as a line of JSON on standard input. "ready" is the answer, and another line starts it; what was seen is
 a line of JSON. Each limiter is used as its manual says. For calls at once, which none of the others has, there is
