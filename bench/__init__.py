@@ -16,5 +16,7 @@ python -m bench.services.bulk      a bulk of calls with our limiter and without 
 python -m bench.load               50 bots, 100 users, 50 updates a second by webhook: a baseline
 python -m bench.mass_work          what 300,000 messages that expire, or are cancelled with their bot, cost others
 python -m bench.idle               what each role takes to start, and what a fleet asks for while nothing happens
+python -m bench.services.outage    a service that fails, slows down, hangs, answers 429 or is away: who calls it?
+python -m bench.services.killed    processes and servers that die while calls of a service hold places
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 """

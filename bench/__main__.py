@@ -24,6 +24,8 @@ BENCHES = (
     "hanging_bots",
     "idle",
     "services.overhead",
+    "services.outage",
+    "services.killed",
 )
 
 

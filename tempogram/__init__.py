@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from tempogram.engine.services.answers import Verdict
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
-    from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, ServiceError, UnknownService
+    from tempogram.engine.services.errors import (
+        CallOverdue,
+        CallsFull,
+        CircuitOpen,
+        PlaceLost,
+        ServiceError,
+        UnknownService,
+    )
     from tempogram.engine.services.services import CallOptions
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 

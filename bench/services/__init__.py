@@ -1,6 +1,6 @@
-"""What the calls of services promise, shown against a server that counts by itself.
+"""What the calls of services promise, shown against servers that count by themselves.
 
-strict_counts  what the server counts, and what breaks a limit
+strict_counts  what the strict server counts, and what breaks a limit
 strict_words   what it says of its limits
 strict_server  the server, as a process of its own
 arrivals       what arrived there of a burst, and what of it broke a limit
@@ -8,4 +8,11 @@ limiter_peers  other limiters and ours, as processes
 peers          what their decisions cost, and what a service sees of them
 overhead       what a call costs beside the call itself
 bulk           many calls, with a limiter and without one
+moody_server   one whose behaviour is switched
+caller         a process that calls it
+callers        starts, stops and kills such processes
+retriers       calls with and without a bound on retries
+outage         a service that is unwell
+killed         processes and servers that die
+decision       what it costs to decide that a call may begin
 """

@@ -19,8 +19,8 @@ import uvloop
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.clock import SystemClock
 from tempogram.engine.services.catalogue import Service, service_of, shipped
-from tempogram.engine.services.errors import ServiceError
 from tempogram.engine.services.clients.httpx_transport import ServiceTransport
+from tempogram.engine.services.errors import ServiceError
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
 from tempogram.engine.services.services import CallOptions, Services

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -26,8 +26,10 @@ from tempogram.bot.proxy.errors import ProxyFailed, why_unanswered
 from tempogram.bot.proxy.sessions import session_through
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.bot.telegram.tokens import bot_id_of
+from tempogram.bot.wiring.services import declared_services
 from tempogram.engine.brokers.redis.requirements import survey
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
+from tempogram.engine.services.catalogue import variables
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import database_exists
@@ -88,14 +90,21 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
     except SettingsError as error:
         way_out = ".env.example lists every variable with its default"
         return None, [Finding("settings", Verdict.LACKS, str(error), way_out), *check_spelling()]
-    return settings, [Finding("settings", Verdict.FINE, "readable"), *check_spelling()]
+    readable = Finding("settings", Verdict.FINE, "readable")
+    try:
+        services = declared_services(settings)
+    except SettingsError as error:
+        way_out = "docs/services.md shows how services are declared"
+        return settings, [readable, Finding("services", Verdict.LACKS, str(error), way_out), *check_spelling()]
+    declared = Finding("services", Verdict.FINE, ", ".join(sorted(services)))
+    return settings, [readable, declared, *check_spelling(variables(services))]
 
 
-def check_spelling() -> list[Finding]:
-    """Name the variables that are nearly settings."""
+def check_spelling(declared: Iterable[str] = ()) -> list[Finding]:
+    """Name the variables that are nearly settings, or nearly those of services."""
     return [
         Finding("settings", Verdict.ADVICE, f"{name} is no setting, and has no effect", f"did you mean {near}?")
-        for name, near in misspelt()
+        for name, near in misspelt(declared)
     ]
 
 

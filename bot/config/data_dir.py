@@ -120,3 +120,11 @@ def _usable(data_dir: Path) -> Iterator[Path]:
             f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "
             "that this user may write to"
         ) from None
+
+
+def services_file(settings: Settings) -> Path | None:
+    """Return the file that declares services; None: there is none."""
+    if settings.services_file is not None:
+        return settings.services_file
+    path = settings.data_dir / "services.toml"
+    return path if path.is_file() else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from tempogram.bot.config.data_dir import SIMULATED, database_url, simulator_noted
+from tempogram.bot.config.data_dir import SIMULATED, database_url, services_file, simulator_noted
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.descriptors import connections_max, raise_limit
@@ -161,6 +161,7 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
             "secret_key": SecretStr("") if (data_dir / "secret_key").exists() else settings.secret_key,
             "public_url": address_of(listener),
             "data_dir": data_dir,
+            "services_file": services_file(settings),
             "redis_url": "",
             "database_url": "",  # never the real database: its messages would be marked as sent
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram, reader_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.settings_sync import pause_unreadable_token
+from tempogram.engine.services.catalogue import variables
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def program(
 ) -> AsyncIterator[Program]:
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
-    for name, near in misspelt(unused=role.unused_settings):
+    for name, near in misspelt(_service_variables(settings, role), unused=role.unused_settings):
         log.warning("setting_misspelt", name=name, did_you_mean=near)
     context = Context(
         settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated, conversation=conversation
@@ -99,6 +100,19 @@ async def program(
     build = _sender if role.only_sends else _with_front
     async with AsyncExitStack() as stack:
         yield await build(context, access, opened, stack)
+
+
+def _service_variables(settings: Settings, role: ProcessRole) -> Iterable[str]:
+    """Return the variables of the services that this process may call.
+
+    Raises:
+        SettingsError: A declaration makes no sense.
+    """
+    if role.only_sends:
+        return ()
+    from tempogram.bot.wiring.services import declared_services
+
+    return variables(declared_services(settings))
 
 
 async def _sender(context: Context, access: Access, opened: Storage | None, stack: AsyncExitStack) -> Program:

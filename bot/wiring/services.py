@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
+from tempogram.bot.config.data_dir import services_file
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
@@ -71,7 +72,7 @@ async def _limiter_of(context: Context, storage: Storage) -> AsyncIterator[Memor
 def declared_services(settings: Settings) -> dict[str, Service]:
     """Return what is shipped, declared in ``services.toml`` and set in the environment; each overrides those before."""
     services = {ALL: Service(name=ALL), **shipped()}
-    if (path := _file(settings)) is not None:
+    if (path := services_file(settings)) is not None:
         services |= parse(_text(path), path.name, services, window_ms=settings.default_rate_limit_window)
     environment = _environment()
     return {name: _with_defaults(from_environment(each, environment), settings) for name, each in services.items()}
@@ -81,13 +82,6 @@ def _with_defaults(service: Service, settings: Settings) -> Service:
     if service.limit.concurrency or service.name == ALL:
         return service
     return replace(service, limit=replace(service.limit, concurrency=settings.default_concurrency_limit))
-
-
-def _file(settings: Settings) -> Path | None:
-    if settings.services_file is not None:
-        return settings.services_file
-    path = settings.data_dir / "services.toml"
-    return path if path.is_file() else None
 
 
 def _text(path: Path) -> str:

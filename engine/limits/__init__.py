@@ -3,12 +3,14 @@
 Read in this order:
 
     limits           the limits as versioned data
+    spacing          what drains at a rate
     windows          the places of a limit, and when they are free again
     weighted_window  a window of uses that weigh differently
     aimd             a limit that a 429 lowers, and that use raises again
     fair_queue       stride scheduling: the arithmetic of turns
     pool             places that calls keep until they end, shared out among bots
     failing          when a bot whose calls fail is held, and when it is tried
+    lua/             spacing, windows and weighted_window for the scripts of both queues in Redis
 
 To add a limit (the one per user is the shortest example; look for ``user_id``):
 

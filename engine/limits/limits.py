@@ -22,6 +22,9 @@ PLACES_A_STAR = 10
 Source: https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
 """
 
+PURSE_GRAINS = 1_440
+"""Into how many grains the window of a purse is cut: minutes of a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

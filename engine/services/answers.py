@@ -84,7 +84,8 @@ def of_error(
     response = getattr(error, "response", None)
     said = said_by(response if response is not None else error, now_ms)
     verdict = _classified(classify, error)
-    if verdict is None and getattr(error, "code", None) in throttled_codes:
+    # Only where it is wanted: aiohttp warns of reading it.
+    if verdict is None and throttled_codes and getattr(error, "code", None) in throttled_codes:
         verdict = Verdict.THROTTLED
     status = status_of(response) if response is not None else status_of(error)
     verdict = verdict or _of_status(status, said) or _of_kind(error)

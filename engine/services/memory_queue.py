@@ -107,10 +107,10 @@ class MemoryCallQueue:
         self._gate(limiter, now_ms).meter.hold(until_ms, by)
 
     def release_hold(self, limiter: Limiter, now_ms: int) -> None:
-        """End a hold; what holds since the start stays."""
+        """End a hold, and the service's own word; what holds since the start stays."""
         gate = self._gates.get(limiter.name)
         if gate is not None:
-            gate.meter.held_until_ms, gate.meter.held_by = self._begins_at_ms(gate.meter.limit), ""
+            gate.meter.release_hold(self._begins_at_ms(gate.meter.limit))
             self._serve(gate, now_ms)
 
     def believe(self, limiter: Limiter, now_ms: int, *, left: int, until_ms: int, of: int | None = None) -> None:

@@ -10,8 +10,8 @@ TWIN  redis/lua/shared/meters.lua
 from __future__ import annotations
 
 from tempogram.engine.limits.limits import Limit
+from tempogram.engine.limits.spacing import Spacing
 from tempogram.engine.limits.weighted_window import WeightedWindow
-from tempogram.engine.limits.windows import Spacing
 from tempogram.engine.services.limit import CallLimit
 
 COUNTED_WITHIN_MS = 1_000
@@ -21,7 +21,7 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_OF = 16
+QUICKEST_OF = 8
 """The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
 a route that became longer would be noticed later."""
 
@@ -29,8 +29,9 @@ FORGOTTEN_AFTER_MS = 1_000
 """How long a limiter of which nothing is used is remembered, with how quick answers are. untuned: calls that wait for
 each other's spacing are closer."""
 
-GRAINS = 256
-"""Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
+GRAINS = 128
+"""Into how many grains the window of a larger limit is cut: so many entries at most, for 1/128 of its use. A script
+reads and writes them all: twice as many take it 60 us more where three windows are full."""
 
 
 class Meter:
@@ -52,6 +53,8 @@ class Meter:
         "_bucket",
         "_quickest_ms",
         "_quickest_of_last_ms",
+        "_said_fell",
+        "_said_fell_before",
         "_said_left",
         "_said_until_ms",
         "_said_wins",
@@ -86,6 +89,8 @@ class Meter:
         self._answers = 0
         self._said_left = 0  # what the service said is left, until a time
         self._said_until_ms = 0
+        self._said_fell = 0  # how much less was left than calls of ours explain, by the service's last word
+        self._said_fell_before = 0  # and by the one before
         self._said_wins = False  # over our own count; else it only holds back
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
@@ -97,7 +102,10 @@ class Meter:
         if self._said_until_ms:
             ready_at_ms = max(ready_at_ms, self._said_at_ms(now_ms, cost))
         if self._window is not None and not (self._said_until_ms and self._said_wins):
-            ready_at_ms = max(ready_at_ms, self._window.free_at_ms(now_ms, cost))
+            free_at_ms = self._window.free_at_ms(now_ms, min(cost, self.limit.count))
+            if free_at_ms is None:
+                return None
+            ready_at_ms = max(ready_at_ms, free_at_ms)
         if self._bucket is not None:
             ready_at_ms = max(ready_at_ms, self._bucket.free_at_ms(now_ms, cost))
         return ready_at_ms
@@ -173,6 +181,8 @@ class Meter:
 
     def left(self, now_ms: int) -> int | None:
         """Return how many units may be used now, be it not at once; None: any number."""
+        if self._said_until_ms:
+            self._said_at_ms(now_ms, 0)
         is_said = now_ms < self._said_until_ms
         rooms = [self._said_left] if is_said else []
         if self._window is not None and not (is_said and self._said_wins):
@@ -186,8 +196,9 @@ class Meter:
         window, bucket = self._window, self._bucket
         self.limit, self._window, self._bucket = limit, _window_of(limit), _bucket_of(limit)
         if window is not None and self._window is not None:
-            for at_ms, units in window.entries(now_ms):
-                self._window.spend(at_ms, units)
+            window.taken(now_ms)  # a longer window must not find again what was free
+            window.reform(Limit(limit.count, limit.window_ms), grains=_grains_of(limit))
+            self._window = window
         if bucket is not None and self._bucket is not None:
             self._bucket.go_on_from(bucket)
 
@@ -195,6 +206,11 @@ class Meter:
         """Begin nothing before a time."""
         if until_ms > self.held_until_ms:
             self.held_until_ms, self.held_by = until_ms, by
+
+    def release_hold(self, until_ms: int) -> None:
+        """End a hold, and what the service said of what is left; but hold until a time, 0 for none."""
+        self.held_until_ms, self.held_by = until_ms, ""
+        self._said_left, self._said_until_ms, self._said_wins = 0, 0, False
 
     def believe(self, left: int, until_ms: int, *, of: int | None = None) -> None:
         """Take the service's word for what is left until a time, at which all of it is there again.
@@ -205,12 +221,15 @@ class Meter:
             of: What the service says its limit is; of a larger one than ours the word only holds back.
         """
         limit = self.limit
+        self._said_fell_before = self._said_fell
+        self._said_fell = max(0, self._said_left - left) if self._said_until_ms else 0
         self._said_left, self._said_until_ms = left, until_ms
         self._said_wins = bool(limit.count) and of is not None and of <= limit.count
 
     def _said_at_ms(self, now_ms: int, cost: int) -> int:
-        if now_ms < self._said_until_ms:
-            return now_ms if self._said_left >= cost else self._said_until_ms
+        if now_ms < self._said_until_ms:  # others may use as much again before a call of ours arrives
+            left = self._said_left - max(self._said_fell, self._said_fell_before)
+            return now_ms if left >= cost else self._said_until_ms
         if self._said_wins and self._window is not None:
             self._window.clear(self._said_until_ms)
         self._said_until_ms = 0
@@ -220,8 +239,11 @@ class Meter:
 def _window_of(limit: CallLimit) -> WeightedWindow | None:
     if not limit.count:
         return None
-    grains = limit.window_ms if limit.count <= GRAINS else GRAINS
-    return WeightedWindow(Limit(limit.count, limit.window_ms), grains=grains)
+    return WeightedWindow(Limit(limit.count, limit.window_ms), grains=_grains_of(limit))
+
+
+def _grains_of(limit: CallLimit) -> int:
+    return limit.window_ms if limit.count <= GRAINS else GRAINS
 
 
 def _bucket_of(limit: CallLimit) -> Spacing | None:

@@ -229,6 +229,8 @@ class Services(ServiceCalls):
     def release(self, service: str, operation: str | None = None) -> None:
         """End the holds of an operation in all processes, whatever held it; without an operation those of all, too.
 
+        What the service said of what is left is forgotten, too.
+
         Raises:
             UnknownService: There is no such service, or operation.
         """
@@ -279,13 +281,18 @@ class Services(ServiceCalls):
         """Return what a hold is at: the limiter of a service if it has one, else, or to release, its operations."""
         if operation is not None:
             self.operation(name, operation)
-            return [operation_limiter(self._services[name], operation)]
+            of_operation = limiters_of(self._services[name], operation)
+            return of_operation if releasing else of_operation[:1]
         own = shared_limiters(self.service(name))
         if own and not releasing:
             return own
         of = list(self._services.values()) if name == ALL else [self._services[name]]
-        operations = [operation_limiter(each, operation) for each in of for operation in each.operations]
-        return [*shared_limiters(*of), *operations] if releasing else operations
+        if not releasing:
+            return [operation_limiter(each, operation) for each in of for operation in each.operations]
+        operations = [
+            limiter for each in of for operation in each.operations for limiter in limiters_of(each, operation)
+        ]
+        return [*shared_limiters(*of), *operations]
 
     def _concurrency(self) -> Mapping[str, int]:
         return {name: each.limit.concurrency for name, each in self._services.items() if each.limit.concurrency}

@@ -78,6 +78,8 @@ SETTINGS = {
     "REDIS_URL": ("me:secret@localhost", "REDIS_URL makes no sense: it must begin with redis://"),
     "BOT_TOKENS": ("nonsense", "not a bot token"),
     "HOST": ("203.0.113.1", "cannot listen on 203.0.113.1"),
+    "SERVICES_FILE": ("nowhere.toml", "SERVICES_FILE is 'nowhere.toml', which cannot be read"),
+    "TWILIO_CONCURRENCY_LIMIT": ("many", "TWILIO_CONCURRENCY_LIMIT is 'many'; it must be a whole number above 0"),
     "SECRET_KEY": ("short", "SECRET_KEY has 5 characters"),
 }
 

@@ -34,7 +34,7 @@ def test_a_decision_says_what_carries_it(decision: Path) -> None:
 
 @by_name
 def test_the_names_that_a_decision_gives_for_a_file_stand_in_it(decision: Path) -> None:
-    """Such as ``windows.py`` (``Purse``, ``spacing``)."""
+    """Such as ``windows.py`` (``Window``, ``Bucket``)."""
     pairs = re.findall(rf"`({FOLDER}[a-z0-9_/]+\.(?:py|lua))` \(((?:`[A-Za-z_.]+`(?:, )?)+)\)", decision.read_text())
     named = [(file, name) for file, names in pairs for name in re.findall(r"[A-Za-z_]+", names)]
 

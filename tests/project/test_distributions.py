@@ -25,6 +25,7 @@ def test_the_repositorys_package_has_its_scripts_and_its_migrations() -> None:
     assert {
         "tempogram/__main__.py",
         "tempogram/engine/brokers/redis/lua/shared/keys.lua",
+        "tempogram/engine/limits/lua/windows.lua",
         "tempogram/storage/migrations/versions/0001_baseline.py",
         "tempogram/simulator/pytest_plugin.py",
         "tempogram/api/app.py",

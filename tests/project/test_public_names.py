@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,14 @@ def test_what_is_public_is_what_can_be_imported() -> None:
 
 def test_a_type_checker_sees_the_same_names_as_python(tmp_path: Path) -> None:
     source = (ROOT / "tempogram" / "__init__.py").read_text()
-    typed = [line.strip() for line in source.splitlines() if line.startswith("    from tempogram.")]
+    imports = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
 
-    named = {name.strip(): line.split()[1] for line in typed for name in line.partition(" import ")[2].split(",")}
+    named = {
+        each.name: node.module
+        for node in imports
+        if (node.module or "").startswith("tempogram.")
+        for each in node.names
+    }
     assert named == {name: f"tempogram.{home}" for name, home in tempogram.HOMES.items()}
 
 

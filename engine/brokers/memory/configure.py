@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tempogram.engine.brokers.memory.queue import Queue
-from tempogram.engine.limits.limits import Limits
-from tempogram.engine.limits.windows import reform, spacing
+from tempogram.engine.limits.limits import PURSE_GRAINS, Limits
+from tempogram.engine.limits.spacing import spacing
+from tempogram.engine.limits.windows import reform
 
 
 def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
@@ -19,7 +20,7 @@ def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
         bot.gate, bot.adapted = reform(bot.gate, limits.bot), None
         bot.spacing = spacing(limits.bot, limits.saved_up)
         bot.paid_gate = reform(bot.paid_gate, limits.paid)
-        bot.purse.reform(limits.purse)
+        bot.purse.reform(limits.purse, grains=PURSE_GRAINS)
         for chat in bot.chats.values():
             chat.adapted = None
             if chat.gate is not None:

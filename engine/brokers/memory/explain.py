@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tempogram.engine.brokers.memory.lanes import Entry, Lane
 from tempogram.engine.limits.pool import Pool
-from tempogram.engine.limits.windows import Gate, Spacing
+from tempogram.engine.limits.spacing import Spacing
+from tempogram.engine.limits.windows import Gate
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 
 

@@ -26,7 +26,9 @@ from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.failing import Health
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
-from tempogram.engine.limits.windows import Gate, Purse, Spacing
+from tempogram.engine.limits.spacing import Spacing
+from tempogram.engine.limits.weighted_window import WeightedWindow
+from tempogram.engine.limits.windows import Gate
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, Priority
 
 LineKey = tuple[int, int, "Line"]
@@ -477,7 +479,7 @@ class BotState:
         gate: Gate | None,
         spacing: Spacing | None,
         paid_gate: Gate | None,
-        purse: Purse,
+        purse: WeightedWindow,
     ) -> None:
         self.bot_id = bot_id
         self.gate = gate

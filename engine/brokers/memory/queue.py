@@ -12,9 +12,11 @@ from msgspec import structs
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User, chat_of
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.fair_queue import FairQueue
-from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.limits import PURSE_GRAINS, Limit, Limits
 from tempogram.engine.limits.pool import Pool
-from tempogram.engine.limits.windows import Gate, Purse, both_free_at_ms, gate, narrow, spacing
+from tempogram.engine.limits.spacing import spacing
+from tempogram.engine.limits.weighted_window import WeightedWindow
+from tempogram.engine.limits.windows import Gate, both_free_at_ms, gate, narrow
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, amended
 from tempogram.engine.ports.broker import EXPIRED_MAX
@@ -91,7 +93,7 @@ class Queue:
                 gate=gate(limits.bot),
                 spacing=spacing(limits.bot, limits.saved_up),
                 paid_gate=gate(limits.paid),
-                purse=Purse(limits.purse),
+                purse=WeightedWindow(limits.purse, grains=PURSE_GRAINS),
             )
         return bot
 

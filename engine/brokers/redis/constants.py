@@ -20,9 +20,10 @@ from tempogram.engine.limits.aimd import (
 )
 from tempogram.engine.limits.failing import CHATS_MIN, FAILING_AFTER_MS, FAILURES_MIN, TRIAL_MS_MAX, TRIAL_MS_MIN
 from tempogram.engine.limits.fair_queue import LAG, STRIDE
-from tempogram.engine.limits.limits import SPACING_PRIORITIES
+from tempogram.engine.limits.limits import PURSE_GRAINS, SPACING_PRIORITIES
 from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
-from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
+from tempogram.engine.limits.spacing import LATE_MS
+from tempogram.engine.limits.windows import NEAR_PERCENT
 from tempogram.engine.model.clock import SET_BACK_MS
 from tempogram.engine.model.messages import PRIORITIES
 from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX

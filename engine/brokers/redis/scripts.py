@@ -2,10 +2,10 @@
 
     -- USES  state queue answer
 
-names files of ``lua/shared``, each of which names in the same way what it uses itself. They are prepended, so that any
-Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts back from a snapshot, and then
-nothing shows that it was started anew; see docs/decisions/0012.) To define a function takes a call as long as to run
-it, so a verb uses no file that it can do without.
+names files of ``lua/shared`` and of ``engine/limits/lua``, each of which names in the same way what it uses itself.
+They are prepended, so that any Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts
+back from a snapshot, and then nothing shows that it was started anew; see docs/decisions/0012.) To define a function
+takes a call as long as to run it, so a verb uses no file that it can do without.
 
 A shared file is a function that hands on what others use, and is called at once: each function that Lua makes looks for
 the variables it shares among all that are shared around it, so the fewer there are, the sooner everything is defined. A
@@ -21,6 +21,7 @@ from functools import cache
 from hashlib import sha1
 from pathlib import Path
 
+from tempogram.engine import limits
 from tempogram.engine.brokers.redis.constants import constants_table
 
 FOLDER = Path(__file__).parent / "lua"
@@ -28,6 +29,9 @@ LIFECYCLE = FOLDER / "lifecycle"
 """Scripts that begin, find and clear a queue: no verbs of ``Broker``."""
 
 SHARED = FOLDER / "shared"
+ARITHMETIC = Path(limits.__file__).parent / "lua"
+"""What the queues of messages and of calls reckon with alike."""
+
 _USES = re.compile(r"^-- USES  (.*)$", re.MULTILINE)
 
 
@@ -57,12 +61,9 @@ def uses(text: str) -> list[str]:
     return found[1].split() if found else []
 
 
-def script(path: Path, constants: str, more_shared: Path | None = None) -> Script:
-    """Read one verb; ``more_shared`` is searched for what it uses before our own folder.
-
-    ``constants`` is the line with the numbers that it is given.
-    """
-    folders = (SHARED,) if more_shared is None else (more_shared, SHARED)
+def script(path: Path, constants: str, shared_folder: Path = SHARED) -> Script:
+    """Read one verb; ``constants`` is the line with the numbers that it is given."""
+    folders = (shared_folder, ARITHMETIC)
     verb = _read(path)
     shared = dict.fromkeys(_before(verb, folders))
     text = "\n".join((constants, *map(_read, shared), verb))

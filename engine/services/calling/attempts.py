@@ -192,9 +192,11 @@ class Attempts:
             return
         was_closed = breaker.state is BreakerState.CLOSED
         if breaker.end(term, is_failure=verdict is Verdict.FAILED, took_ms=took_ms):
+            log.warning("service_breaker_opened", operation=endpoint.name, open_ms=breaker.rule.open_ms)
             self._limiter.fails(endpoint.limiter, breaker.open_until_ms, breaker.rule.probes)
             endpoint.fail_waiting()
         elif not was_closed and breaker.state is BreakerState.CLOSED:
+            log.info("service_breaker_closed", operation=endpoint.name)
             self._limiter.well(endpoint.limiter)
 
     def _listen(self, endpoint: Endpoint, made: Made) -> None:
@@ -221,7 +223,8 @@ class Attempts:
         if (said_ms := made.attempted.said.hold_until_ms) is not None:
             return said_ms, "said by the service"
         if made.verdict is Verdict.THROTTLED:
-            first_ms = int(endpoint.service.delay_s * 1_000)
+            window_ms = endpoint.rules.limit.window_ms  # others may have used it up
+            first_ms = max(int(endpoint.service.delay_s * 1_000), window_ms)
             return endpoint.pause.until_ms(self._clock(), first_ms=first_ms), "too many requests"
         return None
 

@@ -106,7 +106,7 @@ class ServiceTransport(Base):
             finally:
                 await body.aclose()
             response.stream = library.ByteStream(raw)
-        elif response.status_code != SWITCHING:
+        elif response.status_code != SWITCHING and not isinstance(response.stream, library.ByteStream):
             response.stream = _body_class(library)(response, library, keeps_body=keeps_body)
         return response
 

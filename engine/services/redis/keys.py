@@ -1,6 +1,6 @@
 """Every Redis key of the calls to services, for a look with ``redis-cli``.
 
-    {svc0}:state               incarnation, time, arrivals, its start                             string, msgpack
+    {svc0}:state               incarnation, time, arrivals, its start, what is due when           string, msgpack
     {svc0}:meter:<limiter>     what of a limiter is used; expires when nothing is                 string, msgpack
     {svc0}:waiting:<limiter>   ids of the calls that wait for it, by priority, then arrival       zset
     {svc0}:looks               limiters by when something may begin at them                       zset, ms

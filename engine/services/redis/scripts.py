@@ -8,7 +8,7 @@ from pathlib import Path
 from tempogram.engine.brokers.redis import scripts
 from tempogram.engine.brokers.redis.constants import constants_table
 from tempogram.engine.brokers.redis.scripts import Script
-from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
+from tempogram.engine.limits.spacing import LATE_MS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.meter import (
@@ -48,9 +48,7 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "NEAR_PERCENT": NEAR_PERCENT,
     "PROBED_MS": PROBED_MS,
-    "PURSE_GRAINS": PURSE_GRAINS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
 }

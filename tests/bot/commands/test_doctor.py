@@ -274,6 +274,25 @@ def test_invalid_settings_are_a_finding(monkeypatch: pytest.MonkeyPatch, name: s
     assert said in finding.said
 
 
+def test_a_wrong_declaration_of_a_service_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "services.toml").write_text("[pay]\nretrys = 1\n")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+    _, findings = checks.read_settings()
+
+    assert lacking(findings) == ["services"]
+    assert findings[1].said.startswith("services.toml, [pay]: retrys is no setting of a service")
+
+
+def test_a_mistyped_variable_of_a_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILLIO_CONCURRENCY_LIMIT", "5")
+
+    _, findings = checks.read_settings()
+
+    assert findings[-1].said == "TWILLIO_CONCURRENCY_LIMIT is no setting, and has no effect"
+    assert findings[-1].way_out == "did you mean TWILIO_CONCURRENCY_LIMIT?"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -43,6 +43,23 @@ async def test_a_decorated_function_is_a_call_of_its_service(engine: Engine) -> 
     assert await look_up(7) == 7
 
 
+async def test_a_limit_is_changed_from_a_program_and_reset(engine: Engine) -> None:
+    await tempogram.services.update_limits("twilio", {"operations": {"sms": {"count": 2}}})
+    changed = engine.built.front.services.operation("twilio", "sms")
+    await tempogram.services.reset_limits("twilio")
+
+    assert (changed.limit.count, engine.built.front.services.operation("twilio", "sms").limit.count) == (2, 1)
+
+
+async def test_a_limit_is_changed_from_another_thread(engine: Engine) -> None:
+    def run() -> None:
+        asyncio.run(tempogram.services.update_limits("twilio", {"retries": 1}))
+
+    await asyncio.to_thread(run)
+
+    assert engine.built.front.services.service("twilio").retries == 1
+
+
 async def test_an_unknown_service_is_refused(engine: Engine) -> None:
     with pytest.raises(UnknownService, match="there is no service 'twillio'"):
         await tempogram.services.call("twillio", "sms", double, 1)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tempogram.bot.telegram.round_trips import FEWEST, RoundTrips
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.limits.windows import Window, spacing
+from tempogram.engine.limits.spacing import spacing
+from tempogram.engine.limits.windows import Window
 
 LIMIT = Limit(30, 1_000)
 SLOT_MS = LIMIT.window_ms / LIMIT.count

@@ -107,6 +107,19 @@ async def test_a_start_with_another_key_or_none_is_refused_and_makes_no_key(sett
     assert not (settings.data_dir / "secret_key").exists()
 
 
+async def test_a_mistyped_variable_of_a_service_is_named_at_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILLIO_CONCURRENCY_LIMIT", "5")
+
+    with capture_logs() as logged:
+        async with program(settings, clock=Clock()):
+            pass
+
+    named = [(line["name"], line["did_you_mean"]) for line in logged if line["event"] == "setting_misspelt"]
+    assert named == [("TWILLIO_CONCURRENCY_LIMIT", "TWILIO_CONCURRENCY_LIMIT")]
+
+
 async def test_the_database_is_marked_as_in_use_until_a_clean_end(settings: Settings) -> None:
     path = settings.data_dir / "tempogram.db"
 

@@ -13,9 +13,11 @@ from msgspec import structs
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.failing import Health
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
-from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.limits.limits import PURSE_GRAINS, SPACING_PRIORITIES, Limit, Limits
 from tempogram.engine.limits.pool import ACTIVE_MS, SLOW_MS, Connections, kept_of
-from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, note, reform, spacing
+from tempogram.engine.limits.spacing import Spacing, spacing
+from tempogram.engine.limits.weighted_window import WeightedWindow
+from tempogram.engine.limits.windows import Gate, gate, narrow, note, reform
 from tempogram.engine.model import messages as says
 from tempogram.engine.model.messages import (
     KEPT_METHOD,
@@ -142,7 +144,7 @@ class NaiveBroker:
         self._ceiling = Scope(gate(limits.ceiling), spacing(limits.ceiling, limits.saved_up))
         self._bots: dict[int, Scope] = {}
         self._paid: dict[int, Scope] = {}
-        self._purses: dict[int, Purse] = {}
+        self._purses: dict[int, WeightedWindow] = {}
         self._chats: dict[tuple[int, ChatId | None], Scope] = {}
         self._health: defaultdict[int, Health] = defaultdict(Health)
         self._users: dict[tuple[int, int | None], Scope] = {}
@@ -227,7 +229,7 @@ class NaiveBroker:
             scope.adapted = None
         for bot_id, purse in self._purses.items():
             self._paid[bot_id].gate = reform(self._paid[bot_id].gate, limits.paid)
-            purse.reform(limits.purse)
+            purse.reform(limits.purse, grains=PURSE_GRAINS)
         for user in self._users.values():
             user.gate = reform(user.gate, limits.user)
         for (_, chat_id), chat in self._chats.items():
@@ -809,9 +811,9 @@ class NaiveBroker:
     def _paid_of(self, bot_id: int) -> Scope:
         return self._paid.setdefault(bot_id, Scope(gate(self._limits.paid)))
 
-    def _purse(self, bot_id: int) -> Purse:
+    def _purse(self, bot_id: int) -> WeightedWindow:
         self._paid_of(bot_id)
-        return self._purses.setdefault(bot_id, Purse(self._limits.purse))
+        return self._purses.setdefault(bot_id, WeightedWindow(self._limits.purse, grains=PURSE_GRAINS))
 
     def _pays(self, message: Outgoing, at_ms: int) -> bool:
         pays_at_ms = self._purse(message.bot_id).free_at_ms(self._clock(), message.cost) if message.is_paid else None

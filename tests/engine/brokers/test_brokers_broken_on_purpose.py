@@ -26,7 +26,8 @@ from tempogram.engine.limits import windows as windows_module
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import Connections
-from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
+from tempogram.engine.limits.weighted_window import WeightedWindow
+from tempogram.engine.limits.windows import Bucket, Gate, Window
 from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
 from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
 from tests.engine.brokers.audit import Broken
@@ -281,7 +282,7 @@ class OffersWhatIsUncountedAlways(Queue):
         return None
 
 
-class PaysLater(Purse):
+class PaysLater(WeightedWindow):
     def settle(self, counted_at_ms: int | None, cost: int) -> None:
         super().settle(None, cost)
 
@@ -326,7 +327,7 @@ PATCHES: list[tuple[str, Patch]] = [
     ("busy", windows(KeepsWhatNeverLeft)),
     ("spacing", (queue, "spacing", lambda *_: None)),
     ("edits", (Chat, "replaced_by", lambda *_: None)),
-    ("stars", (queue, "Purse", PaysLater)),
+    ("stars", (queue, "WeightedWindow", PaysLater)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]

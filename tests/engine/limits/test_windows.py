@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.limits.windows import Bucket, Window, gate, spacing
+from tempogram.engine.limits.windows import Bucket, Window, gate
 
 COUNT, WINDOW_MS, BURST = 3, 100, 2
 calls = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 150), st.integers(0, 60)), min_size=1, max_size=30)
@@ -160,20 +160,6 @@ def test_a_window_under_another_name_adds_its_places() -> None:
 def test_no_limit_is_no_gate() -> None:
     assert gate(None) is None
     assert gate(Limit(0, 1_000)) is None
-    assert spacing(Limit(0, 1_000), 5) is None
-
-
-def test_spacing_lets_so_many_leave_at_once_and_then_one_a_slot() -> None:
-    apart = spacing(Limit(30, 1_000), 5)
-    assert apart is not None
-
-    left_at_ms, now_ms = [], 1_000
-    for _ in range(8):
-        now_ms = apart.free_at_ms(now_ms, 1)
-        apart.spend(now_ms, 1)
-        left_at_ms.append(now_ms - 1_000)
-
-    assert left_at_ms == [0, 0, 0, 0, 0, 34, 67, 100]
 
 
 def test_a_bucket_tells_when_what_is_settled_has_drained_enough_beside_what_is_in_flight() -> None:

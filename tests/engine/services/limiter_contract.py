@@ -48,8 +48,10 @@ class StrictService:
             self.counted_ms.append(time.monotonic_ns() // 1_000_000)
             self.running += 1
             self.most_running = max(self.most_running, self.running)
-            await asyncio.sleep(0.003)
-            self.running -= 1
+            try:
+                await asyncio.sleep(0.003)
+            finally:
+                self.running -= 1
         finally:
             limiter.end(one)
 

@@ -24,6 +24,7 @@ class Queue(Protocol):
     async def ask(self, call: Call) -> list[str]: ...
     async def end(self, call: Call, used: Sequence[int] | None = None) -> list[str]: ...
     async def hold(self, limiter: Limiter, until_ms: int) -> list[str]: ...
+    async def release(self, limiter: Limiter) -> list[str]: ...
     async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]: ...
     async def look(self) -> list[str]: ...
 
@@ -231,6 +232,17 @@ class CallQueueContract:
         assert began == [["a"], []]
         assert await queue.look() == ["b"]
 
+    async def test_as_much_is_left_to_other_clients_as_they_used_between_the_last_words(self, queue: Queue) -> None:
+        twenty = limiter(count=20, window_ms=60_000)
+        until_ms = queue.clock() + 5_000
+        await queue.believe(twenty, left=10, until_ms=until_ms, of=20)
+        await queue.believe(twenty, left=8, until_ms=until_ms, of=20)
+        await queue.believe(twenty, left=7, until_ms=until_ms, of=20)
+
+        began = [await queue.ask(call(name, twenty)) for name in "abcdef"]
+
+        assert began == [["a"], ["b"], ["c"], ["d"], ["e"], []]
+
     async def test_a_service_that_says_more_is_left_is_believed_if_its_limit_is_ours(self, queue: Queue) -> None:
         two = limiter(count=2, window_ms=60_000)
         for name in "ab":
@@ -241,6 +253,13 @@ class CallQueueContract:
         await queue.believe(two, left=1, until_ms=queue.clock() + 5_000, of=2)
 
         assert await queue.ask(call("c", two)) == ["c"]
+
+    async def test_a_release_ends_what_the_service_said_is_left(self, queue: Queue) -> None:
+        ten = limiter(count=10, window_ms=60_000)
+        await queue.believe(ten, left=0, until_ms=queue.clock() + 31 * 86_400_000, of=10)
+        waits = await queue.ask(call("a", ten))
+
+        assert (waits, await queue.release(ten)) == ([], ["a"])
 
     async def test_a_service_with_a_larger_limit_than_ours_does_not_widen_it(self, queue: Queue) -> None:
         two = limiter(count=2, window_ms=60_000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -83,3 +84,18 @@ def test_a_header_in_two_lines_is_one_list() -> None:
     (quota,) = of_result(Response(200, lines), NOW_MS).said.quotas
 
     assert (quota.left, quota.until_ms) == (0, NOW_MS + 1_000)
+
+
+class DeprecatingError(Exception):
+    """As aiohttp's error of a response: it has a status, and warns when its code is read."""
+
+    status = 500
+
+    @property
+    def code(self) -> int:
+        warnings.warn("use status instead", DeprecationWarning, stacklevel=2)
+        return self.status
+
+
+def test_the_code_of_an_error_is_read_only_where_codes_are_declared() -> None:
+    assert of_error(DeprecatingError(), NOW_MS).verdict is Verdict.FAILED

@@ -34,6 +34,10 @@ class InMemory:
         self.queue.hold(limiter, self.clock(), until_ms, "a test")
         return self._begun()
 
+    async def release(self, limiter: Limiter) -> list[str]:
+        self.queue.release_hold(limiter, self.clock())
+        return self._begun()
+
     async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]:
         self.queue.believe(limiter, self.clock(), left=left, until_ms=until_ms, of=of)
         return self._begun()

@@ -106,7 +106,11 @@ def test_both_forms_of_retry_after_are_read(headers: dict[str, str], hold_until_
             {"RateLimit-Limit": "100, 100;w=60", "RateLimit-Remaining": "50", "RateLimit-Reset": "30"},
             [Quota(50, NOW_MS + 30_000, 100)],
         ),
-        # More left than there is, and two that differ: the least counts.
+        (
+            {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "99", "x-ratelimit-reset": "5"},
+            [Quota(10, NOW_MS + 5_000, 10)],
+        ),
+        # Of two that differ the least counts.
         (
             {
                 "x-ratelimit-limit": "10",

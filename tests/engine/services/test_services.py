@@ -133,6 +133,47 @@ async def test_a_429_holds_the_operation_for_as_long_as_it_says(services: Servic
     assert (await held).status_code == 200
 
 
+async def test_429s_of_calls_that_were_under_way_together_double_the_pause_once(make: Make, clock: Clock) -> None:
+    services = make({**QUICK, "delay_s": 1})
+    together = [asyncio.Event(), asyncio.Event()]
+
+    async def refused(arrived: asyncio.Event) -> Response:
+        arrived.set()
+        await asyncio.gather(*(each.wait() for each in together))
+        return Response(429)
+
+    options = CallOptions(retries=0)
+    await asyncio.gather(*(services.call_with(options, "shop", "read", refused, each) for each in together))
+    again = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+
+    clock.advance(1_000)
+    await services.call("shop", "pay", Remote())  # the queue looks again
+    await settled()
+
+    assert again.done()
+    assert (await again).status_code == 200
+
+
+async def test_a_429_that_says_nothing_holds_for_the_window_that_others_may_have_used_up(
+    make: Make, clock: Clock
+) -> None:
+    window = {"pay": {}, "read": {"count": 9, "window_ms": 20_000, "idempotent": True}}
+    services = make({**QUICK, "operations": window})
+    await services.call_with(CallOptions(retries=0), "shop", "read", Remote(Response(429)))
+    again = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+
+    clock.advance(19_999)
+    await services.call("shop", "pay", Remote())  # the queue looks again
+    await settled()
+    is_too_early = again.done()
+    clock.advance(1)
+    await services.call("shop", "pay", Remote())
+
+    assert (is_too_early, (await again).status_code) == (False, 200)
+
+
 async def test_a_429_never_opens_the_breaker(make: Make) -> None:
     services = make({**QUICK, "delay_s": 0})
     throttled = Remote(*(Response(429) for _ in range(20)))
@@ -580,6 +621,18 @@ async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:
     await services.call_with(options, "shop", "chat", answer, 10)
 
     assert await services.call_with(options, "shop", "chat", answer, 90) == 90
+
+
+async def test_releasing_an_operation_forgets_what_the_service_said_of_its_tokens(make: Make) -> None:
+    services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
+    none_left = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "30d"}
+    await services.call("shop", "chat", Remote(Response(200, none_left)))
+    waiting = asyncio.create_task(services.call("shop", "chat", Remote()))
+    await settled()
+
+    services.release("shop", "chat")
+
+    assert (await waiting).status_code == 200
 
 
 async def test_switched_off_no_limit_of_a_service_holds(make: Make) -> None:

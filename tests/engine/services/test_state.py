@@ -31,6 +31,7 @@ NOW_MS = int(time.time() * 1_000)
         ),
         (LimiterState(name="x", limit=CallLimit(), free_at_ms=NOW_MS), "2 calls stand before it at x"),
     ],
+    ids=["held", "full", "failed", "used_up", "behind_others"],
 )
 def test_the_reason_why_a_call_waits_is_one_sentence(limiter: LimiterState, sentence: str) -> None:
     assert reason_of(limiter, ahead=2, now_ms=NOW_MS) == sentence

@@ -14,7 +14,7 @@
 --   {"done", {bot_ids}}  of all bots, or false: not newer, and nothing was done
 --   {"gone"}             nothing was done
 -- COST  O(bots)
--- USES  keys windows state bots chats users queue answer
+-- USES  keys spacing windows state bots chats users queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, version, packed = unpack(ARGV)
@@ -34,7 +34,7 @@ for _, bot in pairs(bots) do -- those that time has just passed for
   bot.spacing = spacings.unpacked(nil, limits.bot, limits.saved_up)
   bot.adapted = nil
   if bot.purse then
-    bot.purse.limit = limits.purse
+    reform_purse(bot)
     bot.paid_gate = gates.unpacked(gates.packed(bot.paid_gate), limits.paid)
   end
 end

@@ -11,7 +11,7 @@
 --   {"done", {}}  it does not wait here
 --   {"gone"}      nothing was done
 -- COST  O(messages of its lane + chats of its bot)
--- USES  keys windows pools failing state bots chats users messages lanes queue answer
+-- USES  keys spacing windows pools failing state bots chats users messages lanes queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, message_id = unpack(ARGV)

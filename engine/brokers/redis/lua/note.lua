@@ -9,7 +9,7 @@
 --   {"done", {}}
 --   {"gone"}      nothing was done
 -- COST  O(log n) for each
--- USES  windows state bots chats queue answer
+-- USES  windows weighted_window state bots chats queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, spent, sends = unpack(ARGV)
@@ -21,7 +21,7 @@ pass_time()
 for _, each in ipairs(cmsgpack.unpack(spent)) do
   local bot = bot_of(each[1])
   bot.has_purse = true
-  purses.spend(purse_of(bot), math.min(each[2], now_ms), each[3])
+  weighted_windows.spend(purse_of(bot), math.min(each[2], now_ms), each[3])
   reoffer(bot)
 end
 for _, each in ipairs(cmsgpack.unpack(sends)) do

@@ -9,7 +9,7 @@
 --     by bot: {bot_id, count}, or since when it is failing
 --   {"gone"}  nothing was done
 -- COST  O(bots)
--- USES  keys windows state bots queue answer
+-- USES  keys weighted_window state bots queue answer
 
 local state_key = unpack(KEYS)
 local given_ms = unpack(ARGV)
@@ -24,7 +24,7 @@ for _, bot_id in ipairs(call("SMEMBERS", key.bots())) do
   if bot.open > 0 then of_bots[#of_bots + 1] = {bot_id, bot.open} end
   if bot.adapted then adapted[#adapted + 1] = {bot_id, bot.adapted.places} end
   if bot.open > 0 and bot.health.failing then failing[#failing + 1] = {bot_id, bot.health.failing.since_ms} end
-  local taken = bot.has_purse and purses.taken(purse_of(bot), now_ms) or 0
+  local taken = bot.has_purse and weighted_windows.taken(purse_of(bot), now_ms) or 0
   if taken > 0 then paid[#paid + 1] = {bot_id, taken} end
 end
 return answer(state_key, {state.open, state.retry, call("ZCARD", key.leases()), of_bots, adapted, paid, failing})

@@ -91,6 +91,7 @@ function hear.fails(limiter, until_ms, probes)
   if redis.call("ZCARD", votes) < constants.AGREEING then return end
   meters.open(gate.meter, until_ms, probes)
   redis.call("ZADD", key("failing"), until_ms, gate.name)
+  state.failing_until_ms = math.max(state.failing_until_ms, until_ms)
 end
 
 function hear.well(limiter)

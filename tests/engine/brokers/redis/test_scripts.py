@@ -9,10 +9,10 @@ import pytest
 
 from tempogram.engine.brokers.redis import keys
 from tempogram.engine.brokers.redis.constants import CONSTANTS
-from tempogram.engine.brokers.redis.scripts import FOLDER, LIFECYCLE, SHARED, uses
+from tempogram.engine.brokers.redis.scripts import ARITHMETIC, FOLDER, LIFECYCLE, SHARED, uses
 
 VERBS = sorted([*FOLDER.glob("*.lua"), *LIFECYCLE.glob("*.lua")])
-SHARED_FILES = sorted(SHARED.glob("*.lua"))
+SHARED_FILES = sorted([*SHARED.glob("*.lua"), *ARITHMETIC.glob("*.lua")])
 ALL = [*VERBS, *SHARED_FILES]
 ROOT = FOLDER.parents[3]
 

@@ -46,6 +46,16 @@ class TestHttpx(ClientContract):
                 await client.get(shop.url)
             assert (await client.get(shop.url)).status_code == 200
 
+    async def test_a_response_that_never_came_over_a_wire_keeps_no_place(self) -> None:
+        cached = httpx.MockTransport(lambda _: httpx.Response(200, json={"usage": {"total_tokens": 10}}))
+        options = CallOptions(cost=90, used=total_tokens, deadline_s=1)
+        transport = ServiceTransport(services_of(), "shop", "all", options=options, transport=cached)
+
+        async with httpx.AsyncClient(transport=transport) as client:
+            read = [(await client.get("http://shop")).json() for _ in range(2)]
+
+        assert read == [{"usage": {"total_tokens": 10}}] * 2
+
     async def test_the_bytes_of_an_error_are_as_they_came(self, shop: HttpService) -> None:
         shop.answers = [Answer(404, gzip.compress(b"not there"), {"Content-Encoding": "gzip"})]
 

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.services.calls import Call
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
+from tempogram.engine.services.redis.queue import Heard, RedisCallQueue
 from tests.engine.redis_server import connected
 from tests.engine.services.limiter_contract import CallLimiterContract, KeptInAList, taken
 from tests.engine.services.queue_contract import call, limiter
@@ -59,6 +63,37 @@ async def test_what_waits_is_begun_by_another_process_at_once(limiters: Sequence
     limiters[0].end(first)
 
     await asyncio.wait_for(waiting, 30)
+
+
+class LosesAnswer:
+    """The queue of a process, whose next exchange arrives, and is not answered."""
+
+    def __init__(self, queue: RedisCallQueue) -> None:
+        self.queue = queue
+        self.is_lost = False
+
+    async def say(self, words: Sequence[Any], calls: Sequence[Call] = (), *, asks_again: bool = False) -> Heard:
+        heard = await self.queue.say(words, calls, asks_again=asks_again)
+        if not self.is_lost:
+            self.is_lost = True
+            raise BrokerUnavailable("the answer was lost")
+        return heard
+
+
+async def test_a_call_that_an_answer_let_begin_begins_though_the_answer_was_lost(
+    limiters: Sequence[RedisCallLimiter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = limiter(concurrency=1)
+    first = await taken(limiters, one)
+    waiting = asyncio.create_task(limiters[0].begin(call("", one)))
+    await asyncio.sleep(0.05)
+    loses = LosesAnswer(limiters[0]._queue)
+    monkeypatch.setattr(limiters[0], "_queue", loses)
+
+    limiters[0].end(first)
+
+    await asyncio.wait_for(waiting, 30)
+    assert loses.is_lost
 
 
 async def test_closing_does_not_wait_for_a_redis_that_is_away(

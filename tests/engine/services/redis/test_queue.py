@@ -45,6 +45,9 @@ class InRedis:
     async def hold(self, limiter: Limiter, until_ms: int) -> list[str]:
         return self._began(await self.say(["hold", limiter_words(limiter), until_ms, "a test"]))
 
+    async def release(self, limiter: Limiter) -> list[str]:
+        return await self.hold(limiter, 0)
+
     async def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None = None) -> list[str]:
         return self._began(await self.say(["believe", limiter_words(limiter), left, until_ms, of or 0]))
 
@@ -225,6 +228,23 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     queue.clock.advance(RECLAIM_MS)
 
     assert await queue.end(running) == ["a"]
+
+
+async def test_calls_that_were_forgotten_while_nothing_was_heard_of_their_process_wait_on(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
+    running = call("running", one)
+    await other.ask(running)
+    await queue.ask(call("waiting", one))
+    queue.clock.advance(LEASE_MS - 1)
+    await other.look()
+    queue.clock.advance(1)
+    await other.look()  # forgets those of the first
+
+    await queue.look()
+
+    assert [*await other.end(running), *await queue.look()] == ["waiting"]
 
 
 async def test_an_operation_is_called_by_none_once_two_processes_find_it_failing(redis: Redis, queue: InRedis) -> None:

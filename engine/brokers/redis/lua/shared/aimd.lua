@@ -1,7 +1,7 @@
 -- A limit that a 429 lowers, until its true height is found.
 --
 -- TWIN  engine/limits/aimd.py
--- USES  windows
+-- USES  numbers
 
 local adaptive = {}
 

@@ -1,7 +1,7 @@
 -- The end of a call: writes what has changed, and answers.
 --
 -- TWIN  engine/brokers/memory/wakeup.py (ring); the rest has none
--- USES  keys windows records state bots chats users messages
+-- USES  keys spacing windows records state bots chats users messages
 
 local
   ring, answer

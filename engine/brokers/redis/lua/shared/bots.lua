@@ -3,11 +3,11 @@
 -- Its lines 1 to 3 are those of what is counted, by priority; 4 to 6, from their first message on, those of the rest.
 --
 -- TWIN  engine/brokers/memory/lanes.py (BotState, Line)
--- USES  keys windows pools records state failing
+-- USES  keys spacing windows weighted_window pools records state failing
 
 local
-  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays,
-  resolve
+  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, reform_purse, paid_gate_of,
+  save_purse, pays, resolve
 = (function()
 
 local bots = {} -- those of this call, by id
@@ -167,6 +167,11 @@ local function save_bot(bot)
   put(key.bot(bot.bot_id), bot.raw, head .. packed_lines(bot))
 end
 
+-- Have the purse of a bot follow the limit.
+local function reform_purse(bot)
+  weighted_windows.reform(bot.purse, limits.purse.count, limits.purse.window_ms, constants.PURSE_GRAINS)
+end
+
 -- Load what a bot pays for; most pay for nothing. A change of it is noted in ``has_purse``.
 local function purse_of(bot)
   if bot.purse then return bot.purse end
@@ -174,7 +179,8 @@ local function purse_of(bot)
   if bot.has_purse then kept, bot.purse_raw = get(key.purse(bot.bot_id)) end
   kept = kept or {gate = false, taken = 0, spent = {}}
   bot.paid_gate = gates.unpacked(kept.gate, limits.paid)
-  bot.purse = {limit = limits.purse, taken = kept.taken, spent = kept.spent}
+  bot.purse = {taken = kept.taken, spent = kept.spent}
+  reform_purse(bot)
   return bot.purse
 end
 
@@ -191,7 +197,7 @@ end
 
 -- Tell whether a message of this cost would go as a paid one now.
 local function pays(bot, is_paid, cost)
-  return is_paid and purses.free_at_ms(purse_of(bot), now_ms, cost) == now_ms
+  return is_paid and weighted_windows.free_at_ms(purse_of(bot), now_ms, cost) == now_ms
 end
 
 -- Return by which name a chat is known now.
@@ -211,6 +217,6 @@ local function resolve(bot, chat_id)
 end
 
 return
-  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays,
-  resolve
+  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, reform_purse, paid_gate_of,
+  save_purse, pays, resolve
 end)()

@@ -1,7 +1,7 @@
 -- Whose turn it is.
 --
 -- TWIN  engine/limits/fair_queue.py
--- USES  windows
+-- USES  numbers
 --
 -- Passes are doubles here, exact below 2^53: half a billion rounds of everything that waits. Beyond
 -- that they are rounded by a millionth of a turn, and still nothing is passed over.

@@ -1,7 +1,7 @@
 -- Which message goes next, and its lease.
 --
 -- TWIN  engine/brokers/memory/leases.py
--- USES  keys windows fair_queue pools failing state bots chats messages lanes queue
+-- USES  keys numbers spacing windows weighted_window fair_queue pools failing state bots chats messages lanes queue
 
 local
   give, lease_some
@@ -131,7 +131,7 @@ local function take_places(entry, chat, line)
   for _, gate in ipairs(gates_of(entry, chat)) do gates.take(gate, now_ms, cost) end
   if entry.pays then
     bot.has_purse = true
-    bot.purse.taken = bot.purse.taken + cost
+    weighted_windows.take(bot.purse, cost)
   end
   if line.is_spaced then
     if state.ceiling_spacing then spacings.spend(state.ceiling_spacing, now_ms, cost) end

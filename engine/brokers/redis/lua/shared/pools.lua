@@ -1,7 +1,7 @@
 -- Places that calls keep until they end, shared out among bots.
 --
 -- TWIN  engine/limits/pool.py
--- USES  windows state
+-- USES  numbers state
 --
 -- The pool of the ceiling is a part of the state, and what a bot has of it stands in the record of the bot: how many
 -- places, and for each of its calls, the oldest first, the number of the lease and when it began, as one string. The

@@ -1,7 +1,7 @@
 -- Which lines may go, what enters and leaves the queue, and what time brings.
 --
 -- TWIN  engine/brokers/memory/queue.py
--- USES  keys windows aimd fair_queue failing state bots chats users messages lanes
+-- USES  keys numbers spacing windows weighted_window aimd fair_queue failing state bots chats users messages lanes
 
 local
   reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, pull_out, remove, lower_limit,
@@ -11,7 +11,7 @@ local
 -- Return when a purse will suffice for what goes as a free one until then.
 local function pays_later_at_ms(line, front)
   if not front.is_paid then return nil end
-  local pays_at_ms = purses.free_at_ms(purse_of(line.bot), now_ms, front.cost)
+  local pays_at_ms = weighted_windows.free_at_ms(purse_of(line.bot), now_ms, front.cost)
   return pays_at_ms ~= now_ms and pays_at_ms or nil
 end
 

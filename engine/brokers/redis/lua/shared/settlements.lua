@@ -1,7 +1,7 @@
 -- How a lease ends, and what follows from it.
 --
 -- TWIN  engine/brokers/memory/settlements.py
--- USES  keys windows pools failing state bots chats users messages queue holds migration
+-- USES  keys spacing windows weighted_window pools failing state bots chats users messages queue holds migration
 
 local
   settle
@@ -32,8 +32,8 @@ local function settle_places(entry, chat, counted_at_ms, cost)
   end
   if entry.pays then
     chat.bot.has_purse = true
-    purses.settle(purse_of(chat.bot), counted_at_ms, cost)
-    purses.settle(purse_of(chat.bot), nil, rest)
+    weighted_windows.settle(purse_of(chat.bot), counted_at_ms, cost)
+    weighted_windows.settle(purse_of(chat.bot), nil, rest)
   end
 end
 

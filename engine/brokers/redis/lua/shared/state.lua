@@ -1,7 +1,7 @@
 -- The queue as a whole: its state, its limits, and the time of this call.
 --
 -- TWIN  engine/brokers/memory/queue.py (the attributes of Queue), engine/brokers/redis/codec.py (the record of limits)
--- USES  keys windows records
+-- USES  keys numbers spacing windows records
 
 local state, limits, now_ms
 local more_is_due = false

@@ -5,7 +5,8 @@
 --
 -- A call is {id, process, priority, arrival, began_at_ms, stands_at, charges}, and a charge {name, cost, version, limit}:
 -- a limiter at which nothing is used is forgotten, though calls wait that will pass it. Those that
--- wait for a limiter stand in a ZSET, whose score is made of priority and arrival.
+-- wait for a limiter stand in a ZSET, whose score is made of priority and arrival; its meter knows how many they are,
+-- and ``state`` from when on something is due, so that an exchange in which nothing waits asks for nothing of all that.
 
 local call = redis.call
 local prefix, state, now_ms
@@ -52,18 +53,32 @@ local function begins_at_ms(limit, is_kept)
   return state.started_at_ms + unknown_ms
 end
 
+local function read_gate(name, raw)
+  local gate = {name = name, meter = raw and meters.unpacked(raw)}
+  gates[name] = gate
+  return gate
+end
+
+-- Read those limiters of a call that are not known yet.
+local function read_gates(charges)
+  local names, keys = {}, {}
+  for _, charge in ipairs(charges) do
+    if not gates[charge[1]] then
+      names[#names + 1], keys[#keys + 1] = charge[1], key("meter", charge[1])
+    end
+  end
+  if #keys == 0 then return end
+  for place, raw in ipairs(call("MGET", unpack(keys))) do read_gate(names[place], raw) end
+end
+
 -- A gate is a limiter with those that wait for it; ``limit`` and ``version`` may be left out for one that is known.
 local function gate_of(name, version, limit)
-  local gate = gates[name]
-  if not gate then
-    local raw = call("GET", key("meter", name))
-    gate = {name = name, meter = raw and meters.unpacked(raw)}
-    gates[name] = gate
-  end
+  local gate = gates[name] or read_gate(name, call("GET", key("meter", name)))
   if not gate.meter and limit then
     local is_kept = is_kept_limit(limit)
     gate.meter = meters.fresh(limit, version, begins_at_ms(limit, is_kept))
     gate.meter.is_restored = not is_kept
+    gate.meter.waiting = call("ZCARD", key("waiting", name))
   elseif limit and gate.meter.version < version then
     meters.reform(gate.meter, now_ms, limit, version)
     serve(gate)
@@ -75,27 +90,43 @@ local function gate_at(charge)
   return gate_of(charge[1], charge[3], charge[4])
 end
 
+local function stand(gate, waiting)
+  waiting.stands_at, waiting.is_changed = gate.name, true
+  gate.meter.waiting = gate.meter.waiting + call("ZADD", key("waiting", gate.name), score_of(waiting), waiting.id)
+end
+
+local function leave(gate, call_id)
+  local gone = call("ZREM", key("waiting", gate.name), call_id)
+  if gate.meter then gate.meter.waiting = gate.meter.waiting - gone end
+end
+
 -- Return the first that waits for a limiter, and its score.
 local function head_of(gate)
-  while true do
+  while not gate.meter or gate.meter.waiting > 0 do
     local first = call("ZRANGE", key("waiting", gate.name), 0, 0, "WITHSCORES")
     if not first[1] then return nil end
     local head = call_of(first[1])
     if head and head.stands_at == gate.name then return head, tonumber(first[2]) end
-    call("ZREM", key("waiting", gate.name), first[1])
+    leave(gate, first[1])
   end
 end
 
--- End a hold; what holds since the start stays.
+-- End a hold, and the service's own word; what holds since the start stays.
 local function release_hold(gate)
   local meter = gate.meter
   if not meter then return end
-  meter.held_until_ms, meter.held_by = begins_at_ms(meter.limit, is_kept_limit(meter.limit)), ""
+  meters.release_hold(meter, begins_at_ms(meter.limit, is_kept_limit(meter.limit)))
   serve(gate)
 end
 
 local function look_at(gate, at_ms)
   call("ZADD", key("looks"), "LT", at_ms, gate.name)
+  if state.looks_at_ms < 0 or at_ms < state.looks_at_ms then state.looks_at_ms = at_ms end
+end
+
+-- Return the earliest time in a ZSET of times.
+local function first_ms(name)
+  return tonumber(call("ZRANGE", key(name), 0, 0, "WITHSCORES")[2])
 end
 
 local function lets_through(gate, cost)
@@ -115,13 +146,13 @@ end
 
 -- Begin a call, or put it where it must wait.
 local function try(waiting)
+  read_gates(waiting.charges)
   for _, charge in ipairs(waiting.charges) do gate_at(charge) end -- first: a new limit may let others begin
   for _, charge in ipairs(waiting.charges) do
     local gate = gate_at(charge)
     local _, first = head_of(gate)
     if (first and first < score_of(waiting)) or not lets_through(gate, charge[2]) then
-      waiting.stands_at, waiting.is_changed = gate.name, true
-      call("ZADD", key("waiting", gate.name), score_of(waiting), waiting.id)
+      stand(gate, waiting)
       return false
     end
   end
@@ -152,7 +183,7 @@ function serve(gate)
     local head = head_of(gate)
     if head and not gate.meter then gate_at(charge_at(head, gate.name)) end
     if not head or not lets_through(gate, cost_at(head, gate.name)) then return end
-    call("ZREM", key("waiting", gate.name), head.id)
+    leave(gate, head.id)
     if try(head) then tell(head) end
   end
   look_at(gate, now_ms) -- the next exchange goes on
@@ -217,10 +248,12 @@ local function finish(call_id, used, is_lost)
   if not over then return end
   remove(over)
   if over.began_at_ms < 0 then
-    call("ZREM", key("waiting", over.stands_at), call_id)
-    serve(gate_of(over.stands_at))
+    local gate = gate_of(over.stands_at)
+    leave(gate, call_id)
+    serve(gate)
     return
   end
+  read_gates(over.charges)
   for place, charge in ipairs(over.charges) do
     local meter = gate_at(charge).meter
     if not is_lost then meters.settle(meter, over.began_at_ms, now_ms, charge[2], used and used[place] or charge[2]) end
@@ -245,30 +278,34 @@ end
 
 -- Forget the calls of processes that have not been heard of for too long: their places come back.
 local function forget()
+  if now_ms < state.forgets_at_ms then return end
   for _, process in ipairs(call("ZRANGEBYSCORE", key("processes"), "-inf", now_ms, "LIMIT", 0, 5)) do
     if not forget_some(process) then call("ZREM", key("processes"), process) end
   end
+  state.forgets_at_ms = first_ms("processes") or now_ms + constants.LEASE_MS
 end
 
 -- Return the limiters of which processes agree that they fail, and until when they are not called.
 local function failing()
+  if now_ms >= state.failing_until_ms then return {} end
   call("ZREMRANGEBYSCORE", key("failing"), "-inf", now_ms)
   return call("ZRANGE", key("failing"), 0, constants.BEGUN_MAX, "WITHSCORES")
 end
 
 -- Serve the limiters whose time has come.
 local function serve_due()
+  if state.looks_at_ms < 0 or now_ms < state.looks_at_ms then return end
   for _, name in ipairs(call("ZRANGEBYSCORE", key("looks"), "-inf", now_ms, "LIMIT", 0, constants.BEGUN_MAX)) do
     call("ZREM", key("looks"), name)
     local gate = gate_of(name)
     serve(gate)
   end
+  state.looks_at_ms = first_ms("looks") or -1
 end
 
 -- Return when a process is to come again; -1: not by time.
 local function next_look_ms()
-  local first = call("ZRANGE", key("looks"), 0, 0, "WITHSCORES")
-  return first[2] and tonumber(first[2]) or -1
+  return state.looks_at_ms
 end
 
 -- Begin an exchange, and the queue if there is none. Return its incarnation: to another one than is known to a process
@@ -278,10 +315,14 @@ local function open(state_key, given_ms, fresh, keeps_uses)
   local time = call("TIME")
   now_ms = given_ms == "" and tonumber(time[1]) * 1000 + floor_div(tonumber(time[2]), 1000) or tonumber(given_ms)
   local raw = call("GET", state_key)
-  state = {incarnation = fresh, arrivals = 0, started_at_ms = now_ms, keeps_uses = keeps_uses == "1"}
+  state = {
+    incarnation = fresh, arrivals = 0, started_at_ms = now_ms, keeps_uses = keeps_uses == "1",
+    looks_at_ms = -1, forgets_at_ms = 0, failing_until_ms = 0,
+  }
   if raw then
     local last_ms
-    state.incarnation, last_ms, state.arrivals, state.started_at_ms, state.keeps_uses = unpack(cmsgpack.unpack(raw))
+    state.incarnation, last_ms, state.arrivals, state.started_at_ms, state.keeps_uses, state.looks_at_ms,
+      state.forgets_at_ms, state.failing_until_ms = unpack(cmsgpack.unpack(raw))
     now_ms = math.max(now_ms, last_ms)
   end
   return state.incarnation, now_ms
@@ -317,11 +358,12 @@ local function save(state_key, process)
     end
   end
   call("SET", state_key, cmsgpack.pack({
-    state.incarnation, now_ms, state.arrivals, state.started_at_ms, state.keeps_uses,
+    state.incarnation, now_ms, state.arrivals, state.started_at_ms, state.keeps_uses, state.looks_at_ms,
+    state.forgets_at_ms, state.failing_until_ms,
   }))
   local own = begun[process] or {}
-  for _, call_id in ipairs(call("LRANGE", key("begun", process), 0, -1)) do own[#own + 1] = call_id end
-  call("DEL", key("begun", process))
+  local others = call("LPOP", key("begun", process), constants.BEGUN_MAX) or {}
+  for _, call_id in ipairs(others) do own[#own + 1] = call_id end
   return own
 end
 

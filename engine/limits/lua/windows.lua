@@ -1,47 +1,15 @@
 -- The state behind a limit: what is taken, and when it is free again.
 --
--- TWIN  engine/limits/windows.py (Window, PacedWindow and Bucket are gates, Spacing, Purse)
+-- TWIN  engine/limits/windows.py (Window, PacedWindow and Bucket are gates)
+-- USES  numbers spacing
 --
 -- A gate is {limit, places, in_flight}, with {counted} if it is a window, with {drained_at, count} if it
 -- is a bucket, and with both if it is a window with a bucket besides it; then what is in flight is taken from
 -- the window alone. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
--- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
 local
-  floor_div, sooner, gates, spacings, both_free_at_ms, purses
+  gates, both_free_at_ms
 = (function()
-
-local function floor_div(a, b)
-  local rest = math.fmod(a, b)
-  if rest < 0 then rest = rest + b end
-  return (a - rest) / b
-end
-
-local function ceil_div(a, b)
-  return -floor_div(-a, b)
-end
-
--- ceil(a * by / b), where the product may have more digits than a double.
-local function scaled(a, by, b)
-  local whole = floor_div(a, b)
-  return whole * by + ceil_div((a - whole * b) * by, b)
-end
-
-local function sooner(at_ms, other_ms)
-  if at_ms and other_ms then return math.min(at_ms, other_ms) end
-  return at_ms or other_ms
-end
-
--- A bucket's and a spacing's time.
-
-local function drained_by(drained_at, count, window_ms, capacity, now_ms, cost)
-  local spare = cost < capacity and capacity - cost or 0
-  return math.max(now_ms, ceil_div(drained_at - spare * window_ms, count))
-end
-
-local function poured(drained_at, count, window_ms, at_ms, cost)
-  return math.max(drained_at, at_ms * count) + cost * window_ms
-end
 
 local gates = {}
 
@@ -256,56 +224,6 @@ function gates.earliest_ms(gate, now_ms, costs)
   return bucket_earliest_ms(gate, now_ms, all)
 end
 
--- A spacing is {drained_at, count, window_ms, burst}; its count is lower while its bot's limit is.
-
-local spacings = {}
-local PACKED_SPACING = "<dd"
-
-function spacings.unpacked(packed, limit, saved_up)
-  if limit.count == 0 then return nil end
-  local at_once = math.max(saved_up, floor_div(limit.count * constants.LATE_MS, limit.window_ms))
-  local burst = math.min(at_once, limit.count)
-  local drained_at, count = 0, limit.count
-  if packed and packed ~= "" then drained_at, count = struct.unpack(PACKED_SPACING, packed) end
-  return {drained_at = drained_at, count = count, window_ms = limit.window_ms, burst = burst}
-end
-
-function spacings.packed(spacing)
-  return spacing and struct.pack(PACKED_SPACING, spacing.drained_at, spacing.count) or ""
-end
-
-local function capacity_of(spacing)
-  return math.min(spacing.burst, spacing.count)
-end
-
-function spacings.free_at_ms(spacing, now_ms, cost)
-  return drained_by(spacing.drained_at, spacing.count, spacing.window_ms, capacity_of(spacing), now_ms, cost)
-end
-
-function spacings.spend(spacing, now_ms, cost)
-  spacing.drained_at = poured(spacing.drained_at, spacing.count, spacing.window_ms, now_ms, cost)
-end
-
--- Take back what was poured, as if it had never been.
-function spacings.unspend(spacing, cost)
-  spacing.drained_at = spacing.drained_at - cost * spacing.window_ms
-end
-
-function spacings.earliest_ms(spacing, now_ms, costs)
-  local later = {
-    drained_at = spacing.drained_at, count = spacing.count, window_ms = spacing.window_ms, burst = spacing.burst,
-  }
-  for place = 1, #costs - 1 do spacings.spend(later, now_ms, costs[place]) end
-  return spacings.free_at_ms(later, now_ms, costs[#costs])
-end
-
--- Go on with another count a window; what is spent drains at the new rate, and no sooner.
-function spacings.narrow(spacing, places, now_ms)
-  local owed = math.max(0, spacing.drained_at - now_ms * spacing.count)
-  spacing.drained_at = math.max(scaled(spacing.drained_at, places, spacing.count), now_ms * places + owed)
-  spacing.count = places
-end
-
 -- Return when both let so many through; nil until something is settled.
 local function both_free_at_ms(gate, spacing, cost, now_ms)
   local free_at_ms = now_ms
@@ -314,53 +232,6 @@ local function both_free_at_ms(gate, spacing, cost, now_ms)
   return math.max(free_at_ms, spacings.free_at_ms(spacing, now_ms, cost))
 end
 
--- A purse is {limit, taken, spent}; ``spent`` is {until_ms, places, until_ms, places, ...}.
-
-local purses = {}
-
-function purses.taken(purse, now_ms)
-  local spent, gone = purse.spent, 0
-  while spent[gone + 1] and spent[gone + 1] + purse.limit.window_ms <= now_ms do
-    purse.taken = purse.taken - spent[gone + 2]
-    gone = gone + 2
-  end
-  if gone > 0 then
-    local kept = {}
-    for place = gone + 1, #spent do kept[#kept + 1] = spent[place] end
-    purse.spent = kept
-  end
-  return purse.taken
-end
-
--- Return when it suffices: ``now_ms`` or later, nil if it never will by itself.
-function purses.free_at_ms(purse, now_ms, cost)
-  local missing = purses.taken(purse, now_ms) + cost - purse.limit.count
-  if missing <= 0 then return now_ms end
-  for place = 1, #purse.spent, 2 do
-    missing = missing - purse.spent[place + 1]
-    if missing <= 0 then return purse.spent[place] + purse.limit.window_ms end
-  end
-  return nil
-end
-
-function purses.spend(purse, at_ms, cost)
-  local grain_ms = math.max(1, floor_div(purse.limit.window_ms, constants.PURSE_GRAINS))
-  local until_ms = (floor_div(at_ms, grain_ms) + 1) * grain_ms
-  local spent = purse.spent
-  local last = #spent
-  if last > 0 and spent[last - 1] >= until_ms then
-    spent[last] = spent[last] + cost
-  else
-    spent[last + 1], spent[last + 2] = until_ms, cost
-  end
-  purse.taken = purse.taken + cost
-end
-
-function purses.settle(purse, counted_at_ms, cost)
-  purse.taken = purse.taken - cost
-  if counted_at_ms then purses.spend(purse, counted_at_ms, cost) end
-end
-
 return
-  floor_div, sooner, gates, spacings, both_free_at_ms, purses
+  gates, both_free_at_ms
 end)()
