@@ -10,6 +10,9 @@ python -m bench.other_clients --door   the same clients through the Bot API door
 python -m bench.door               clients that know nothing of us, through the Bot API door; needs npm
 python -m bench.peers              other senders and Tempogram, a table in markdown; needs npm
 python -m bench.queues             four task queues and Tempogram on one Redis, a table in markdown
+python -m bench.services.peers     other limiters and ours at a service that counts, tables in markdown; needs npm
+python -m bench.services.overhead  what a call of a service costs beside the call itself
+python -m bench.services.bulk      a bulk of calls with our limiter and without one
 python -m bench.load               50 bots, 100 users, 50 updates a second by webhook: a baseline
 python -m bench.mass_work          what 300,000 messages that expire, or are cancelled with their bot, cost others
 python -m bench.idle               what each role takes to start, and what a fleet asks for while nothing happens

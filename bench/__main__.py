@@ -23,6 +23,7 @@ BENCHES = (
     "load",
     "hanging_bots",
     "idle",
+    "services.overhead",
     "services.outage",
     "services.killed",
 )

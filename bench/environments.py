@@ -41,17 +41,13 @@ async def environments() -> AsyncIterator[Environments]:
     Raises:
         RuntimeError: npm is missing, or something could not be installed.
     """
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        raise RuntimeError("node and npm are needed for grammY, and were not found")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        shutil.copytree(CLIENTS, root / "npm", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        await asyncio.gather(
-            _npm(npm, root / "npm"),
+        node, _ = await asyncio.gather(
+            npm_folder(root / "npm", CLIENTS),
             virtual_environment(root / "venv", "--requirement", str(CLIENTS / "requirements.txt")),
         )
-        yield Environments(root / "venv" / "bin" / "python", Path(node), root / "npm")
+        yield Environments(root / "venv" / "bin" / "python", node, root / "npm")
 
 
 async def virtual_environment(folder: Path, *requirements: str) -> Path:
@@ -63,9 +59,19 @@ async def virtual_environment(folder: Path, *requirements: str) -> Path:
     return python
 
 
-async def _npm(npm: str, folder: Path) -> None:
+async def npm_folder(folder: Path, source: Path) -> Path:
+    """Make one with the scripts of a folder and exactly the packages that its package.json names; return node.
+
+    Raises:
+        RuntimeError: npm is missing, or something could not be installed.
+    """
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise RuntimeError("node and npm are needed, and were not found")
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "bottleneck"))
     # No lock file: it would record the addresses of this machine's registry.
     await _run(npm, "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund", "--silent")
+    return Path(node)
 
 
 async def _run(*command: str) -> None:

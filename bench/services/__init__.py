@@ -3,6 +3,11 @@
 strict_counts  what the strict server counts, and what breaks a limit
 strict_words   what it says of its limits
 strict_server  the server, as a process of its own
+arrivals       what arrived there of a burst, and what of it broke a limit
+limiter_peers  other limiters and ours, as processes
+peers          what their decisions cost, and what a service sees of them
+overhead       what a call costs beside the call itself
+bulk           many calls, with a limiter and without one
 moody_server   one whose behaviour is switched
 caller         a process that calls it
 callers        starts, stops and kills such processes
