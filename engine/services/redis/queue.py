@@ -78,7 +78,7 @@ class RedisCallQueue:
                 return heard(*reply[1:])
             is_first, self._known = not self._known, reply[1].decode()
             if not is_first:
-                words = [*map(again, calls), *(w for w in words if w[0] != "ask")]
+                words = [*again(calls), *(w for w in words if w[0] != "ask")]
 
 
 def has_more(calls: Sequence[Call], words: Sequence[Any]) -> bool:
@@ -107,12 +107,20 @@ def pairs(flat: list[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(each, each, strict=True)
 
 
-def again(call: Call) -> list[Any]:
+def again(calls: Sequence[Call]) -> list[list[Any]]:
+    """Say calls that are not known any more, by the newest limit that one of them brings."""
+    newest: dict[str, Limiter] = {}
+    for limiter in (charge.limiter for call in calls for charge in call.charges):
+        if limiter.version > newest.setdefault(limiter.name, limiter).version:
+            newest[limiter.name] = limiter
     return [
-        "running" if call.began_at_ms >= 0 else "ask",
-        call.call_id,
-        call.priority,
-        [charge_words(c) for c in call.charges],
+        [
+            "running" if call.began_at_ms >= 0 else "ask",
+            call.call_id,
+            call.priority,
+            [[charge.cost, *limiter_words(newest[charge.limiter.name])] for charge in call.charges],
+        ]
+        for call in calls
     ]
 
 

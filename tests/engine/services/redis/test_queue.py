@@ -48,6 +48,9 @@ class InRedis:
     async def look(self) -> list[str]:
         return self._began(await self.say())
 
+    async def tell(self, *words: Any) -> list[str]:
+        return self._began(await self.say(list(words)))
+
     def _began(self, heard: Heard) -> list[str]:
         for call_id in heard.begun:
             if call_id in self.calls:
@@ -171,6 +174,17 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     queue.clock.advance(LONG_AGO_MS)
 
     assert await queue.end(running) == ["a"]
+
+
+async def test_after_an_emptied_redis_the_newest_limit_holds_that_a_process_knows(redis: Redis, queue: InRedis) -> None:
+    none, one = limiter(), Limiter("service", CallLimit(concurrency=1), version=2)
+    await queue.ask(call("a", none))
+    await queue.ask(call("b", one))
+    await redis.flushall()
+    await queue.look()
+    queue.clock.advance(LONG_AGO_MS // 20)
+
+    assert await queue.ask(call("c", none)) == []
 
 
 async def test_calls_that_were_forgotten_while_nothing_was_heard_of_their_process_wait_on(
