@@ -31,6 +31,9 @@ BEGUN_MAX = 50
 AGREEING = 2
 """Processes that must find an operation failing before none calls it."""
 
+LIMITS_KEPT_MS = 3_600_000
+"""How long limits are remembered that were changed. untuned: a call that waits longer has met its deadline."""
+
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
@@ -42,6 +45,7 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
+    "LIMITS_KEPT_MS": LIMITS_KEPT_MS,
     "QUICKEST_PARTS": QUICKEST_PARTS,
     "RECLAIM_MS": RECLAIM_MS,
 }
