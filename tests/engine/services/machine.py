@@ -239,11 +239,14 @@ class QueueMachine(RuleBasedStateMachine):
                 begun += process.look()
             if not begun:
                 return
-            for call_id in begun:
+            for call_id in sorted(begun, key=self._weight):  # within a millisecond the heaviest was the last
                 self._begins(call_id)
             for call_id in begun:
                 self._nothing_was_overtaken_by(call_id, begun)
             begun = []
+
+    def _weight(self, call_id: str) -> int:
+        return max(charge.cost for charge in self.calls[call_id][0].charges)
 
     def _begins(self, call_id: str) -> None:
         must(call_id in self.order, f"{call_id} began though it did not wait")
