@@ -48,7 +48,7 @@ class BreakerMachine(RuleBasedStateMachine):
         was = self.breaker.state
         has_opened = self.breaker.end(term, is_failure=is_failure, took_ms=took_ms)
         if has_opened:
-            assert was is not BreakerState.OPEN, "what is open is not opened again by a call of before"
+            assert was is not BreakerState.OPEN, "a call of before does not open it again"
             assert is_failure or (self.rule.slow_rate and took_ms > self.rule.slow_ms)
             self._opened(self.clock() + self.rule.open_ms)
         if was is BreakerState.CLOSED and is_failure and not has_opened and self.rule.failures:
