@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tempogram.engine.model.errors import SettingsError
 
-
 DOUBLINGS_MAX = 40
 """Beyond, any pause is longer than its maximum; and the number stays a short one."""
 

@@ -144,7 +144,8 @@ def _reset_ms(value: str, now_ms: int) -> int | None:
     parts = _DURATION.findall(value)
     if parts and "".join(number + unit for number, unit in parts) == value:
         return _bounded(now_ms + int(sum(float(number) * _UNIT_S[unit] for number, unit in parts) * 1_000), now_ms)
-    return _date_ms(value)
+    at_ms = _date_ms(value)
+    return None if at_ms is None else _bounded(at_ms, now_ms)
 
 
 def _bounded(at_ms: int, now_ms: int) -> int:
