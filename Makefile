@@ -44,8 +44,9 @@ format: setup ## Format the code and mend what can be mended
 bench: setup ## Run the benchmarks, one after another
 	$(BIN)/python -m bench
 
-model: setup ## Run 100,000 steps of the brokers against their model
+model: setup ## Run 100,000 steps of the brokers, and of the queue of calls, against their models
 	$(BIN)/python -m tests.engine.brokers.model_command --steps 100000
+	$(BIN)/python -m tests.engine.services.model_command --steps 100000
 
 chaos: setup ## Kill, freeze and cut off processes and servers for ten minutes, and judge what arrived
 	$(BIN)/python -m tests.chaos --minutes 10

@@ -1,4 +1,4 @@
-"""How long a failed message waits before it is tried again."""
+"""How long what failed waits before it is tried again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import random
 from dataclasses import dataclass
 
 from tempogram.engine.model.errors import SettingsError
+
+DOUBLINGS_MAX = 40
+"""Beyond, any pause is longer than its maximum; and the number stays a short one."""
+
+
+def doubled_ms(first_ms: int, times: int, *, ms_max: int) -> int:
+    """Return a pause that was doubled so many times.
+
+    >>> [doubled_ms(1_000, times, ms_max=5_000) for times in (0, 1, 2, 3, 10**9)]
+    [1000, 2000, 4000, 5000, 5000]
+    """
+    return min(ms_max, first_ms << min(times, DOUBLINGS_MAX))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +48,7 @@ class RetryPolicy:
         """
         if attempt > self.retries_max:
             return None
-        return int(min(self.delay_ms_max, self.delay_ms_min * 2 ** (attempt - 1)))
+        return doubled_ms(self.delay_ms_min, attempt - 1, ms_max=self.delay_ms_max)
 
     def delay_ms(self, attempt: int) -> int | None:
         """Return how long to wait after failed attempt ``attempt``, or None to give up."""

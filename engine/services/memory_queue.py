@@ -114,7 +114,12 @@ class MemoryCallQueue:
             self._serve(gate, now_ms)
 
     def believe(self, limiter: Limiter, now_ms: int, *, left: int, until_ms: int, of: int | None = None) -> None:
-        """Take a service's word: so much is left until a time. Calls under way may not be counted in it yet."""
+        """Take a service's word: so much is left until a time. Calls under way may not be counted in it yet.
+
+        A word of the past says nothing: the window that it is of is over.
+        """
+        if until_ms <= now_ms:
+            return
         gate = self._gate(limiter, now_ms)
         gate.meter.believe(max(0, left - gate.meter.busy), until_ms, of=of)
         self._serve(gate, now_ms)

@@ -58,6 +58,7 @@ class Meter:
         "_said_left",
         "_said_until_ms",
         "_said_wins",
+        "_since_ms",
         "_window",
         "busy",
         "covered",
@@ -81,6 +82,7 @@ class Meter:
         self.held_until_ms = begins_at_ms
         self.held_by = ""
         self._window = _window_of(limit)
+        self._since_ms = -1  # calls that began by then are not in the window
         self._bucket = _bucket_of(limit)
         self._apart_at_ms = 0  # when the next may begin
         self._began_at_ms = -1  # when the last began
@@ -134,7 +136,8 @@ class Meter:
             self._space(began_at_ms, now_ms)
         if self._window is not None:
             counted_at_ms = began_at_ms + COUNTED_WITHIN_MS
-            self._window.move(counted_at_ms, min(now_ms, counted_at_ms), cost, min(cost, used))
+            if began_at_ms > self._since_ms:
+                self._window.move(counted_at_ms, min(now_ms, counted_at_ms), cost, min(cost, used))
             if used > cost:
                 self._window.spend(now_ms, used - cost)
         if now_ms < self._said_until_ms:
@@ -199,6 +202,8 @@ class Meter:
             window.taken(now_ms)  # a longer window must not find again what was free
             window.reform(Limit(limit.count, limit.window_ms), grains=_grains_of(limit))
             self._window = window
+        else:
+            self._since_ms = now_ms
         if bucket is not None and self._bucket is not None:
             self._bucket.go_on_from(bucket)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tempogram.engine.resilience.backoff import doubled_ms
+
 PAUSE_MS_MAX = 60_000
 
 
@@ -24,7 +26,7 @@ class ThrottledPause:
     def until_ms(self, now_ms: int, *, first_ms: int) -> int:
         """Note a 429, and return until when nothing is called."""
         if now_ms >= self._until_ms:
-            self._until_ms = now_ms + min(first_ms << min(self._times, 16), PAUSE_MS_MAX)
+            self._until_ms = now_ms + doubled_ms(first_ms, self._times, ms_max=PAUSE_MS_MAX)
             self._times += 1
         return self._until_ms
 

@@ -91,7 +91,7 @@ class RedisCallQueue:
                 case _:
                     is_first, self._known, has_calls = not self._known, reply[1].decode(), False
                     if not is_first:
-                        words = [*map(again, calls), *no_asks(words)]
+                        words = [*again(calls), *no_asks(words)]
 
     async def _exchange(self, words: Sequence[Any], *, has_calls: bool) -> list[Any]:
         now = "" if self._clock is None else str(self._clock())
@@ -124,12 +124,20 @@ def pairs(flat: list[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(each, each, strict=True)
 
 
-def again(call: Call) -> list[Any]:
+def again(calls: Sequence[Call]) -> list[list[Any]]:
+    """Say calls that are not known any more, by the newest limit that one of them brings."""
+    newest: dict[str, Limiter] = {}
+    for limiter in (charge.limiter for call in calls for charge in call.charges):
+        if limiter.version > newest.setdefault(limiter.name, limiter).version:
+            newest[limiter.name] = limiter
     return [
-        "running" if call.began_at_ms >= 0 else "ask",
-        call.call_id,
-        call.priority,
-        [charge_words(c) for c in call.charges],
+        [
+            "running" if call.began_at_ms >= 0 else "ask",
+            call.call_id,
+            call.priority,
+            [[charge.cost, *limiter_words(newest[charge.limiter.name])] for charge in call.charges],
+        ]
+        for call in calls
     ]
 
 

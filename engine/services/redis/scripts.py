@@ -37,6 +37,9 @@ PROBED_MS = 60_000
 """How long an operation that processes found failing is only probed if none of them says that it is well again: they
 may have ended. untuned: longer than an attempt takes."""
 
+LIMITS_KEPT_MS = 3_600_000
+"""How long limits are remembered that were changed. untuned: a call that waits longer has met its deadline."""
+
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
@@ -48,6 +51,7 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
+    "LIMITS_KEPT_MS": LIMITS_KEPT_MS,
     "PROBED_MS": PROBED_MS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,

@@ -31,7 +31,10 @@ class InMemory:
         return self._begun()
 
     async def hold(self, limiter: Limiter, until_ms: int) -> list[str]:
-        self.queue.hold(limiter, self.clock(), until_ms, "a test")
+        if until_ms:
+            self.queue.hold(limiter, self.clock(), until_ms, "a test")
+        else:
+            self.queue.release_hold(limiter, self.clock())
         return self._begun()
 
     async def release(self, limiter: Limiter) -> list[str]:

@@ -181,3 +181,12 @@ def test_a_clock_that_is_wrong_does_not_change_for_how_long_a_hold_is(after_s: i
     said = read(dates, NOW_MS)
 
     assert said == Said(NOW_MS + after_s * 1_000, (Quota(0, NOW_MS + after_s * 1_000),))
+    assert isinstance(said, Said)
+    assert said.hold_until_ms is None or NOW_MS <= said.hold_until_ms <= NOW_MS + HOLD_MS_MAX
+    assert all(NOW_MS <= quota.until_ms <= NOW_MS + HOLD_MS_MAX for quota in said.quotas)
+
+
+def test_a_reset_that_is_a_date_a_century_ahead_is_believed_for_a_month_at_most() -> None:
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "Tue, 14 Nov 2123 22:13:20 GMT"}
+
+    assert [quota.until_ms for quota in read(headers, NOW_MS).quotas] == [NOW_MS + HOLD_MS_MAX]

@@ -77,6 +77,7 @@ function hear.hold(limiter, until_ms, by)
 end
 
 function hear.believe(limiter, left, until_ms, of)
+  if until_ms <= now_ms then return end -- the window that it is of is over
   local gate = gate_of(unpack(limiter))
   meters.believe(gate.meter, left, until_ms, of)
   serve(gate)

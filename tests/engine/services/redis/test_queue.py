@@ -54,6 +54,9 @@ class InRedis:
     async def look(self) -> list[str]:
         return self._began(await self.say())
 
+    async def tell(self, *words: Any) -> list[str]:
+        return self._began(await self.say(list(words)))
+
     def _began(self, heard: Heard) -> list[str]:
         for call_id in heard.begun:
             if call_id in self.calls:
@@ -228,6 +231,32 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     queue.clock.advance(RECLAIM_MS)
 
     assert await queue.end(running) == ["a"]
+
+
+async def test_after_an_emptied_redis_the_newest_limit_holds_that_a_process_knows(redis: Redis, queue: InRedis) -> None:
+    none, one = limiter(), Limiter("service", CallLimit(concurrency=1), version=2)
+    await queue.ask(call("a", none))
+    await queue.ask(call("b", one))
+    await redis.flushall()
+    await queue.look()
+    queue.clock.advance(LONG_AGO_MS // 20)
+
+    assert await queue.ask(call("c", none)) == []
+
+
+async def test_a_call_that_waits_elsewhere_does_not_bring_an_outdated_limit_back(queue: InRedis) -> None:
+    other, outdated, newer = limiter("other", concurrency=1), limiter(), Limiter("service", CallLimit(concurrency=1), 2)
+    running, by_newer = call("running", other), call("by newer", newer)
+    await queue.ask(running)
+    await queue.ask(call("waits", other, outdated))
+    await queue.ask(by_newer)
+    await queue.end(by_newer)
+    for _ in range(4):
+        queue.clock.advance(2_000)
+        await queue.look()  # the limiter is forgotten, as nothing of it is used
+
+    assert await queue.end(running) == ["waits"]
+    assert await queue.ask(call("next", newer)) == []
 
 
 async def test_calls_that_were_forgotten_while_nothing_was_heard_of_their_process_wait_on(

@@ -71,16 +71,28 @@ local function read_gates(charges)
   for place, raw in ipairs(call("MGET", unpack(keys))) do read_gate(names[place], raw) end
 end
 
+-- Return the newest limit that was said of a limiter, though it was forgotten meanwhile: a call that waits elsewhere may
+-- bring an older one.
+local function newest(name, version, limit)
+  local raw = call("HGET", key("limits"), name)
+  local known = raw and cmsgpack.unpack(raw)
+  if known and known[1] > version then return known[1], known[2] end
+  return version, limit
+end
+
 -- A gate is a limiter with those that wait for it; ``limit`` and ``version`` may be left out for one that is known.
 local function gate_of(name, version, limit)
   local gate = gates[name] or read_gate(name, call("GET", key("meter", name)))
   if not gate.meter and limit then
+    version, limit = newest(name, version, limit)
     local is_kept = is_kept_limit(limit)
+    gate.is_changed = version > 1
     gate.meter = meters.fresh(limit, version, begins_at_ms(limit, is_kept))
     gate.meter.is_restored = not is_kept
     gate.meter.waiting = call("ZCARD", key("waiting", name))
   elseif limit and gate.meter.version < version then
     meters.reform(gate.meter, now_ms, limit, version)
+    gate.is_changed = true
     serve(gate)
   end
   return gate
@@ -329,6 +341,10 @@ local function open(state_key, given_ms, fresh, keeps_uses)
 end
 
 local function save_gate(gate)
+  if gate.is_changed then
+    call("HSET", key("limits"), gate.name, cmsgpack.pack({gate.meter.version, gate.meter.limit}))
+    call("PEXPIRE", key("limits"), constants.LIMITS_KEPT_MS)
+  end
   local at_ms = meters.idle_at_ms(gate.meter)
   if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
     call("DEL", key("meter", gate.name))

@@ -32,7 +32,7 @@ function meters.fresh(limit, version, begins_at_ms)
     held_until_ms = begins_at_ms, held_by = "", said_left = 0, said_until_ms = 0, said_wins = false, busy = 0,
     said_fell = 0, said_fell_before = 0,
     covered = 0, covered_until_ms = 0, wanted_at_ms = 0,
-    is_restored = true, used_since_cover = 0, open_until_ms = 0, probes = 0, waiting = 0,
+    is_restored = true, used_since_cover = 0, open_until_ms = 0, probes = 0, waiting = 0, since_ms = -1,
   }
   shape(meter, {}, 0, 0)
   return meter
@@ -104,7 +104,9 @@ function meters.settle(meter, began_at_ms, now_ms, cost, used)
   local window = meter.window
   if window then
     local counted_at_ms = began_at_ms + constants.COUNTED_WITHIN_MS
-    weighted_windows.move(window, counted_at_ms, math.min(now_ms, counted_at_ms), cost, math.min(cost, used))
+    if began_at_ms > meter.since_ms then
+      weighted_windows.move(window, counted_at_ms, math.min(now_ms, counted_at_ms), cost, math.min(cost, used))
+    end
     if used > cost then weighted_windows.spend(window, now_ms, used - cost) end
   end
   if now_ms < meter.said_until_ms then meter.said_left = meter.said_left + cost - used end
@@ -188,6 +190,7 @@ function meters.reform(meter, now_ms, limit, version)
   local window, bucket = meter.window, meter.bucket
   if window then weighted_windows.taken(window, now_ms) end -- a longer window must not find again what was free
   meter.limit, meter.version, meter.window, meter.bucket = limit, version, nil, nil
+  if not window or limit[COUNT] == 0 then meter.since_ms = now_ms end
   shape(
     meter, window and window.spent or {}, window and window.taken or 0,
     bucket and scaled(bucket.drained_at, limit[COUNT], bucket.count) or 0
@@ -200,7 +203,7 @@ local PLACES = {
   "version", "limit", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by", "said_left",
   "quickest_ms", "quickest_of_last_ms", "answers", "said_fell", "said_fell_before",
   "said_until_ms", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms", "is_restored",
-  "used_since_cover", "open_until_ms", "probes", "waiting",
+  "used_since_cover", "open_until_ms", "probes", "waiting", "since_ms",
 }
 local SPENT, TAKEN, DRAINED_AT = #PLACES + 1, #PLACES + 2, #PLACES + 3
 
