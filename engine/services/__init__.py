@@ -15,6 +15,7 @@ Read in this order:
     answers          what came of an attempt
     breaker          leaves an operation alone that fails
     retry_quota      bounds how often a failing service is asked again
+    estimates        what a call may cost at the most of which the cost is only expected
     errors           what a call may raise besides its own errors
     catalogue        which services there are; ``shipped.toml`` has those that need not be declared
     services         one call, with all of it

@@ -19,6 +19,7 @@ from tempogram.engine.services.breaker import Breaker, BreakerState
 from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF, Call, Charge, Limiter
 from tempogram.engine.services.catalogue import Operation, Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
+from tempogram.engine.services.estimates import Estimates
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.retry_quota import RetryQuota
@@ -235,7 +236,7 @@ class Services(ServiceCalls):
         self, service: Service, rules: Operation, operation: str, options: CallOptions, work: Callable[[], Awaitable[R]]
     ) -> _Made:
         state = self._state(service, operation)
-        call = Call(self._charges(service, rules, operation, options), _priority(options.priority))
+        call = Call(self._charges(service, rules, operation, options, state.estimates), _priority(options.priority))
         await self._begin(service, operation, state, call)
         used: list[int] | None = [0] * len(call.charges)  # until it was made
         try:
@@ -245,7 +246,7 @@ class Services(ServiceCalls):
             began_ms = self._clock()
             made = await self._make(service, state, call, options, work)
             made.began_ms = began_ms
-            used = self._used(call, made, options)
+            used = self._used(call, made, options, state.estimates)
         finally:
             self._limiter.end(call, used)
         self._listen(service, rules, operation, state, made)
@@ -364,7 +365,7 @@ class Services(ServiceCalls):
         is_idempotent = rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
         return is_idempotent or not made.attempted.was_sent
 
-    def _used(self, call: Call, made: _Made, options: CallOptions) -> list[int] | None:
+    def _used(self, call: Call, made: _Made, options: CallOptions, estimates: Estimates) -> list[int] | None:
         """Return what a call turned out to cost at each limiter; None: what was thought."""
         if options.used is None or made.error is not None or options.cost == 0:
             return None
@@ -375,9 +376,12 @@ class Services(ServiceCalls):
             return None
         if used is None:
             return None
+        estimates.learn(options.cost, used)
         return [max(0, used) if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
 
-    def _charges(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> tuple[Charge, ...]:
+    def _charges(
+        self, service: Service, rules: Operation, operation: str, options: CallOptions, estimates: Estimates
+    ) -> tuple[Charge, ...]:
         if not self._is_enabled:
             return ()
         own = self._own_limiter(service, rules, operation, options)
@@ -389,7 +393,10 @@ class Services(ServiceCalls):
         of_operation = self._operation_limiter(service, operation, rules)  # even without a limit it may be held
         limiters = (self._all, of_service, of_tenant, own, of_operation)
         charges = tuple(Charge(limiter) for limiter in limiters if limiter is not None)
-        return charges if tokens is None else (*charges, Charge(tokens, options.cost))
+        if tokens is None:
+            return charges
+        cost = options.cost if options.used is None else estimates.most(options.cost)
+        return (*charges, Charge(tokens, cost))
 
     def _own_limiter(self, service: Service, rules: Operation, operation: str, options: CallOptions) -> Limiter | None:
         """Return the limiter of calls that ask for less than is declared."""
@@ -440,6 +447,7 @@ class _State:
 
     breaker: Breaker
     limiter: Limiter
+    estimates: Estimates = field(default_factory=Estimates)
     throttled: int = 0  # one after another; those that were under way together are one
     throttled_at_ms: int = 0
     waiting: set[asyncio.Timeout] = field(default_factory=set)
