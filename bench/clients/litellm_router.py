@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 from typing import Any
 
-import litellm
-from litellm import Router
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else importing it asks the network
+
+import litellm  # noqa: E402
+from litellm import Router  # noqa: E402
 
 ORDER = json.loads(sys.argv[1])
 

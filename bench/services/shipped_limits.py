@@ -266,9 +266,10 @@ async def fresh(place: Place, phase: Phase) -> None:
         await place.redis.flush()
 
 
-async def first_call(server: StrictServer) -> None:
-    async with asyncio.timeout(60):
-        while not (await server.report())["calls"]:  # noqa: ASYNC110 - another process has no event
+async def first_call(server: StrictServer, *, calls: int = 1, within_s: float = 60.0) -> None:
+    """Wait for the first call, or for more."""
+    async with asyncio.timeout(within_s):
+        while sum((await server.report())["calls"].values()) < calls:  # noqa: ASYNC110 - another process has no event
             await asyncio.sleep(0.1)
 
 

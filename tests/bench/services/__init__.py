@@ -1,0 +1,1 @@
+"""The showings of the services: what a strict server counts, and that it sees no limit broken."""
