@@ -21,9 +21,12 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_OF = 8
+QUICKEST_OF = 32
 """The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
 a route that became longer would be noticed later."""
+
+ROUNDED_MS = 2
+"""By how much a difference of times that are rounded down may be too short."""
 
 GRAINS = 256
 """Into how many grains the window of a larger limit is cut: so many entries at most, for 1/256 of its use."""
@@ -135,7 +138,7 @@ class Meter:
         took_ms = now_ms - began_at_ms
         self._quickest_ms = min(self._quickest_ms, took_ms)
         if self._began_at_ms == began_at_ms:
-            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + 1
+            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + ROUNDED_MS
         self._quickest_of_last_ms = min(self._quickest_of_last_ms, took_ms) if self._answers else took_ms
         self._answers += 1
         if self._answers == QUICKEST_OF:

@@ -11,7 +11,7 @@ from tempogram.engine.brokers.redis.scripts import Script
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
-from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS, QUICKEST_OF
+from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS, QUICKEST_OF, ROUNDED_MS
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
@@ -39,6 +39,7 @@ CONSTANTS = {
     "PURSE_GRAINS": PURSE_GRAINS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
+    "ROUNDED_MS": ROUNDED_MS,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tempogram.engine.services.calls import PRIORITY_OF, Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
-from tempogram.engine.services.meter import COUNTED_WITHIN_MS, QUICKEST_OF
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS, QUICKEST_OF, ROUNDED_MS
 from tests.fakes import Clock
 
 HIGH, NORMAL, LOW = PRIORITY_OF["high"], PRIORITY_OF["normal"], PRIORITY_OF["low"]
@@ -161,13 +161,13 @@ class CallQueueContract:
 
         queue.clock.advance(30)
         await queue.end(first)
-        queue.clock.advance(200)
+        queue.clock.advance(200 + ROUNDED_MS - 1)
         too_early = await queue.look()
         queue.clock.advance(1)
 
         assert (too_early, await queue.look()) == ([], ["b"])
 
-    @pytest.mark.parametrize(("answered_after_ms", "apart_ms"), [(5, 201), (9, 205)])
+    @pytest.mark.parametrize(("answered_after_ms", "apart_ms"), [(5, 202), (9, 206)])
     async def test_what_an_answer_took_longer_than_the_quickest_is_added_to_the_spacing(
         self, queue: Queue, answered_after_ms: int, apart_ms: int
     ) -> None:

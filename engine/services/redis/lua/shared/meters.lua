@@ -148,7 +148,7 @@ local function space(meter, began_at_ms, now_ms)
   local took_ms = now_ms - began_at_ms
   meter.quickest_ms = math.min(meter.quickest_ms, took_ms)
   if meter.began_at_ms == began_at_ms then
-    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + 1
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + constants.ROUNDED_MS
   end
   meter.quickest_of_last_ms = meter.answers > 0 and math.min(meter.quickest_of_last_ms, took_ms) or took_ms
   meter.answers = meter.answers + 1
