@@ -11,7 +11,14 @@ from tempogram.engine.brokers.redis.scripts import Script
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
-from tempogram.engine.services.meter import APART_GUARD_PERCENT, COUNTED_WITHIN_MS, GRAINS, QUICKEST_OF, ROUNDED_MS
+from tempogram.engine.services.meter import (
+    APART_GUARD_PERCENT,
+    APART_GUARD_PERCENT_AT_FIRST,
+    COUNTED_WITHIN_MS,
+    GRAINS,
+    QUICKEST_OF,
+    ROUNDED_MS,
+)
 
 FOLDER = Path(__file__).parent / "lua"
 SHARED = FOLDER / "shared"
@@ -28,6 +35,7 @@ AGREEING = 2
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
+    "APART_GUARD_PERCENT_AT_FIRST": APART_GUARD_PERCENT_AT_FIRST,
     "BEGUN_MAX": BEGUN_MAX,
     "COUNTED_WITHIN_MS": COUNTED_WITHIN_MS,
     "COVER_MS": COVER_MS,

@@ -37,6 +37,16 @@ def call(call_id: str, *charged: Limiter | tuple[Limiter, int], priority: int = 
     return Call(tuple(Charge(of, cost) for of, cost in charges), priority, call_id=call_id)
 
 
+async def answer_quickly(queue: Queue, apart: Limiter, answers: int = QUICKEST_OF) -> None:
+    """Have calls answered after 5 ms: as many as it takes to know that answers are so quick."""
+    for number in range(answers):
+        quick = call(f"quick {number}", apart)
+        await queue.ask(quick)
+        queue.clock.advance(5)
+        await queue.end(quick)
+        queue.clock.advance(500)
+
+
 class CallQueueContract:
     async def test_as_many_calls_begin_as_the_window_has_places(self, queue: Queue) -> None:
         two = limiter(count=2, window_ms=1_000)
@@ -172,12 +182,7 @@ class CallQueueContract:
         self, queue: Queue, answered_after_ms: int, apart_ms: int
     ) -> None:
         apart = limiter(apart_ms=200)
-        for number in range(QUICKEST_OF):
-            quick = call(f"quick {number}", apart)
-            await queue.ask(quick)
-            queue.clock.advance(5)
-            await queue.end(quick)
-            queue.clock.advance(500)
+        await answer_quickly(queue, apart)
         slower = call("slower", apart)
         await queue.ask(slower)
         await queue.ask(call("next", apart))
@@ -190,12 +195,16 @@ class CallQueueContract:
 
         assert (too_early, await queue.look()) == ([], ["next"])
 
-    async def test_calls_begin_a_little_farther_apart_while_the_one_before_is_not_answered(self, queue: Queue) -> None:
+    @pytest.mark.parametrize(("answers", "apart_ms"), [(0, 400), (QUICKEST_OF, 204)])
+    async def test_calls_begin_farther_apart_while_the_one_before_is_not_answered(
+        self, queue: Queue, answers: int, apart_ms: int
+    ) -> None:
         apart = limiter(apart_ms=200)
+        await answer_quickly(queue, apart, answers)
         await queue.ask(call("a", apart))
         await queue.ask(call("b", apart))
 
-        queue.clock.advance(203)
+        queue.clock.advance(apart_ms - 1)
         too_early = await queue.look()
         queue.clock.advance(1)
 

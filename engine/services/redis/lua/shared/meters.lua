@@ -129,7 +129,8 @@ function meters.take(meter, now_ms, cost)
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
-    local guard_ms = floor_div(limit[APART_MS] * constants.APART_GUARD_PERCENT, 100)
+    local percent = meter.quickest_ms > 0 and constants.APART_GUARD_PERCENT or constants.APART_GUARD_PERCENT_AT_FIRST
+    local guard_ms = floor_div(limit[APART_MS] * percent, 100)
     meter.apart_at_ms = now_ms + limit[APART_MS] + guard_ms
   end
   if limit[COUNT] > 0 then use(meter, now_ms + constants.COUNTED_WITHIN_MS, cost) end
@@ -235,7 +236,8 @@ end
 local PLACES = {
   "version", "limit", "uses", "taken", "drained_at", "apart_at_ms", "began_at_ms", "held_until_ms", "held_by",
   "quickest_ms", "quickest_of_last_ms", "answers",
-  "said_left", "said_until_ms", "said_fell", "said_fell_before", "said_wins", "busy", "covered", "covered_until_ms", "wanted_at_ms",
+  "said_left", "said_until_ms", "said_fell", "said_fell_before", "said_wins", "busy",
+  "covered", "covered_until_ms", "wanted_at_ms",
   "is_restored", "used_since_cover", "open_until_ms", "probes",
 }
 
