@@ -77,7 +77,7 @@ class Service:
 
     async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Judge, hold and answer one call, which has arrived now."""
-        arrived_ms, client = now_ms(), headers.get("x-client", "")
+        arrived_ms, client = now_ms(), headers.get("x-client", "a client without a name")
         counts = [each for each in self.counts if path.startswith(each.rule.prefix)]
         self.calls[client] = self.calls.get(client, 0) + 1
         asked = _asked(headers, body)
