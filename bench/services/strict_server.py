@@ -43,6 +43,7 @@ class Manner:
         failures: Share of calls that are answered with 500; they are counted like others.
         form: Of what is said of the limits, see ``FORMS``.
         counted: ``arrival``, ``answer`` or ``anywhere``.
+        costs: What a call costs in tokens, of what its client expects: at least and at most.
         favoured: A client that is counted, and never refused.
     """
 
@@ -50,6 +51,7 @@ class Manner:
     failures: float = 0.0
     form: str = "none"
     counted: str = "anywhere"
+    costs: tuple[float, float] = (0.5, 1.5)
     favoured: str = ""
 
 
@@ -75,11 +77,11 @@ class Service:
 
     async def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Judge, hold and answer one call, which has arrived now."""
-        arrived_ms, client = now_ms(), headers.get("x-client", "")
+        arrived_ms, client = now_ms(), headers.get("x-client", "a client without a name")
         counts = [each for each in self.counts if path.startswith(each.rule.prefix)]
         self.calls[client] = self.calls.get(client, 0) + 1
         asked = _asked(headers, body)
-        tokens = round(asked * self.chance.uniform(0.5, 1.5))
+        tokens = round(asked * self.chance.uniform(*self.manner.costs))
         hold_ms = self.chance.uniform(*self.manner.hold_ms)
         counted_ms = {"arrival": 0.0, "answer": hold_ms}.get(self.manner.counted, self.chance.uniform(0, hold_ms))
         is_failure = self.chance.random() < self.manner.failures
@@ -197,8 +199,7 @@ class Server:
 def service_of(rules: Mapping[str, Any]) -> Service:
     """Return a service from its JSON: ``rules``, ``manner`` and ``seed``."""
     manner = dict(rules.get("manner", {}))
-    if "hold_ms" in manner:
-        manner["hold_ms"] = tuple(manner["hold_ms"])
+    manner |= {name: tuple(manner[name]) for name in ("hold_ms", "costs") if name in manner}
     counts = [Counted(Rule(**each)) for each in rules.get("rules", [])]
     return Service(Manner(**manner), counts, random.Random(rules.get("seed", 1)))
 

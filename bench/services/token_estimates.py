@@ -2,8 +2,9 @@
 
 Question    Four processes call a model with 100,000 tokens a minute; what a call costs is known from its answer, and
             differs from the estimate by up to half of it. How much more than the limit do they use in any minute?
-Workload    The minute is scaled to 15 s, with 25,000 tokens in it; calls of 250 to 750 estimated tokens, at most 5 at
-            once, without end; the server draws what each costs, from a seed, and answers after 100 to 300 ms.
+Workload    The minute is scaled to 20 s, with 33,333 tokens in it; calls of 150 to 450 estimated tokens, at most 5 at
+            once, without end; the server draws what each costs, from a seed, and answers after 50 to 150 ms.
+            Then every call costs half more than expected.
 Measured    At a strict server, which counts what a call costs anywhere between its arrival and its answer, and answers
             429 to a call that comes when the limit is reached.
 Checked     No 429; the fullest window holds at most one call's tokens more than the limit; 97 % used.
@@ -26,17 +27,21 @@ from typing import Any
 
 from bench.harness import Checks, main
 from bench.services.processes import Clients, StrictServer, go_first, strict_server
-from bench.services.shipped_limits import USED_MIN, first_call, four_processes
+from bench.services.shipped_limits import USED_MIN, busy_machine, first_call, four_processes
 
 PROCESSES = 4
-TOKENS, WINDOW_MS = 25_000, 15_000
-ESTIMATE = 500
+TOKENS, WINDOW_MS = 33_333, 20_000
+ESTIMATE = 300
 CALL_MAX = 3 * ESTIMATE // 2 * 3 // 2
 """What one call costs at the most: half above an estimate that is itself up to half above the usual one."""
 
-SECONDS = 40.0
+COSTS = {"half too much or too little": (0.5, 1.5), "always half too little": (1.5, 1.5)}
+
+SECONDS = 44.0
 CALLERS = 3
-MANNER = {"hold_ms": [100, 300]}
+"""In each process."""
+
+MANNER = {"hold_ms": [50, 150]}
 
 
 def rules(tokens: int, window_ms: int) -> list[dict[str, Any]]:
@@ -47,9 +52,11 @@ def rules(tokens: int, window_ms: int) -> list[dict[str, Any]]:
     ]
 
 
-async def estimated(server: StrictServer, *, seconds: float, window_ms: int = WINDOW_MS) -> Mapping[str, Any]:
+async def estimated(
+    server: StrictServer, costs: tuple[float, float], *, seconds: float, window_ms: int = WINDOW_MS
+) -> Mapping[str, Any]:
     """Return what the server saw of four processes."""
-    await server.begin({"rules": rules(TOKENS, window_ms), "manner": MANNER, "seed": 3})
+    await server.begin({"rules": rules(TOKENS, window_ms), "manner": {**MANNER, "costs": costs}, "seed": 3})
     tokens = {"count": TOKENS, "window_ms": window_ms}
     # What tokens allow is measured: calls are neither spaced out nor limited in number.
     changes = {"llm": {"min_time": 0, "operations": {"chat": {"count": 1_000, "tokens": tokens}}}}
@@ -77,8 +84,8 @@ def judge(checks: Checks, report: Mapping[str, Any], *, is_used: bool = True) ->
     checks.that(statuses.get("429", 0) == 0, f"{statuses.get('429', 0)} calls refused")
     checks.that(most <= limit + CALL_MAX, f"overshoot {max(0, most - limit):,}, one call costs up to {CALL_MAX:,}")
     if is_used:
-        used = used_tokens(tokens["units"], limit, window_ms)
-        checks.that(used >= USED_MIN, f"{used:.1%} used")
+        used, busy = used_tokens(tokens["units"], limit, window_ms), busy_machine()
+        checks.that(used >= USED_MIN or bool(busy), f"{used:.1%} used{', not judged: ' if busy else ''}{busy}")
 
 
 def used_tokens(units: Sequence[tuple[float, int]], limit: int, window_ms: float) -> float:
@@ -107,15 +114,16 @@ MINUTE_MS = 60_000
 
 async def beside(server: StrictServer, python: Path, redis_port: int) -> None:
     """Print what LiteLLM's Router does with the same limit; its minute is not scaled."""
-    await server.begin({"rules": rules(TOKENS, MINUTE_MS), "manner": MANNER, "seed": 3})
+    # Its limit is of calls in a minute that it counts by the clock; how many are under way it is not asked.
+    await server.begin({"rules": rules(TOKENS, MINUTE_MS)[:1], "manner": MANNER, "seed": 3})
     order = {"server": server.url, "tokens": TOKENS, "estimate": ESTIMATE, "redis_port": redis_port, "callers": CALLERS}
     started = [
         await asyncio.create_subprocess_exec(str(python), str(LITELLM), json.dumps({**order, "seed": number}))
         for number in range(PROCESSES)
     ]
     try:
-        await first_call(server)
-        await asyncio.sleep(50)
+        await first_call(server, within_s=240)  # LiteLLM takes long to import
+        await asyncio.sleep(MINUTE_MS / 1_000)
         report = await server.report()
     finally:
         for process in started:
@@ -123,7 +131,7 @@ async def beside(server: StrictServer, python: Path, redis_port: int) -> None:
             await process.wait()
     tokens = report["limits"]["tokens"]
     print(
-        f"  LiteLLM's Router, four processes over Redis, 60 s: {report['statuses']}, the fullest minute holds "
+        f"  LiteLLM's Router, four processes over Redis, a minute: {report['statuses']}, the fullest minute holds "
         f"{tokens['most_taken']:,} of {TOKENS:,} tokens, {len(tokens['refused'])} calls refused for tokens"
     )
 
@@ -133,7 +141,9 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
     go_first()
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(strict_server())
-        judge(checks, await estimated(server, seconds=SECONDS))
+        for name, costs in COSTS.items():
+            print(f"  {name}:")
+            judge(checks, await estimated(server, costs, seconds=SECONDS))
         python = litellm_python()
         if python is None:
             print("  LiteLLM was left out: --litellm-python PATH says where it is installed")

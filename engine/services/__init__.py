@@ -16,6 +16,7 @@ Read in this order:
     breaker          leaves an operation alone that fails
     throttled_pause  how long a 429 that says nothing holds
     retry_quota      bounds how often a failing service is asked again
+    estimates        what a call may cost at the most of which the cost is only expected
     errors           what a call may raise besides its own errors
     catalogue        which services there are; ``shipped.toml`` has those that need not be declared
     open_answer      keeps a call's places while its answer's body is read

@@ -21,9 +21,15 @@ later it is, the less of a short window is used while answers take longer than t
 APART_GUARD_PERCENT = 2
 """How much farther apart calls begin while the one before is not answered: its bytes may have been underway longer."""
 
-QUICKEST_OF = 8
+APART_GUARD_PERCENT_AT_FIRST = 100
+"""The same while it is not known how quick answers are: the first calls wait for imports and connections."""
+
+QUICKEST_OF = 32
 """The quickest of so many answers tells how long a call is on its way at least; none is known before. untuned: of more,
 a route that became longer would be noticed later."""
+
+ROUNDED_MS = 2
+"""By how much a difference of times that are rounded down may be too short."""
 
 FORGOTTEN_AFTER_MS = 1_000
 """How long a limiter of which nothing is used is remembered, with how quick answers are. untuned: calls that wait for
@@ -120,7 +126,8 @@ class Meter:
         self.busy += 1
         if limit.apart_ms:
             self._began_at_ms = now_ms
-            self._apart_at_ms = now_ms + limit.apart_ms + limit.apart_ms * APART_GUARD_PERCENT // 100
+            guard_percent = APART_GUARD_PERCENT if self._quickest_ms else APART_GUARD_PERCENT_AT_FIRST
+            self._apart_at_ms = now_ms + limit.apart_ms + limit.apart_ms * guard_percent // 100
         if self._window is not None:
             self._window.spend(now_ms + COUNTED_WITHIN_MS, cost)
         if self._bucket is not None:
@@ -148,7 +155,7 @@ class Meter:
         took_ms = now_ms - began_at_ms
         self._quickest_ms = min(self._quickest_ms, took_ms)
         if self._began_at_ms == began_at_ms:
-            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + 1
+            self._apart_at_ms = began_at_ms + self.limit.apart_ms + took_ms - self._quickest_ms + ROUNDED_MS
         self._quickest_of_last_ms = min(self._quickest_of_last_ms, took_ms) if self._answers else took_ms
         self._answers += 1
         if self._answers == QUICKEST_OF:

@@ -104,7 +104,7 @@ class Attempts:
             made = await self._call(job, call, term)
             if made.verdict is Verdict.WELL and job.options.keeps is not None and made.error is None:
                 body = job.options.keeps(made.result)
-            used = _used(call, made, job.options) if body is None else None
+            used = _used(job, call, made) if body is None else None
         finally:
             if body is None:
                 self._limiter.end(call, used)
@@ -179,7 +179,7 @@ class Attempts:
         def end() -> None:
             if timer is not None:
                 timer.cancel()
-            self._limiter.end(call, _read_used(call, body.read, job.options) if body.read is not None else None)
+            self._limiter.end(call, _read_used(job, call, body.read) if body.read is not None else None)
             if body.is_failure:
                 self._judge(job.endpoint, term, Verdict.FAILED, 0)
 
@@ -229,22 +229,27 @@ class Attempts:
         return None
 
 
-def _used(call: Call, made: Made, options: CallOptions) -> list[int] | None:
+def _used(job: Job, call: Call, made: Made) -> list[int] | None:
     """Return what a call turned out to cost at each limiter; None: what was thought."""
     if made.verdict is Verdict.THROTTLED:
         return _costs(call, 0)  # it was counted, and not carried out
-    return _read_used(call, made.result, options) if made.error is None else None
+    return _read_used(job, call, made.result) if made.error is None else None
 
 
-def _read_used(call: Call, answer: Any, options: CallOptions) -> list[int] | None:
+def _read_used(job: Job, call: Call, answer: Any) -> list[int] | None:
+    options = job.options
     if options.used is None or options.cost == 0:
         return None
     try:
         used = options.used(answer)
-        return None if used is None else _costs(call, max(0, int(used)))
+        if used is None:
+            return None
+        tokens = max(0, int(used))
     except Exception:
         log.exception("call_cost_not_read")
         return None
+    job.endpoint.estimates.learn(options.cost, tokens)
+    return _costs(call, tokens)
 
 
 def _costs(call: Call, tokens: int) -> list[int]:

@@ -16,6 +16,7 @@ from tempogram.engine.services.calling.spaced import Spaced
 from tempogram.engine.services.calls import Charge, Limiter
 from tempogram.engine.services.catalogue import Operation, Service
 from tempogram.engine.services.errors import CircuitOpen
+from tempogram.engine.services.estimates import Estimates
 from tempogram.engine.services.retry_quota import RetryQuota
 from tempogram.engine.services.throttled_pause import ThrottledPause
 
@@ -38,7 +39,7 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_everywhere", "_plain", "_waiting", "breaker", "counts", "limiter", "name", "operation", "pause", "rules",
+        "_everywhere", "_plain", "_waiting", "breaker", "counts", "estimates", "limiter", "name", "operation", "pause", "rules",
         "service", "shared", "spaced", "tokens",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Endpoint:
         self.shared = shared
         self.counts = counts
         self.breaker = Breaker(service.breaker, clock=clock)
+        self.estimates = Estimates()
         self.pause = ThrottledPause()
         self.spaced = Spaced()
         self._waiting: set[asyncio.Timeout] = set()
@@ -76,7 +78,7 @@ class Endpoint:
         self.shared.line.most = service.waiting_max
         self.limiter, *tokens = limiters_of(service, self.operation)
         self.tokens = tokens[0] if tokens else None
-        self._plain = charges_of(service, self.operation, PLAIN, everywhere)
+        self._plain = charges_of(service, self.operation, PLAIN, everywhere, tokens_cost=PLAIN.cost)
         if self.rules.is_open != self.breaker.is_forced:
             self.breaker.force(is_open=self.rules.is_open)
             if self.rules.is_open:
@@ -90,7 +92,8 @@ class Endpoint:
         """
         if options is PLAIN:
             return self._plain
-        return charges_of(self.service, self.operation, options, self._everywhere)
+        cost = options.cost if options.used is None else self.estimates.most(options.cost)
+        return charges_of(self.service, self.operation, options, self._everywhere, tokens_cost=cost)
 
     def is_idempotent(self, options: CallOptions) -> bool:
         return self.rules.is_idempotent if options.is_idempotent is None else options.is_idempotent

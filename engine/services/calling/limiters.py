@@ -61,7 +61,9 @@ def option_limiter(service: Service, operation: str, options: CallOptions) -> Li
     return Limiter(f"{service.name}:{operation}#{words}", limit, service.version)
 
 
-def charges_of(service: Service, operation: str, options: CallOptions, everywhere: Service) -> tuple[Charge, ...]:
+def charges_of(
+    service: Service, operation: str, options: CallOptions, everywhere: Service, *, tokens_cost: int
+) -> tuple[Charge, ...]:
     """Return what a call costs at each of its limiters; ``everywhere`` is the limit over all services.
 
     Raises:
@@ -74,7 +76,7 @@ def charges_of(service: Service, operation: str, options: CallOptions, everywher
         limiters.append(option_limiter(service, operation, options))
     own, *tokens = limiters_of(service, operation)
     charges = (Charge(limiter) for limiter in (*limiters, own))
-    return *charges, *(Charge(limiter, options.cost) for limiter in tokens)
+    return *charges, *(Charge(limiter, tokens_cost) for limiter in tokens)
 
 
 def _declared(service: Service, operation: str, rules: Operation) -> Iterator[tuple[str, CallLimit]]:

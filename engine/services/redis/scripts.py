@@ -13,10 +13,12 @@ from tempogram.engine.services.limit import KEPT_FROM_MS
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
 from tempogram.engine.services.meter import (
     APART_GUARD_PERCENT,
+    APART_GUARD_PERCENT_AT_FIRST,
     COUNTED_WITHIN_MS,
     FORGOTTEN_AFTER_MS,
     GRAINS,
     QUICKEST_OF,
+    ROUNDED_MS,
 )
 
 FOLDER = Path(__file__).parent / "lua"
@@ -43,6 +45,7 @@ LIMITS_KEPT_MS = 3_600_000
 CONSTANTS = {
     "AGREEING": AGREEING,
     "APART_GUARD_PERCENT": APART_GUARD_PERCENT,
+    "APART_GUARD_PERCENT_AT_FIRST": APART_GUARD_PERCENT_AT_FIRST,
     "BEGUN_MAX": BEGUN_MAX,
     "COUNTED_WITHIN_MS": COUNTED_WITHIN_MS,
     "COVER_MS": COVER_MS,
@@ -55,6 +58,7 @@ CONSTANTS = {
     "PROBED_MS": PROBED_MS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
+    "ROUNDED_MS": ROUNDED_MS,
 }
 
 

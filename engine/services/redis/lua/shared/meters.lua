@@ -75,7 +75,8 @@ function meters.take(meter, now_ms, cost)
   meter.busy = meter.busy + 1
   if limit[APART_MS] > 0 then
     meter.began_at_ms = now_ms
-    local guard_ms = floor_div(limit[APART_MS] * constants.APART_GUARD_PERCENT, 100)
+    local percent = meter.quickest_ms > 0 and constants.APART_GUARD_PERCENT or constants.APART_GUARD_PERCENT_AT_FIRST
+    local guard_ms = floor_div(limit[APART_MS] * percent, 100)
     meter.apart_at_ms = now_ms + limit[APART_MS] + guard_ms
   end
   if meter.window then weighted_windows.spend(meter.window, now_ms + constants.COUNTED_WITHIN_MS, cost) end
@@ -90,7 +91,7 @@ local function space(meter, began_at_ms, now_ms)
   local took_ms = now_ms - began_at_ms
   meter.quickest_ms = math.min(meter.quickest_ms, took_ms)
   if meter.began_at_ms == began_at_ms then
-    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + 1
+    meter.apart_at_ms = began_at_ms + meter.limit[APART_MS] + took_ms - meter.quickest_ms + constants.ROUNDED_MS
   end
   meter.quickest_of_last_ms = meter.answers > 0 and math.min(meter.quickest_of_last_ms, took_ms) or took_ms
   meter.answers = meter.answers + 1
