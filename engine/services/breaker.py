@@ -148,8 +148,7 @@ class Breaker:
     def force(self, *, is_open: bool) -> None:
         """Open it by hand until it is closed by hand."""
         self._is_forced = is_open
-        if not is_open:
-            self._begin_term(0)
+        self._begin_term(self._open_until_ms if is_open else 0)
 
     def back_off_ms(self) -> int:
         """Return how far apart calls should begin, for the share of failures among the last calls."""

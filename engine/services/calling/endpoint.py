@@ -39,8 +39,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_everywhere", "_plain", "_waiting", "breaker", "counts", "estimates", "limiter", "name", "operation", "pause", "rules",
-        "service", "shared", "spaced", "tokens",
+        "_everywhere", "_plain", "_waiting", "breaker", "counts", "estimates", "limiter", "name", "operation", "pause",
+        "rules", "service", "shared", "spaced", "tokens",
     )  # fmt: skip
 
     def __init__(

@@ -117,7 +117,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(name=names, pick=picks)
     def release(self, name: str, pick: int) -> None:
-        self.strict[name].held_until_ms = 0
+        self.strict[name].released()
         self._hear(self._any(pick).hold(self._limiter(name), 0))
 
     @rule(

@@ -92,6 +92,11 @@ class StrictLimiter:
         self.left, self.said_until_ms = max(0, left - self.running()), until_ms
         self.said_wins = of is not None and bool(self.limit.count) and of <= self.limit.count
 
+    def released(self) -> None:
+        """Go by our own count again, from an operator's word on."""
+        self.held_until_ms = self.said_until_ms = 0
+        self.said_wins = False
+
     def running(self) -> int:
         return sum(not use.is_over for use in self.uses)
 

@@ -74,9 +74,9 @@ class BreakerMachine(RuleBasedStateMachine):
     def force(self, is_open: bool) -> None:  # noqa: FBT001 - Hypothesis names it
         self.breaker.force(is_open=is_open)
         self.is_forced = is_open
+        self.failed_ms.clear()
         if not is_open:
             self.open_until_ms = 0
-            self.failed_ms.clear()
             assert self.breaker.state is BreakerState.CLOSED
 
     @rule(ms=st.sampled_from((1, 49, 500, 1_000)))

@@ -25,7 +25,10 @@ EVERYWHERE = service_of(ALL, {"concurrency": 50})
 
 def passed(options: CallOptions, operation: str = "pay", everywhere: Service = EVERYWHERE) -> list[tuple[str, int]]:
     """Return the names of a call's limiters, and what it costs there."""
-    return [(each.limiter.name, each.cost) for each in charges_of(SHOP, operation, options, everywhere)]
+    return [
+        (each.limiter.name, each.cost)
+        for each in charges_of(SHOP, operation, options, everywhere, tokens_cost=options.cost)
+    ]
 
 
 def test_a_call_passes_the_limiters_of_all_its_service_its_tenant_its_own_its_operation_and_tokens() -> None:
