@@ -13,6 +13,7 @@ Read in this order:
     membership   which processes are alive
     changes      what one process changed that others keep in memory
     call_uses    what of long windows of services is used
+    task_store   what is known of tasks
     totals       sums over all processes
 """
 
