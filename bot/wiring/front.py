@@ -22,11 +22,13 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
+from tempogram.bot.wiring.scheduler import scheduler_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
+from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.services.services import Services
 
 log = structlog.get_logger()
@@ -39,6 +41,7 @@ class Front:
     Attributes:
         services: What behaviours call besides Telegram.
         door: What serves the Bot API itself; None: it is not served here.
+        scheduler: None: another process runs the tasks.
     """
 
     behaviours: Behaviours
@@ -47,6 +50,7 @@ class Front:
     removals: Removals
     door: Door | None
     services: Services
+    scheduler: Scheduler | None
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -94,6 +98,7 @@ async def front_of(
             removals=removals_of(context, storage, queue, fleet),
             door=door,
             services=services,
+            scheduler=scheduler_of(context, storage) if context.role.does_upkeep else None,
         )
 
 

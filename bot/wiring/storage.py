@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.totals import SqlTotals
@@ -67,6 +68,7 @@ class Storage:
     history: MessageHistory
     limits: StoredLimits
     states: States
+    tasks: SqlTaskStore
     texts: Texts
     totals: SqlTotals
     updates: Updates
@@ -115,6 +117,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     history=MessageHistory(database),
                     limits=StoredLimits(database, settings.limits()),
                     states=States(database),
+                    tasks=SqlTaskStore(database),
                     texts=Texts(database, keep_ms=settings.keep_texts_ms),
                     totals=SqlTotals(database),
                     updates=Updates(database, process=process),

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from tempogram.engine.model.errors import EngineError
 from tempogram.engine.ports.task_store import RunResult
 from tempogram.engine.scheduler.own_loop import OwnLoop
 from tempogram.engine.scheduler.task import Next, Task
@@ -91,7 +92,7 @@ class Run:
             timeout_s = self.task.timeout_ms / 1_000
             await asyncio.wait((work, cancelled), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                return _ended(work, attempt)
+                return _ended(self.task.name, work, attempt)
             if self._cancelled.is_set():
                 result, why = RunResult.CANCELLED, self._why
             else:
@@ -128,14 +129,16 @@ def is_async(work: Callable[[], Any]) -> bool:
     )
 
 
-def _ended(task: asyncio.Future[Any], attempt: int) -> Ended:
+def _ended(name: str, task: asyncio.Future[Any], attempt: int) -> Ended:
     if task.cancelled():
         return Ended(RunResult.CANCELLED, attempt, "it cancelled itself")
     error = task.exception()
     if error is None:
         return Ended(RunResult.DONE, attempt, next=task.result())
-    log.warning("task_attempt_failed", attempt=attempt, exc_info=error)
-    return Ended(RunResult.FAILED, attempt, f"{type(error).__name__}: {error}"[:ERROR_LENGTH_MAX])
+    reason = f"{type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
+    traceback = None if isinstance(error, EngineError) else error
+    log.warning("task_attempt_failed", task=name, attempt=attempt, reason=reason, exc_info=traceback)
+    return Ended(RunResult.FAILED, attempt, reason)
 
 
 def _note_end(task: asyncio.Future[Any]) -> None:

@@ -26,9 +26,9 @@ from tempogram.engine.scheduler.by_hand import at_declared
 from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
 from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
 from tempogram.engine.scheduler.own_loop import OwnLoop
-from tempogram.engine.scheduler.run import Ended, Run, is_async
+from tempogram.engine.scheduler.run import Run, is_async
 from tempogram.engine.scheduler.task import Overrun, Task
-from tempogram.engine.scheduler.times import stored
+from tempogram.engine.scheduler.times import Every, stored
 from tempogram.engine.scheduler.watchdog import Watchdog
 
 log = structlog.get_logger()
@@ -60,9 +60,6 @@ RETRY_MS = 1_000
 BROKEN_MS = 60_000
 """After something that is wrong with a task itself."""
 
-STOP_S = 10.0
-"""How long runs may go on after the program was asked to end."""
-
 
 class Scheduler:
     """See the module.
@@ -79,7 +76,7 @@ class Scheduler:
         *,
         process: str,
         clock: Clock,
-        is_short: Callable[[Task], bool] = lambda _: False,
+        is_short: Callable[[Task], Awaitable[bool]] | None = None,
     ) -> None:
         self._entries = {task.name: _Entry(task) for task in tasks}
         self._store = store
@@ -91,6 +88,7 @@ class Scheduler:
         self._woken = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._is_leading = False
+        self._is_stopping = False
         self._started_ms = 0
         self._kept_ms = 0
 
@@ -99,7 +97,7 @@ class Scheduler:
         return {name: entry.task for name, entry in self._entries.items()}
 
     async def run(self) -> None:
-        """Run tasks until this is cancelled; then let those that are under way end, for ``STOP_S`` at most."""
+        """Run tasks until this is cancelled; a run that is under way then is given up for another process."""
         self._started_ms = self._clock()
         await _until_written(self._declare)
         with self._watchdog.watching():
@@ -108,7 +106,13 @@ class Scheduler:
                     for loop in (self._look(), self._follow(), self._keep()):
                         group.create_task(loop)
             finally:
-                await self._stop()
+                await self._give_up()
+
+    async def stop(self) -> None:
+        """Begin no run any more, and wait until those that are under way have ended."""
+        self._is_stopping = True
+        while self._jobs:
+            await asyncio.wait(tuple(self._jobs))
 
     async def lead(self) -> None:
         """Be the process that tries each task first, until this is cancelled."""
@@ -221,7 +225,7 @@ class Scheduler:
                 self._woken.set()
 
     def _attend(self, entry: _Entry) -> None:
-        if not entry.is_attended:
+        if not (entry.is_attended or self._is_stopping):
             entry.is_attended = True
             self._begin(self._attended(entry))
 
@@ -293,16 +297,26 @@ class Scheduler:
         finally:
             if is_here:
                 self._watchdog.end()
-        await self._conclude(entry, run, lambda: self._ending(entry, run, ended))
+        is_short = await self._finds_short(entry.task)
+        await self._conclude(
+            entry,
+            run,
+            lambda: ending(entry.task, entry.row, run, ended, now_ms=self._clock(), is_short=is_short),
+        )
         if ended.leftover is not None:
             await asyncio.wait((ended.leftover,))
             await self._conclude(entry, run, lambda: leftover_ended(entry.row, run, now_ms=self._clock()))
         entry.run = None
         self._attend(entry)
 
-    def _ending(self, entry: _Entry, run: Run, ended: Ended) -> Step:
-        is_short = self._is_short(entry.task)
-        return ending(entry.task, entry.row, run, ended, now_ms=self._clock(), is_short=is_short)
+    async def _finds_short(self, task: Task) -> bool:
+        if self._is_short is None or not isinstance(task.times, Every) or not task.times.interval_ms_max:
+            return False
+        try:
+            return await self._is_short(task)
+        except Exception:
+            log.exception("task_budget_not_read", task=task.name)
+            return False
 
     async def _conclude(self, entry: _Entry, run: Run, step: Callable[[], Step]) -> None:
         async def write() -> None:
@@ -328,10 +342,8 @@ class Scheduler:
         self._jobs.add(begun)
         begun.add_done_callback(self._jobs.discard)
 
-    async def _stop(self) -> None:
-        """Let runs end, then give up those that did not."""
-        if self._jobs:
-            await asyncio.wait(self._jobs, timeout=STOP_S)
+    async def _give_up(self) -> None:
+        """Give up the runs that are under way, so that another process takes them for lost at once."""
         for entry in self._entries.values():
             if (run := entry.run) is not None:
                 with contextlib.suppress(LedgerError):

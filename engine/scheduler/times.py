@@ -125,7 +125,7 @@ class Cron:
         """Return the first due time after an instant; None if there is none in the next decades."""
         return next(self._after(at_ms), None)
 
-    def passed(self, after_ms: int, until_ms: int, *, anchor_ms: int) -> Passed:  # noqa: ARG002
+    def passed(self, after_ms: int, until_ms: int, *, anchor_ms: int) -> Passed:  # noqa: ARG002 - likewise
         """Return the due times after an instant, up to another one and with it; ``COUNTED_MAX`` are counted at most."""
         count, newest_ms = 0, None
         for due_ms in self._after(after_ms):
