@@ -6,10 +6,10 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.scheduler.task import CATCH_UP_MS, Overrun, Task
+from tempogram.engine.scheduler.task import Overrun, Task
 from tempogram.engine.scheduler.times import Cron, Every, Times
 
 Seconds = float | timedelta
@@ -25,12 +25,71 @@ RESERVED = "tempogram."
 _declared: dict[str, Task] = {}
 
 
+class TaskOptions(TypedDict, total=False):
+    """What a task may have besides its name and its times. Spans are seconds, or a ``timedelta``.
+
+    Attributes:
+        on_overrun: What is done when it is due while its last run is going: ``skip`` it (the default), run once more at
+            the end (``queue``), or ``cancel`` the last run.
+        jitter: It begins up to so long after it is due, at random; 0.
+        timeout: Of one attempt; 60 s.
+        max_retries: Further attempts of a run that failed; 0.
+        catch_up: How old a missed due time may be to be caught up; an hour.
+        at_start: It also runs when the program starts.
+        idempotent: A run whose process died is repeated.
+        pause_after: After so many failures in a row it pauses; 5; 0: never.
+        pause: How long; a minute, doubled for each further failure, up to an hour.
+        well_after: After so many successes in a row it is well again; 2.
+        env: A variable of the environment that has its interval in milliseconds, if it is set.
+        uses: How many calls of which service one run makes: ``{"x:mentions": 1}``.
+        own_thread: It runs in an event loop of its own, so that it cannot block others; None: from when it has blocked
+            them on.
+    """
+
+    on_overrun: OnOverrun
+    jitter: Seconds
+    timeout: Seconds
+    max_retries: int
+    catch_up: Seconds
+    at_start: bool
+    idempotent: bool
+    pause_after: int
+    pause: Seconds
+    well_after: int
+    env: str | None
+    uses: Mapping[str, int]
+    own_thread: bool | None
+
+
+_FIELDS = {
+    "jitter": "jitter_ms",
+    "timeout": "timeout_ms",
+    "catch_up": "catch_up_ms",
+    "pause": "pause_ms",
+    "idempotent": "is_idempotent",
+    "own_thread": "has_own_thread",
+}
+"""Options that a ``Task`` has under another name; those in milliseconds are given in seconds."""
+
+
+@overload
+def every(
+    name: str, interval: Seconds | tuple[Seconds, Seconds], task: None = None, **options: Unpack[TaskOptions]
+) -> Callable[[Work], Work]: ...
+
+
+@overload
+def every(
+    name: str, interval: Seconds | tuple[Seconds, Seconds], task: Work, **options: Unpack[TaskOptions]
+) -> Work: ...
+
+
 def every(
     name: str,
     interval: Seconds | tuple[Seconds, Seconds],
     task: Work | None = None,
-    **options: Any,
-) -> Any:
+    **options: Unpack[TaskOptions],
+) -> Work | Callable[[Work], Work]:
     """Run a task at an interval, in one process of all that share the database.
 
     As a decorator, or with the function as ``task``::
@@ -43,7 +102,7 @@ def every(
         interval: In seconds, or a ``timedelta``; a pair is the interval and the one to which it is stretched while
             what the task ``uses`` is short.
         task: The function; without it a decorator is returned.
-        **options: See ``options_of``.
+        **options: See ``TaskOptions``.
 
     Raises:
         SettingsError: One sentence that says what makes no sense.
@@ -53,7 +112,19 @@ def every(
     return _declare(name, times, task, options)
 
 
-def cron(name: str, expression: str, task: Work | None = None, *, zone: str = "UTC", **options: Any) -> Any:
+@overload
+def cron(
+    name: str, expression: str, task: None = None, *, zone: str = "UTC", **options: Unpack[TaskOptions]
+) -> Callable[[Work], Work]: ...
+
+
+@overload
+def cron(name: str, expression: str, task: Work, *, zone: str = "UTC", **options: Unpack[TaskOptions]) -> Work: ...
+
+
+def cron(
+    name: str, expression: str, task: Work | None = None, *, zone: str = "UTC", **options: Unpack[TaskOptions]
+) -> Work | Callable[[Work], Work]:
     """Run a task by a cron expression in a time zone; as ``every`` otherwise.
 
     Args:
@@ -61,67 +132,9 @@ def cron(name: str, expression: str, task: Work | None = None, *, zone: str = "U
         expression: Five fields, or six with seconds first: ``"30 8 * * MON-FRI"``.
         task: The function; without it a decorator is returned.
         zone: As in the tz database: ``"Europe/Berlin"``.
-        **options: See ``options_of``.
+        **options: See ``TaskOptions``.
     """
     return _declare(name, Cron(expression, zone), task, options)
-
-
-def options_of(
-    name: str,
-    *,
-    on_overrun: OnOverrun = "skip",
-    jitter: Seconds = 0,
-    timeout: Seconds = 60,
-    max_retries: int = 0,
-    catch_up: Seconds = CATCH_UP_MS / 1_000,
-    at_start: bool = False,
-    idempotent: bool = False,
-    pause_after: int = 5,
-    pause: Seconds = 60,
-    well_after: int = 2,
-    env: str | None = None,
-    uses: Mapping[str, int] | None = None,
-    own_thread: bool | None = None,
-) -> dict[str, Any]:
-    """Return the options of a task as ``Task`` has them.
-
-    Args:
-        name: Of the task.
-        on_overrun: What is done when it is due while its last run is going: ``skip`` it, run once more at the end
-            (``queue``), or ``cancel`` the last run.
-        jitter: It begins up to so long after it is due, at random.
-        timeout: Of one attempt.
-        max_retries: Further attempts of a run that failed.
-        catch_up: How old a missed due time may be to be caught up.
-        at_start: It also runs when the program starts.
-        idempotent: A run whose process died is repeated.
-        pause_after: After so many failures in a row it pauses; 0: never.
-        pause: How long; doubled for each further failure, up to an hour.
-        well_after: After so many successes in a row it is well again.
-        env: A variable of the environment that has its interval in milliseconds, if it is set.
-        uses: What calls of which service one run makes: ``{"x:mentions": 1}``.
-        own_thread: It runs in an event loop of its own, so that it cannot block others; ``None``: from when it has
-            blocked them on.
-    """
-    try:
-        overrun = Overrun(on_overrun)
-    except ValueError:
-        raise SettingsError(f"on_overrun of {name} is {on_overrun!r}; it must be skip, queue or cancel") from None
-    return {
-        "on_overrun": overrun,
-        "jitter_ms": _ms("jitter", jitter, name),
-        "timeout_ms": _ms("timeout", timeout, name),
-        "max_retries": max_retries,
-        "catch_up_ms": _ms("catch_up", catch_up, name),
-        "at_start": at_start,
-        "is_idempotent": idempotent,
-        "pause_after": pause_after,
-        "pause_ms": _ms("pause", pause, name),
-        "well_after": well_after,
-        "env": env,
-        "uses": dict(uses or {}),
-        "has_own_thread": own_thread,
-    }
 
 
 def declared(environment: Mapping[str, str]) -> list[Task]:
@@ -138,15 +151,12 @@ def forget_all() -> None:
     _declared.clear()
 
 
-def _declare(name: str, times: Times, work: Work | None, options: Mapping[str, Any]) -> Any:
+def _declare(name: str, times: Times, work: Work | None, options: TaskOptions) -> Work | Callable[[Work], Work]:
     if not isinstance(name, str):
         raise SettingsError(f'{name!r} is no name of a task; write it as a text: every("prices", 120)')
     if name.startswith(RESERVED):
         raise SettingsError(f"{name} cannot be the name of a task: those of the engine begin with {RESERVED}")
-    try:
-        given = options_of(name, **options)
-    except TypeError as error:
-        raise SettingsError(f"task {name}: {str(error).replace('options_of() ', '')}") from None
+    given = _fields(name, options)
 
     def declare(function: Work) -> Work:
         if not callable(function):
@@ -155,6 +165,27 @@ def _declare(name: str, times: Times, work: Work | None, options: Mapping[str, A
         return function
 
     return declare if work is None else declare(work)
+
+
+def _fields(name: str, options: TaskOptions) -> dict[str, Any]:
+    """Return options as ``Task`` has them."""
+    given: dict[str, Any] = {}
+    for option, value in options.items():
+        if option not in TaskOptions.__annotations__:
+            known = ", ".join(TaskOptions.__annotations__)
+            raise SettingsError(f"{option} is no option of a task, as {name} has it; there are {known}")
+        field = _FIELDS.get(option, option)
+        given[field] = _ms(option, value, name) if field.endswith("_ms") else value
+    if "on_overrun" in given:
+        given["on_overrun"] = _overrun(name, given["on_overrun"])
+    return given
+
+
+def _overrun(name: str, value: Any) -> Overrun:
+    try:
+        return Overrun(value)
+    except ValueError:
+        raise SettingsError(f"on_overrun of {name} is {value!r}; it must be skip, queue or cancel") from None
 
 
 def _keep(task: Task) -> None:
@@ -190,7 +221,7 @@ def _from_environment(task: Task, environment: Mapping[str, str]) -> Task:
         raise SettingsError(f"{task.env} is {value}: {error}") from None
 
 
-def _ms(what: str, value: Seconds, name: str) -> int:
+def _ms(what: str, value: Any, name: str) -> int:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 1e9:
         raise SettingsError(f"{what} of {name} is {value!r}; it must be a number of seconds or a timedelta")

@@ -12,4 +12,6 @@ Read in this order:
     status     how a task is
     watchdog   names a task that blocks the others
     scheduler  all of it, in one process of many
+    plan       what tasks will call, against the budgets
+    sweep      goes through everything before a deadline
 """

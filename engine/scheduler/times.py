@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -153,8 +153,8 @@ class Cron:
         raise AssertionError(f"{self} was due before {until_ms}, but not in {BACK_MS[-1]} ms")
 
     def _after(self, at_ms: int) -> Iterator[int]:
-        start = datetime.fromtimestamp(at_ms // 1_000, UTC).astimezone(_zone(self.zone))
-        instants = (int(each.timestamp()) * 1_000 for each in CronSim(self.expression, start - timedelta(seconds=1)))
+        start = datetime.fromtimestamp(at_ms // 1_000 - 1, UTC).astimezone(_zone(self.zone))
+        instants = (int(each.timestamp()) * 1_000 for each in CronSim(self.expression, start))
         return (ms for ms in instants if ms > at_ms)
 
 

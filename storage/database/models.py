@@ -13,6 +13,7 @@
     services     changes to what is declared of services    each raises its version
     call_uses    what of long windows of services is used    deleted when no window is that long
     tasks        when each task is due, and how it goes      ``due_at_ms`` is the fence of its runs
+    sweeps       how far each sweep is
     task_runs    the last runs of each task                  ``slot`` is the run's number modulo their number
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes
@@ -433,6 +434,17 @@ task_runs = Table(
     Column("error", Text, nullable=False),
     Column("process", Text, nullable=False),
     PrimaryKeyConstraint("name", "slot", name="task_runs_key"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="sweeps_key"),
 )
 
 identity = Table(

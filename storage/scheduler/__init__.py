@@ -2,5 +2,6 @@
 
 Read in this order:
 
-    tasks  when each is due, how it goes, and its last runs
+    tasks   when each is due, how it goes, and its last runs
+    sweeps  how far each sweep is
 """

@@ -66,8 +66,18 @@ def upgrade() -> None:
         sa.Column("process", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("name", "slot", name="task_runs_key"),
     )
+    op.create_table(
+        "sweeps",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("done", sa.BigInteger, nullable=False),
+        sa.Column("last", sa.Text, nullable=False),
+        sa.Column("began_ms", sa.BigInteger, nullable=False),
+        sa.Column("ended_ms", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="sweeps_key"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("sweeps")
     op.drop_table("task_runs")
     op.drop_table("tasks")
