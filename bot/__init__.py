@@ -11,6 +11,7 @@ Read in this order:
     updates/     incoming updates: webhooks, polling, the inbox, the handlers
     fleet/       adds, changes and removes bots
     behaviours/  decides what a bot answers
+    tasks/       declares what is done at its time
     fsm/         aiogram's states, in the database
     generator/   writes the text of an answer: templates, or a language model
     embedding/   Tempogram in a program with a Dispatcher of its own, and ``tempogram.send`` and its like

@@ -13,6 +13,7 @@ Read in this order:
     resilience/     retries, batches, the circuit breaker, what is wrong just now
     observability/  metrics
     services/       calls of other services than Telegram, within their limits
+    scheduler/      tasks at their time, each due time once
     brokers/        the queue in memory and in Redis
     channels/       what processes tell one another
 

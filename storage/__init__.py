@@ -11,6 +11,7 @@ Read in this order:
     limits         limits changed at run time
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used
+    scheduler/     when tasks are due, how they go, and their last runs
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

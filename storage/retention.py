@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, exists, func, or_, select, tuple_
 
-from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Clock
@@ -58,7 +57,6 @@ PRESUMED_MS = 24 * HOUR_MS
 CALL_USES_MS = 31 * 24 * HOUR_MS
 """The longest window of a service; see ``engine.services.limit``."""
 
-EVERY_S = 3_600.0
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
 
@@ -81,7 +79,7 @@ class RetentionPeriods:
 
 
 class Retention:
-    """Deletes old rows once an hour."""
+    """Deletes old rows; a task calls it once an hour."""
 
     def __init__(
         self, database: Database, *, keep: RetentionPeriods, clock: Clock, sleep: Sleep = asyncio.sleep
@@ -90,16 +88,6 @@ class Retention:
         self._keep = keep
         self._clock = clock
         self._sleep = sleep
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self.purge()
-            except LedgerError as error:
-                log.warning("retention_postponed", error=str(error))
-            except Exception:
-                log.exception("retention_failed")
-            await self._sleep(EVERY_S)
 
     async def purge(self) -> dict[str, int]:
         """Delete everything that is older than its retention period, and return how many rows of each table."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.tempogram import Tempogram
+    from tempogram.bot.tasks.declared import cron, every
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
@@ -63,7 +64,9 @@ __all__ = [
     "UnknownService",
     "Verdict",
     "cancel",
+    "cron",
     "dead_letters",
+    "every",
     "explain",
     "once_for_fleet",
     "options",
@@ -104,7 +107,9 @@ HOMES = {
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
     "cancel": "bot.embedding.functions",
+    "cron": "bot.tasks.declared",
     "dead_letters": "bot.embedding.functions",
+    "every": "bot.tasks.declared",
     "explain": "bot.embedding.functions",
     "once_for_fleet": "bot.behaviours.once",
     "options": "bot.calls.call_options",

@@ -65,6 +65,7 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
+    scheduling = built.loops.start(*_scheduling(built))
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
         if role.runs_own_bots:
@@ -85,9 +86,9 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
             if not await until_done_or(cut_short, _end(built, sending)):
                 log.warning("end_cut_short")
         finally:
-            for task in (*sending, *queue_loops):  # last: they settle what was under way
+            for task in (*sending, *scheduling, *queue_loops):  # last: they settle what was under way
                 task.cancel()
-            await asyncio.wait((*tasks, *sending, *queue_loops))
+            await asyncio.wait((*tasks, *sending, *scheduling, *queue_loops))
 
 
 async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
@@ -95,6 +96,8 @@ async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
     if (front := built.front_if_any) is not None:
         await front.removals.end()
         await _finish("handlers", front.updates.pool.stop(), within_s=SHUTDOWN_S)
+        if front.scheduler is not None:
+            await _finish("tasks", front.scheduler.stop(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", front.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
     # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
     if built.context.role.sends:
@@ -168,11 +171,17 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
         yield while_leading(built.upkeep_lock, partial(_keep_up, built))
 
 
+def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
+    if (front := built.front_if_any) is not None and front.scheduler is not None:
+        yield front.scheduler.run()
+
+
 async def _keep_up(built: Program) -> None:
-    """Do the upkeep, which one process does for all: retention, and removals that were left unfinished."""
+    """Do the upkeep, which one process does for all: tasks, and removals that were left unfinished."""
     async with asyncio.TaskGroup() as group:
         group.create_task(built.front.removals.keep_resuming())
-        group.create_task(built.storage.retention.run())
+        if built.front.scheduler is not None:
+            group.create_task(built.front.scheduler.lead())
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

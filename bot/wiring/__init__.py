@@ -2,17 +2,18 @@
 
 Read in this order:
 
-    context   the settings, the role and the clock, which every part gets
-    storage   the database, and the repositories over it
-    queue     the queue and its channels: in this process, or in Redis
-    telegram  the bots, and the connections to Telegram
-    engine    the parts that send messages
-    services  what behaviours call besides Telegram
-    updates   the parts that receive updates and answer them
-    door      the parts that serve the Bot API itself
-    front     these two and the fleet: what a process has that does more than send
-    program   the whole program
-    app       what its HTTP server serves
+    context    the settings, the role and the clock, which every part gets
+    storage    the database, and the repositories over it
+    queue      the queue and its channels: in this process, or in Redis
+    telegram   the bots, and the connections to Telegram
+    engine     the parts that send messages
+    services   what behaviours call besides Telegram
+    scheduler  tasks at their time
+    updates    the parts that receive updates and answer them
+    door       the parts that serve the Bot API itself
+    front      these two and the fleet: what a process has that does more than send
+    program    the whole program
+    app        what its HTTP server serves
 """
 
 from tempogram.bot.wiring.app import app_of

@@ -22,11 +22,13 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
+from tempogram.bot.wiring.scheduler import scheduler_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
+from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
 
@@ -41,6 +43,7 @@ class Front:
         services: What behaviours call besides Telegram.
         changed_services: Changes them while they run.
         door: What serves the Bot API itself; None: it is not served here.
+        scheduler: None: another process runs the tasks.
     """
 
     behaviours: Behaviours
@@ -50,6 +53,7 @@ class Front:
     door: Door | None
     services: Services
     changed_services: ChangedServices
+    scheduler: Scheduler | None
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -98,6 +102,7 @@ async def front_of(
             door=door,
             services=services,
             changed_services=changed_services,
+            scheduler=scheduler_of(context, storage) if context.role.does_upkeep else None,
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
-
 from tempogram.bot.config.data_dir import services_file
+from tempogram.bot.config.environment import variables
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
@@ -74,7 +73,7 @@ def declared_services(settings: Settings) -> dict[str, Service]:
     services = {ALL: Service(name=ALL), **shipped()}
     if (path := services_file(settings)) is not None:
         services |= parse(_text(path), path.name, services, window_ms=settings.default_rate_limit_window)
-    environment = _environment()
+    environment = variables()
     return {name: _with_defaults(from_environment(each, environment), settings) for name, each in services.items()}
 
 
@@ -97,9 +96,3 @@ def _text(path: Path) -> str:
         return text.decode()
     except UnicodeDecodeError:
         raise SettingsError(f"{path.name} is not UTF-8") from None
-
-
-def _environment() -> Mapping[str, str]:
-    """Return the variables of ``.env`` and of the environment, which win, in upper case."""
-    sources = DotEnvSettingsSource(Settings), EnvSettingsSource(Settings)
-    return {name.upper(): value for source in sources for name, value in source.env_vars.items() if value is not None}

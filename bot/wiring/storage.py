@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.services.declared import SqlServices
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
@@ -69,6 +70,7 @@ class Storage:
     limits: StoredLimits
     services: SqlServices
     states: States
+    tasks: SqlTaskStore
     texts: Texts
     totals: SqlTotals
     updates: Updates
@@ -118,6 +120,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     limits=StoredLimits(database, settings.limits()),
                     services=SqlServices(database),
                     states=States(database),
+                    tasks=SqlTaskStore(database),
                     texts=Texts(database, keep_ms=settings.keep_texts_ms),
                     totals=SqlTotals(database),
                     updates=Updates(database, process=process),

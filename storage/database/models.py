@@ -12,6 +12,9 @@
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
+    tasks        when each task is due, and how it goes      ``due_at_ms`` is the fence of its runs
+    sweeps       how far each sweep is
+    task_runs    the last runs of each task                  ``slot`` is the run's number modulo their number
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes
     uploads      a file that is stored whole                   deleted when no message needs it
@@ -372,6 +375,77 @@ call_uses = Table(
     PrimaryKeyConstraint("id", name="call_uses_key"),
     Index("call_uses_by_limiter", "limiter", "at_ms"),
     Index("call_uses_by_time", "at_ms"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("times", Text, nullable=False),
+    Column("is_declared", Boolean, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("next_due_ms", BigInteger, nullable=False),
+    Column("anchor_ms", BigInteger, nullable=False),
+    Column("interval_ms", BigInteger, nullable=False),
+    Column("chosen_interval_ms", BigInteger, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
+    Column("paused_until_ms", BigInteger, nullable=False),
+    Column("run_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Column("run_number", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("run_due_ms", BigInteger, nullable=False),
+    Column("run_by", Text, nullable=False),
+    Column("run_since_ms", BigInteger, nullable=False),
+    Column("run_repeats", Integer, nullable=False),
+    Column("run_until_ms", BigInteger, nullable=False),
+    Column("last_run_ms", BigInteger, nullable=False),
+    Column("last_success_ms", BigInteger, nullable=False),
+    Column("last_duration_ms", BigInteger, nullable=False),
+    Column("last_result", Text, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("successes", BigInteger, nullable=False),
+    Column("is_failing", Boolean, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("timed_out", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("overruns", BigInteger, nullable=False),
+    Column("missed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="tasks_key"),
+    Index("tasks_due", "next_due_ms"),
+    Index("tasks_changed", "changed_at_ms"),
+    Index("tasks_run_by", "run_by"),
+)
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    PrimaryKeyConstraint("name", "slot", name="task_runs_key"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="sweeps_key"),
 )
 
 identity = Table(

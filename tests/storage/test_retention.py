@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, func, select, text
-from structlog.testing import capture_logs
 
 from tempogram.engine.model.ids import Ids, earliest
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
@@ -18,7 +16,6 @@ from tempogram.storage.files.writes import file_ids_without_message
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import Incoming, MessageHistory
 from tempogram.storage.retention import (
-    EVERY_S,
     MESSAGES_MAX,
     PAUSE_S,
     PRESUMED_MS,
@@ -245,21 +242,6 @@ class RetentionContract:
         clock.advance(10_000 * DAY_MS)
 
         assert (await retention.purge())["messages"] == 0
-
-
-async def test_retention_of_an_unavailable_database_is_retried_an_hour_later_and_logged_in_one_line() -> None:
-    away, slept = Database.open_read_only("postgresql://me@127.0.0.1:1/fleet"), list[float]()
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError), capture_logs() as logs:
-        await Retention(away, keep=KEEP, clock=Clock(), sleep=sleep).run()
-
-    assert slept == [EVERY_S, EVERY_S]
-    assert [(each["event"], "exc_info" in each) for each in logs] == [("retention_postponed", False)] * 2
 
 
 LITERALLY = {"literal_binds": True}

@@ -1,0 +1,394 @@
+"""Runs tasks at their time: each due time once, in one process of all.
+
+1. A heap has when each task is to be looked at. ``decisions`` says what is to be done then.
+2. A run begins with a step of the task's row that can be made once for each due time: the row is the fence. Which
+   process leads only decides which one tries first; the others take up what is overdue.
+3. While a run is under way its process moves its end in the row. One that is not heard of any more is lost.
+4. When a run has ended, its row says what came of it, and when the task is due next.
+
+A task whose row, cron or function cannot be read is passed over; the others know nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from heapq import heappop, heappush
+
+import structlog
+
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.ports.task_store import Step, TaskRow, TaskStore, applied
+from tempogram.engine.scheduler.by_hand import at_declared
+from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
+from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
+from tempogram.engine.scheduler.own_loop import OwnLoop
+from tempogram.engine.scheduler.run import Run, is_async
+from tempogram.engine.scheduler.task import Overrun, Task
+from tempogram.engine.scheduler.times import Every, stored
+from tempogram.engine.scheduler.watchdog import Watchdog
+
+log = structlog.get_logger()
+
+LOOK_MS = 1_000
+"""The longest sleep: a clock that is stepped is noticed after it."""
+
+RUN_LEASE_MS = 15_000
+"""From when on a run counts as lost that was not heard of. untuned: a database that fails over takes a few seconds."""
+
+KEEP_S = 4.0
+
+FOLLOW_S = 2.0
+"""Between two looks for what was changed by hand, or is overdue."""
+
+FOLLOWED_MS = 10_000
+"""How far back changes are looked for: one that was being written, and clocks that differ."""
+
+LEADER_MS = 3_000
+STANDBY_MS = 6_000
+"""How late a task must be for a process that does not lead to try it."""
+
+OVERDUE_MAX = 1_000
+"""In one look. The next one finds those that are left over."""
+
+RETRY_MS = 1_000
+"""After the database refused."""
+
+BROKEN_MS = 60_000
+"""After something that is wrong with a task itself."""
+
+
+class Scheduler:
+    """See the module.
+
+    Args:
+        process: A name that no other process has, nor had.
+        is_short: Tells whether what a task uses is short now; for intervals that may be stretched.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        store: TaskStore,
+        *,
+        process: str,
+        clock: Clock,
+        is_short: Callable[[Task], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._entries = {task.name: _Entry(task) for task in tasks}
+        self._store = store
+        self._process = process
+        self._clock = clock
+        self._is_short = is_short
+        self._watchdog = Watchdog(self._move_out)
+        self._heap: list[tuple[int, str]] = []
+        self._woken = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._is_leading = False
+        self._is_stopping = False
+        self._started_ms = 0
+        self._kept_ms = 0
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        return {name: entry.task for name, entry in self._entries.items()}
+
+    async def run(self) -> None:
+        """Run tasks until this is cancelled; a run that is under way then is given up for another process."""
+        self._started_ms = self._clock()
+        await _until_written(self._declare)
+        with self._watchdog.watching():
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for loop in (self._look(), self._follow(), self._keep()):
+                        group.create_task(loop)
+            finally:
+                await self._give_up()
+
+    async def stop(self) -> None:
+        """Begin no run any more, and wait until those that are under way have ended."""
+        self._is_stopping = True
+        while self._jobs:
+            await asyncio.wait(tuple(self._jobs))
+
+    async def lead(self) -> None:
+        """Be the process that tries each task first, until this is cancelled."""
+        await _until_written(self._begin_to_lead)
+        self._is_leading = True
+        self._woken.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._is_leading = False
+
+    async def _begin_to_lead(self) -> None:
+        await self._store.mark_declared(self._entries.keys())
+        for row in await self._store.rows():
+            if (entry := self._entries.get(row.name)) is None:
+                continue
+            self._take(entry, row)
+            self._plan(entry)
+            if entry.task.at_start and row.run_since_ms < self._started_ms:
+                await self._step(entry, Step(name=row.name, sets={"run_at_ms": max(self._clock(), row.due_at_ms + 1)}))
+                self._plan(entry)
+
+    async def _declare(self) -> None:
+        now_ms = self._clock()
+        rows = [row for entry in self._entries.values() if (row := _new_row(entry.task, now_ms)) is not None]
+        for row in await self._store.declare(rows):
+            entry = self._entries[row.name]
+            entry.row = row
+            if row.times != stored(entry.task.times):
+                await self._step(entry, at_declared(row, entry.task.times))
+            self._plan(entry)
+
+    # The loops
+
+    async def _look(self) -> None:
+        """Attend to each task when its time has come."""
+        while True:
+            now_ms = self._clock()
+            while self._heap and self._heap[0][0] <= now_ms:
+                at_ms, name = heappop(self._heap)
+                entry = self._entries[name]
+                if entry.wakes_ms == at_ms:
+                    entry.wakes_ms = 0
+                    if self._is_leading or entry.is_ours:
+                        self._attend(entry)
+            self._woken.clear()
+            sleep_ms = min(LOOK_MS, self._heap[0][0] - now_ms) if self._heap else LOOK_MS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(sleep_ms / 1_000):
+                    await self._woken.wait()
+
+    async def _follow(self) -> None:
+        """Take up what was changed by hand, and what another process should have done."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            now_ms = self._clock()
+            patience_ms = LEADER_MS if self._is_leading else STANDBY_MS
+            try:
+                changed = await self._store.changed_since(now_ms - FOLLOWED_MS)
+                overdue = await self._store.overdue(now_ms - patience_ms, now_ms, limit=OVERDUE_MAX)
+            except LedgerError as error:
+                log.debug("tasks_not_followed", reason=str(error))
+                continue
+            for row in changed:
+                if (entry := self._entries.get(row.name)) is not None:
+                    self._take(entry, row)
+            for row in overdue:
+                if (entry := self._entries.get(row.name)) is not None:
+                    self._take(entry, row)
+                    self._attend(entry)
+
+    async def _keep(self) -> None:
+        """Be heard of while runs are under way; give up those that count as lost."""
+        self._kept_ms = self._clock()
+        while True:
+            await asyncio.sleep(KEEP_S)
+            under_way = [entry for entry in self._entries.values() if entry.run is not None]
+            now_ms = self._clock()
+            if not under_way:
+                self._kept_ms = now_ms
+                continue
+            kept: frozenset[str] | None = None
+            try:
+                kept = await self._store.keep(self._process, now_ms + RUN_LEASE_MS)
+                self._kept_ms = now_ms
+            except LedgerError as error:
+                log.warning("task_runs_not_kept", reason=str(error))
+            is_lost = kept is None and self._clock() >= self._kept_ms + RUN_LEASE_MS - RETRY_MS
+            for entry in under_way:
+                if entry.run is not None and (is_lost or (kept is not None and entry.run.run_id not in kept)):
+                    entry.run.cancel("it counts as lost: the database did not hear of it")
+
+    # One task
+
+    def _take(self, entry: _Entry, row: TaskRow) -> None:
+        """Know a row as it was read, unless a newer one is known."""
+        if row.version > entry.row.version:
+            entry.row = row
+            self._plan(entry)
+
+    def _plan(self, entry: _Entry) -> None:
+        if (at_ms := wakes_at_ms(entry.task, entry.row)) is not None:
+            self._wake(entry, at_ms)
+
+    def _wake(self, entry: _Entry, at_ms: int) -> None:
+        if not entry.wakes_ms or at_ms < entry.wakes_ms:
+            entry.wakes_ms = at_ms
+            heappush(self._heap, (at_ms, entry.task.name))
+            if self._heap[0] == (at_ms, entry.task.name):
+                self._woken.set()
+
+    def _attend(self, entry: _Entry) -> None:
+        if not (entry.is_attended or self._is_stopping):
+            entry.is_attended = True
+            self._begin(self._attended(entry))
+
+    async def _attended(self, entry: _Entry) -> None:
+        at_ms: int | None = None
+        try:
+            at_ms = await self._do_due(entry)
+        except LedgerError as error:
+            log.warning("task_postponed", task=entry.task.name, reason=str(error))
+            at_ms = self._clock() + RETRY_MS
+        except Exception:
+            log.exception("task_not_scheduled", task=entry.task.name)
+            at_ms = self._clock() + BROKEN_MS
+        finally:
+            entry.is_attended = False
+        if at_ms is not None:
+            self._wake(entry, at_ms)
+
+    async def _do_due(self, entry: _Entry) -> int | None:
+        """Do what is to be done about a task now; return when to look again, None: as its row says."""
+        now_ms, run_id = self._clock(), secrets.token_hex(8)
+        if entry.run is not None:
+            if entry.task.on_overrun is Overrun.CANCEL and now_ms >= (wakes_at_ms(entry.task, entry.row) or now_ms + 1):
+                entry.run.cancel("it was due again")
+            return None
+        decision = decide(
+            entry.task,
+            entry.row,
+            now_ms,
+            run_id=run_id,
+            process=self._process,
+            until_ms=now_ms + RUN_LEASE_MS,
+        )
+        match decision:
+            case Wait(until_ms):
+                return until_ms
+            case Going(until_ms):
+                return until_ms
+            case PassOver(step):
+                await self._step_or_read(entry, step)
+            case Begin(step, due_ms):
+                if await self._step_or_read(entry, step):
+                    entry.run = Run(entry.task, run_id, due_ms, own_loop=self._loop_of(entry))
+                    self._begin(self._carried_out(entry, entry.run))
+        return None
+
+    async def _step_or_read(self, entry: _Entry, step: Step) -> bool:
+        """Make a step; if its conditions do not hold, know the row as it is."""
+        if is_made := await self._step(entry, step):
+            self._plan(entry)
+        elif (row := await self._store.row(entry.task.name)) is not None:
+            entry.row = row
+            self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
+        return is_made
+
+    async def _step(self, entry: _Entry, step: Step) -> bool:
+        if not await self._store.step(step):
+            return False
+        entry.row = applied(step, entry.row)
+        return True
+
+    async def _carried_out(self, entry: _Entry, run: Run) -> None:
+        """Carry a run out, and write down what came of it."""
+        is_here = entry.own_loop is None
+        if is_here:
+            self._watchdog.begin()
+        try:
+            ended = await run.carry_out()
+        finally:
+            if is_here:
+                self._watchdog.end()
+        is_short = await self._finds_short(entry.task)
+        await self._conclude(
+            entry,
+            run,
+            lambda: ending(entry.task, entry.row, run, ended, now_ms=self._clock(), is_short=is_short),
+        )
+        if ended.leftover is not None:
+            await asyncio.wait((ended.leftover,))
+            await self._conclude(entry, run, lambda: leftover_ended(entry.row, run, now_ms=self._clock()))
+        entry.run = None
+        self._attend(entry)
+
+    async def _finds_short(self, task: Task) -> bool:
+        if self._is_short is None or not isinstance(task.times, Every) or not task.times.interval_ms_max:
+            return False
+        try:
+            return await self._is_short(task)
+        except Exception:
+            log.exception("task_budget_not_read", task=task.name)
+            return False
+
+    async def _conclude(self, entry: _Entry, run: Run, step: Callable[[], Step]) -> None:
+        async def write() -> None:
+            if not await self._step_or_read(entry, step()):
+                log.warning("task_run_was_lost", task=run.task.name, run_id=run.run_id)
+
+        await _until_written(write)
+
+    def _loop_of(self, entry: _Entry) -> OwnLoop | None:
+        if entry.own_loop is None and (entry.task.has_own_thread or not is_async(entry.task.work)):
+            entry.own_loop = OwnLoop(entry.task.name)
+        return entry.own_loop
+
+    def _move_out(self, name: str) -> None:
+        """Run a task that has blocked the loop of all in one of its own from now on."""
+        entry = self._entries[name]
+        if entry.task.has_own_thread is None and entry.own_loop is None:
+            entry.own_loop = OwnLoop(name)
+            log.warning("task_moved_to_own_thread", task=name)
+
+    def _begin(self, job: Awaitable[None]) -> None:
+        begun = asyncio.ensure_future(job)
+        self._jobs.add(begun)
+        begun.add_done_callback(self._jobs.discard)
+
+    async def _give_up(self) -> None:
+        """Give up the runs that are under way, so that another process takes them for lost at once."""
+        for entry in self._entries.values():
+            if (run := entry.run) is not None:
+                with contextlib.suppress(LedgerError):
+                    await self._store.step(abandoned(entry.row, run))
+            if entry.own_loop is not None:
+                entry.own_loop.close()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+
+class _Entry:
+    """What this process knows of one task."""
+
+    __slots__ = ("is_attended", "own_loop", "row", "run", "task", "wakes_ms")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.row = TaskRow(name=task.name)
+        self.run: Run | None = None
+        self.own_loop: OwnLoop | None = None
+        self.wakes_ms = 0  # 0: it is not in the heap
+        self.is_attended = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its run is here, so that this process looks after it even if another one leads."""
+        return self.run is not None
+
+
+def _new_row(task: Task, now_ms: int) -> TaskRow | None:
+    try:
+        next_ms = task.times.due_after(now_ms, anchor_ms=now_ms) or 0
+    except Exception:
+        log.exception("task_not_scheduled", task=task.name)
+        return None
+    return TaskRow(name=task.name, times=stored(task.times), due_at_ms=now_ms, anchor_ms=now_ms, next_due_ms=next_ms)
+
+
+async def _until_written(write: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await write()
+        except LedgerError as error:
+            log.warning("tasks_postponed", reason=str(error))
+            await asyncio.sleep(RETRY_MS / 1_000)
+        else:
+            return

@@ -1,0 +1,7 @@
+"""What must outlive a process of tasks.
+
+Read in this order:
+
+    tasks   when each is due, how it goes, and its last runs
+    sweeps  how far each sweep is
+"""
