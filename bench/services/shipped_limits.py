@@ -347,10 +347,12 @@ def used_of(seen: Mapping[str, Any]) -> float:
     """Return the share of a limit that was used under load."""
     rule = seen["rule"]
     arrivals = [at_ms for at_ms in seen["arrivals"] if at_ms >= seen["arrivals"][0] + WARM_MS]
-    if rule["concurrency"]:
+    if rule["concurrency"] and len(arrivals) > 1:
         return taken_share(seen["spans"], arrivals[0], arrivals[-1], rule["concurrency"])
     step = 1 if rule["apart_ms"] else rule["count"]
     whole = arrivals[: (len(arrivals) - 1) // step * step + 1]
+    if len(whole) < 2:
+        return 0.0
     ideal_ms = (len(whole) - 1) * (rule["apart_ms"] or rule["window_ms"] / rule["count"])
     return float(ideal_ms / (whole[-1] - whole[0]))
 

@@ -19,6 +19,7 @@ import uvloop
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.clock import SystemClock
 from tempogram.engine.services.catalogue import Service, service_of, shipped
+from tempogram.engine.services.clients.http_requests import ReadAnswer
 from tempogram.engine.services.clients.httpx_transport import ServiceTransport
 from tempogram.engine.services.errors import ServiceError
 from tempogram.engine.services.limiter import MemoryCallLimiter
@@ -74,34 +75,14 @@ async def call_for_ever(
             await asyncio.sleep(0.05)
 
 
-class CostTransport(httpx.AsyncBaseTransport):
-    """A ``ServiceTransport`` whose requests say what they probably cost, and whose answers what they did."""
-
-    def __init__(self, services: Services, service: str, operation: str, network: httpx.AsyncBaseTransport) -> None:
-        self._parts = (services, service, operation)
-        self._network = network
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        cost = request.extensions.get("cost") or 1
-        options = CallOptions(cost=cost, used=used_tokens, deadline_s=CALL_S)
-        transport = ServiceTransport(*self._parts, options=options, transport=Read(self._network))
-        return await transport.handle_async_request(request)
+def options_of(request: httpx.Request) -> CallOptions:
+    """Return what a request probably costs, and how its answer says what it did."""
+    cost = request.extensions.get("cost") or 1
+    return CallOptions(cost=cost, used=used_tokens, deadline_s=CALL_S)
 
 
-class Read(httpx.AsyncBaseTransport):
-    """Reads each answer before it is returned: what a call cost stands in its body."""
-
-    def __init__(self, network: httpx.AsyncBaseTransport) -> None:
-        self._network = network
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._network.handle_async_request(request)
-        await response.aread()
-        return response
-
-
-def used_tokens(response: httpx.Response) -> int | None:
-    usage = response.json().get("usage")
+def used_tokens(answer: ReadAnswer) -> int | None:
+    usage = answer.json().get("usage")
     return None if usage is None else int(usage["total_tokens"])
 
 
@@ -121,7 +102,7 @@ async def run(order: Mapping[str, Any]) -> None:
         network = httpx.AsyncHTTPTransport(limits=limits)
         async with asyncio.TaskGroup() as group:
             for service, operation, callers in order["load"]:
-                transport = CostTransport(services, service, operation, network)
+                transport = ServiceTransport(services, service, operation, options=options_of, transport=network)
                 client = httpx.AsyncClient(transport=transport, base_url=order["server"], timeout=CALL_S)
                 headers = {"x-client": process}
                 for _ in range(callers):

@@ -99,6 +99,8 @@ class ServiceTransport(Base):
         if self._transport is None:
             self._transport = library.AsyncHTTPTransport(limits=library.Limits(max_keepalive_connections=20))
         response = await self._transport.handle_async_request(request)
+        if response.is_closed:  # a transport below has read it
+            return response
         if response.status_code >= READ_FROM:
             body: Any = response.stream
             try:
@@ -213,8 +215,17 @@ def _kept(response: httpx.Response) -> OpenAnswer | None:
 
 
 def _answer(library: Any, response: httpx.Response) -> ReadAnswer | None:
+    if response.is_closed:
+        return ReadAnswer(response.status_code, response.headers, _content(response, library))
     raw = b"".join(response.stream) if isinstance(response.stream, library.ByteStream) else b""
     return _decoded(response, raw, library)
+
+
+def _content(response: httpx.Response, library: Any) -> bytes:
+    try:
+        return response.content
+    except library.ResponseNotRead:
+        return b""
 
 
 def _decoded(response: httpx.Response, raw: bytes, library: Any) -> ReadAnswer | None:

@@ -58,6 +58,25 @@ class TestHttpx(ClientContract):
 
         assert read == [{"usage": {"total_tokens": 10}}] * 2
 
+    @pytest.mark.parametrize("status", [200, 404])
+    async def test_an_answer_that_a_transport_below_has_read_keeps_no_place(
+        self, shop: HttpService, status: int
+    ) -> None:
+        shop.answers = [Answer(status, b'{"usage": {"total_tokens": 10}}')] * 2
+
+        class Reading(httpx.AsyncHTTPTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                response = await super().handle_async_request(request)
+                await response.aread()
+                return response
+
+        options = CallOptions(cost=90, used=total_tokens, deadline_s=1)
+        transport = ServiceTransport(services_of(), "shop", "all", options=options, transport=Reading())
+        async with httpx.AsyncClient(transport=transport) as client:
+            read = [(await client.get(shop.url)).json() for _ in range(2)]
+
+        assert read == [{"usage": {"total_tokens": 10}}] * 2
+
     async def test_the_bytes_of_an_error_are_as_they_came(self, shop: HttpService) -> None:
         shop.answers = [Answer(404, gzip.compress(b"not there"), {"Content-Encoding": "gzip"})]
 
