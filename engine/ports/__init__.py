@@ -14,6 +14,7 @@ Read in this order:
     changes      what one process changed that others keep in memory
     call_uses    what of long windows of services is used
     task_store   what is known of tasks
+    alert_store  what is known of alerts
     totals       sums over all processes
 """
 
