@@ -8,6 +8,7 @@ Read in this order:
     queue     counts, and dead letters
     bots      add, read, change and remove bots
     limits    read and change the limits
+    alerts    what is wrong, and whether its channels work
     metrics   for Prometheus, or as JSON
     health    whether the process is up
 """

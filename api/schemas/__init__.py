@@ -9,6 +9,7 @@ Read in this order:
     queue     counts and dead letters
     bots      a bot
     limits    the limits
+    alerts    what is wrong
     health    whether the process is up
     errors    the body of every error
 """

@@ -1,19 +1,25 @@
-"""How a mail server is reached."""
+"""How a mail server is reached. The settings need only its address, so the library is imported when it is used."""
 
 from __future__ import annotations
 
-import smtplib
-import ssl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from tempogram.bot.config import urls
 from tempogram.engine.model.errors import SettingsError
 
+if TYPE_CHECKING:
+    import smtplib
+
 SCHEMES = ("smtp://", "smtps://")
+
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
+"""Of a mailbox. Source: https://html.spec.whatwg.org/multipage/input.html#e-mail-state-(type=email)"""
 
 PORTS = {"smtp": 587, "smtps": 465}
 
@@ -75,6 +81,9 @@ def connected(server: MailServer) -> Iterator[smtplib.SMTP]:
     Raises:
         OSError: The server cannot be reached, or refuses. (``smtplib``'s errors are such.)
     """
+    import smtplib
+    import ssl
+
     context = ssl.create_default_context()
     if server.is_tls:
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=STEP_S, context=context)

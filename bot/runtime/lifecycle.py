@@ -155,6 +155,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
     yield built.engine.parked_messages.run()
+    yield built.sightings.run()
     if built.engine.fleet_counts is not None:
         yield built.engine.fleet_counts.run()
     yield MemoryTrim(trim=malloc_trim()).run()
@@ -165,14 +166,16 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (conversation := built.context.watched_by) is not None:
         yield conversation.follow(built.queue.broker).run()
     if built.context.role.does_upkeep:
+        yield built.front.alerting.alerts.watch_database()
         yield while_leading(built.upkeep_lock, partial(_keep_up, built))
 
 
 async def _keep_up(built: Program) -> None:
-    """Do the upkeep, which one process does for all: retention, and removals that were left unfinished."""
+    """Do the upkeep, which one process does for all: retention, removals that were left unfinished, and alerts."""
     async with asyncio.TaskGroup() as group:
         group.create_task(built.front.removals.keep_resuming())
         group.create_task(built.storage.retention.run())
+        group.create_task(built.front.alerting.alerts.lead())
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

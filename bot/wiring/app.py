@@ -63,6 +63,8 @@ def services(built: Program) -> Services:
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
         door=front.door,
+        alerts=storage.alerts,
+        alert_trial=front.alerting.trial,
     )
 
 

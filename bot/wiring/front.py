@@ -18,6 +18,7 @@ from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.proxy.sessions import DirectSession
+from tempogram.bot.wiring.alerts import Alerting, alerts_of
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -38,6 +39,7 @@ class Front:
 
     Attributes:
         services: What behaviours call besides Telegram.
+        alerting: What is looked for, and by which channels it is said.
         door: What serves the Bot API itself; None: it is not served here.
     """
 
@@ -47,6 +49,7 @@ class Front:
     removals: Removals
     door: Door | None
     services: Services
+    alerting: Alerting
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -86,6 +89,7 @@ async def front_of(
         services_of(context, storage) as services,
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
+        alerts_of(context, storage, queue, engine, updates.composer, services) as alerting,
     ):
         yield Front(
             behaviours=behaviours,
@@ -94,6 +98,7 @@ async def front_of(
             removals=removals_of(context, storage, queue, fleet),
             door=door,
             services=services,
+            alerting=alerting,
         )
 
 

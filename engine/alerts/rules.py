@@ -25,7 +25,7 @@ BACKLOG_WITHIN_MS = 180_000
 
 
 class NotKnownYet(EngineError):
-    """A rule cannot say anything now; what is open of its kinds stays so."""
+    """A rule cannot say anything now; open alerts of its kinds stay so."""
 
 
 class Rule(Protocol):
@@ -45,14 +45,23 @@ class TaskRule:
     """Tasks that are stalled or failing.
 
     Args:
+        redacted: Takes secrets out of the error of a task.
         jitter_ms: Of a task by its name, as far as this process knows it.
     """
 
     kinds = frozenset({"task_stalled", "task_failing"})
 
-    def __init__(self, readings: AlertReadings, *, clock: Clock, jitter_ms: Callable[[str], int] = lambda _: 0) -> None:
+    def __init__(
+        self,
+        readings: AlertReadings,
+        *,
+        clock: Clock,
+        redacted: Callable[[str], str] = str,
+        jitter_ms: Callable[[str], int] = lambda _: 0,
+    ) -> None:
         self._readings = readings
         self._clock = clock
+        self._redacted = redacted
         self._jitter_ms = jitter_ms
 
     async def find(self) -> list[Finding]:
@@ -66,7 +75,7 @@ class TaskRule:
         if health.status is TaskStatus.STALLED:
             return Finding("task_stalled", row.name, _stalled(health))
         if row.is_failing:  # also while it has paused itself, and waits to be tried again
-            return Finding("task_failing", row.name, _failing(row))
+            return Finding("task_failing", row.name, _failing(row, self._redacted))
         return None
 
 
@@ -76,8 +85,8 @@ def _stalled(health: TaskHealth) -> str:
     return f"task {health.row.name} is stalled: its last run began {in_words(health.age_ms)} ago"
 
 
-def _failing(row: TaskRow) -> str:
-    error = f": {row.last_error}" if row.last_error else ""
+def _failing(row: TaskRow, redacted: Callable[[str], str]) -> str:
+    error = f": {' '.join(redacted(row.last_error).split())}" if row.last_error else ""
     return f"task {row.name} has failed {row.failures} times in a row{error}"[:300]
 
 

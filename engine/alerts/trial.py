@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from tempogram.engine.alerts.channel import Away, Channel, Pending, Tried
@@ -28,13 +29,11 @@ class Trial:
 
     async def _try(self, channel: Channel) -> Tried:
         notice = trial_notice(self._clock())
-        tried: Tried = Pending()
-        try:
+        tried: Tried = Away(f"it did not answer within {TRIAL_S:g} s")
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TRIAL_S):
+                tried = await channel.send(notice)
                 while isinstance(tried, Pending):
+                    await asyncio.sleep(ASK_AGAIN_S)
                     tried = await channel.send(notice)
-                    if isinstance(tried, Pending):
-                        await asyncio.sleep(ASK_AGAIN_S)
-        except TimeoutError:
-            return tried if isinstance(tried, Pending) else Away(f"it did not answer within {TRIAL_S:g} s")
         return tried

@@ -28,6 +28,9 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 R = TypeVar("R")
 
+UNTRIED_MS = 600_000
+"""How long an operation counts as failing that no call has tried since its breaker was open."""
+
 THROTTLED_MS_MAX = 60_000
 """The longest hold after a 429 that says nothing."""
 
@@ -197,6 +200,15 @@ class Services(ServiceCalls):
         """Call an operation no more before a time, in any process; 0 ends a hold."""
         declared, rules = self._declared(service, operation)
         self._limiter.hold(self._operation_limiter(declared, operation, rules), until_ms, by)
+
+    def failing(self) -> list[tuple[str, int]]:
+        """Return the operations whose breaker has opened and not closed since, and until when they are not called.
+
+        One that is tried no more after it was open is left out after ``UNTRIED_MS``.
+        """
+        now_ms = self._clock()
+        opened = [(state.limiter.name, state.breaker.open_until_ms) for state in self._states.values()]
+        return [(name, until_ms) for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
 
     def force_breaker(self, service: str, operation: str, *, is_open: bool) -> None:
         """Open or close a breaker by hand."""

@@ -486,6 +486,7 @@ alert_sightings = Table(
     Column("text", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("process", "kind", "key", name="alert_sightings_key"),
+    Index("alert_sightings_at", "at_ms"),
 )
 
 identity = Table(

@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("process", "kind", "key", name="alert_sightings_key"),
     )
+    op.create_index("alert_sightings_at", "alert_sightings", ["at_ms"])
 
     op.create_index(
         "messages_dead_by_time", "messages", ["settled_at_ms"], sqlite_where=IS_DEAD, postgresql_where=IS_DEAD

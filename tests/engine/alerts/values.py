@@ -39,7 +39,7 @@ def row(notice_id: str, channel: str = "slack", **changes: Any) -> NoticeRow:
 
 
 class ListChannel:
-    """A channel that keeps what it is given, and answers as a test says: with the next of ``answers``, then accepted."""
+    """A channel that keeps what it is given, and answers with the next of ``answers``; then it accepts."""
 
     def __init__(self, *answers: Tried) -> None:
         self.answers = list(answers)
