@@ -17,14 +17,7 @@ from tempogram.engine.alerts.alerts import Alerts
 from tempogram.engine.alerts.channel import Channel
 from tempogram.engine.alerts.database_watch import DatabaseWatch
 from tempogram.engine.alerts.process_rules import ProcessRules
-from tempogram.engine.alerts.rules import (
-    BacklogRule,
-    BotRule,
-    DeadLetterRule,
-    OtherProcessesRule,
-    Rule,
-    TaskRule,
-)
+from tempogram.engine.alerts.rules import BacklogRule, DatabaseRule, OtherProcessesRule, Rule
 from tempogram.engine.alerts.sender import Sender
 from tempogram.engine.alerts.sightings import Sightings
 from tempogram.engine.alerts.trial import Trial
@@ -72,6 +65,7 @@ async def alerts_of(
                 after=settings.alert_after,
                 clock=clock,
                 count=count,
+                handed_over=sender.wake,
             ),
             channels=sorted(channels),
             when=settings.alerts_when(),
@@ -84,12 +78,17 @@ async def alerts_of(
 
 
 def rules_of(context: Context, storage: Storage, queue: Queue, own: ProcessRules) -> Iterable[Rule]:
-    settings, clock, readings = context.settings, context.clock, storage.alert_readings
-    yield TaskRule(readings, clock=clock, redacted=without_tokens)
-    yield BotRule(readings, long_ms=long_hold_ms(settings), clock=clock)
-    yield DeadLetterRule(readings, at_least=settings.alert_dead_letters, clock=clock)
-    yield BacklogRule(queue.broker.stats, at_least=settings.alert_backlog, clock=clock)
-    within_ms = round(SIGHTED_CHECKS * settings.alert_check_s * 1_000)
+    settings, clock = context.settings, context.clock
+    check_ms = round(settings.alert_check_s * 1_000)
+    yield DatabaseRule(
+        storage.alert_readings,
+        long_ms=long_hold_ms(settings),
+        dead_at_least=settings.alert_dead_letters,
+        clock=clock,
+        redacted=without_tokens,
+    )
+    yield BacklogRule(queue.broker.stats, at_least=settings.alert_backlog, check_ms=check_ms, clock=clock)
+    within_ms = SIGHTED_CHECKS * check_ms
     yield OtherProcessesRule(storage.alerts, own.kinds, within_ms=within_ms, clock=clock)
 
 

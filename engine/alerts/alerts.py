@@ -103,6 +103,7 @@ class Alerts:
         while True:
             try:
                 await self.check()
+                self._database.saw_answer()
             except LedgerError as error:
                 log.debug("alerts_postponed", reason=str(error))
             except Exception:
@@ -146,7 +147,7 @@ class Alerts:
         now_ms = self._clock()
         for mark, alerts in to_be_said(unfinished, self._when, now_ms):
             await self._write_notice(mark, alerts, now_ms)
-        self._sender.wake()
+            self._sender.wake()
 
     async def _write_notice(self, mark: Mark, alerts: Sequence[Alert], now_ms: int) -> None:
         notice = notice_of(mark, alerts, now_ms)

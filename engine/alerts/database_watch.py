@@ -38,6 +38,7 @@ class DatabaseWatch:
     Args:
         ask: Reads something; raises ``LedgerError`` if the database refuses.
         store: Where what is still to be sent goes, once the database is back.
+        handed_over: Called then.
         after: Checks in a row after which an outage begins or ends.
     """
 
@@ -52,6 +53,7 @@ class DatabaseWatch:
         after: int,
         clock: Clock,
         count: Count = lambda *_: None,
+        handed_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._ask = ask
         self._store = store
@@ -61,17 +63,23 @@ class DatabaseWatch:
         self._after = after
         self._clock = clock
         self._count = count
+        self._handed_over = handed_over
         self._memory = MemoryAlertStore()
         self._alert: Alert | None = None
         self._sending: asyncio.Task[None] | None = None
         self._in_a_row = 0  # checks that saw the other state
         self._led_at_ms: int | None = None
+        self._answered = False
         self.is_leading = False
 
     @property
     def alert(self) -> Alert | None:
         """The outage that lasts, if this process speaks for all."""
         return self._alert
+
+    def saw_answer(self) -> None:
+        """Note that the database has just answered another question, so that it need not be asked."""
+        self._answered = True
 
     async def check(self) -> None:
         """Look once whether the database is there."""
@@ -94,6 +102,9 @@ class DatabaseWatch:
     async def _is_away(self) -> bool:
         if self._conditions.holds(Condition.LEDGER_AWAY):  # it may be read, and take no writes
             return True
+        if self._answered:
+            self._answered = False
+            return False
         try:
             async with asyncio.timeout(ASK_S):
                 await self._ask()
@@ -139,6 +150,7 @@ class DatabaseWatch:
             await self._store.open([ended])
             await self._store.say(Mark.END_SAID, [], self._clock(), list(self._memory.rows.values()))
             self._memory = MemoryAlertStore()
+            self._handed_over()
             self._alert, self._in_a_row = None, 0
             log.warning("alert_ended", kind=DATABASE_AWAY, key="", after_ms=ended.ended_at_ms - ended.opened_at_ms)
 

@@ -43,7 +43,7 @@ ASKED_MS_MAX = 3_600_000
 AT_ONCE = 20
 """Notices of one channel that are read at once."""
 
-LOOK_S = 300.0
+LOOK_S = 60.0
 """The longest sleep, as another process may have written one."""
 
 ERROR_MAX = 300

@@ -158,17 +158,34 @@ class LongHold:
     until_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Troubles:
+    """What the database shows at one moment.
+
+    Attributes:
+        tasks: Declared ones that are failing, or past their due time.
+        bots_without_token: Id and name of those whose token Telegram refuses, or that cannot be read.
+        dead: Messages that were given up within a time.
+    """
+
+    tasks: Sequence[TaskRow] = ()
+    bots_without_token: Sequence[tuple[int, str]] = ()
+    holds: Sequence[LongHold] = ()
+    dead: int = 0
+
+
 class AlertReadings(Protocol):
-    """What is looked for in the database. Each method raises ``LedgerError`` if the database refuses."""
+    """What is looked for in the database."""
 
-    async def late_tasks(self, due_before_ms: int) -> list[TaskRow]:
-        """Return the rows of declared tasks that are failing, or were due before a time."""
+    async def look(self, now_ms: int, *, hold_over_ms: int, dead_since_ms: int, dead_up_to: int) -> Troubles:
+        """Read all of it at once: an idle fleet asks for it again and again.
 
-    async def bots_without_token(self) -> list[tuple[int, str]]:
-        """Return id and name of the bots whose token Telegram refuses, or that cannot be read."""
+        Args:
+            now_ms: The time.
+            hold_over_ms: How long a hold lasts in all that is returned, if it is not over.
+            dead_since_ms: From when on dead letters are counted.
+            dead_up_to: Up to which number.
 
-    async def long_holds(self, now_ms: int, *, over_ms: int) -> list[LongHold]:
-        """Return the bots that are held now, for longer than that in all."""
-
-    async def dead_since(self, at_ms: int, *, up_to: int) -> int:
-        """Count the messages that were given up since a time, up to a number."""
+        Raises:
+            LedgerError: The database refuses.
+        """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tempogram.engine.alerts.kinds import DATABASE_AWAY, KINDS
 from tempogram.engine.alerts.process_rules import TEXT_OF, ProcessRules
-from tempogram.engine.alerts.rules import BacklogRule, BotRule, DeadLetterRule, TaskRule
+from tempogram.engine.alerts.rules import BacklogRule, DatabaseRule
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.fakes import START_MS, Clock
 
@@ -41,7 +41,7 @@ def test_a_chat_that_is_held_for_long_is_named_until_its_hold_ends() -> None:
 
 def test_each_kind_that_is_looked_for_is_known() -> None:
     kinds = {each.value for each in TEXT_OF} | ProcessRules.kinds
-    for rule in (TaskRule, BotRule, DeadLetterRule, BacklogRule):
+    for rule in (DatabaseRule, BacklogRule):
         kinds |= rule.kinds
 
     assert kinds | {DATABASE_AWAY, "test"} == KINDS.keys()

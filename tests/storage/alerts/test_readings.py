@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.engine.model.messages import Hold, PausedBy, Status
-from tempogram.engine.ports.alert_store import LongHold
+from tempogram.engine.ports.alert_store import LongHold, Troubles
 from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.scheduler.status import TaskStatus, health_of
 from tempogram.storage.alerts.readings import SqlAlertReadings
@@ -19,6 +19,11 @@ from tests.fakes import START_MS
 from tests.storage.backends import NOW_MS, OnPostgres, OnSqlite, became, message
 
 MINUTE_MS = 60_000
+
+
+async def look(readings: SqlAlertReadings, now_ms: int = START_MS, **changes: int) -> Troubles:
+    usual = {"hold_over_ms": 300_000, "dead_since_ms": now_ms, "dead_up_to": 10}
+    return await readings.look(now_ms, **usual | changes)
 
 
 class ReadingsContract:
@@ -41,7 +46,7 @@ class ReadingsContract:
         ]
         await store.declare(rows)
 
-        read = await readings.late_tasks(START_MS + 5 * MINUTE_MS)
+        read = (await look(readings, START_MS + 5 * MINUTE_MS)).tasks
 
         assert read == [failing, replace(rows[0])]
 
@@ -54,7 +59,7 @@ class ReadingsContract:
         ]
         await SqlTaskStore(database).declare(rows)
 
-        read = {row.name for row in await readings.late_tasks(START_MS)}
+        read = {row.name for row in (await look(readings, START_MS)).tasks}
 
         stalled = {row.name for row in rows if health_of(row, START_MS).status is TaskStatus.STALLED}
         assert stalled
@@ -73,7 +78,7 @@ class ReadingsContract:
         )
         await bots.remove(1, keep_messages=False)
 
-        assert await readings.bots_without_token() == [(2, "b2"), (4, "b4")]
+        assert (await look(readings)).bots_without_token == [(2, "b2"), (4, "b4")]
 
     async def test_holds_of_whole_bots_are_long_by_their_whole_time(
         self, database: Database, readings: SqlAlertReadings
@@ -82,7 +87,7 @@ class ReadingsContract:
         holds = [Hold(1, None, START_MS + 400_000), Hold(2, None, START_MS + 300_000), Hold(3, 7, START_MS + 900_000)]
         await ledger.record_holds(holds, now_ms=START_MS)
 
-        read = [await readings.long_holds(START_MS + passed_ms, over_ms=300_000) for passed_ms in (0, 399_999, 400_000)]
+        read = [(await look(readings, START_MS + passed_ms)).holds for passed_ms in (0, 399_999, 400_000)]
 
         hold = LongHold(1, "", START_MS, START_MS + 400_000)
         assert read == [[hold], [hold], []]
@@ -100,7 +105,10 @@ class ReadingsContract:
             ]
         )
 
-        counted = [await readings.dead_since(NOW_MS + since, up_to=up_to) for since, up_to in ((0, 9), (2, 9), (0, 4))]
+        counted = [
+            (await look(readings, dead_since_ms=NOW_MS + since, dead_up_to=up_to)).dead
+            for since, up_to in ((0, 9), (2, 9), (0, 4))
+        ]
 
         assert counted == [5, 3, 4]
 
