@@ -14,4 +14,5 @@ python -m bench.load               50 bots, 100 users, 50 updates a second by we
 python -m bench.mass_work          what 300,000 messages that expire, or are cancelled with their bot, cost others
 python -m bench.idle               what each role takes to start, and what a fleet asks for while nothing happens
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
+python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
 """
