@@ -20,7 +20,7 @@ async def show(services: ServicesOf) -> AlertsOut:
     return AlertsOut.of(await services.alerts.unfinished(), now_ms=services.clock())
 
 
-@router.post("/alerts/test", dependencies=[requires(Role.OPERATOR)])
+@router.post("/alerts/test", dependencies=[requires(Role.OPERATOR)], responses=error_responses())
 async def test(services: ServicesOf) -> TrialOut:
     """Send a test alert by each channel at once, and return what came of it; takes up to 20 s."""
     return TrialOut.of(await services.alert_trial())
