@@ -19,4 +19,5 @@ python -m bench.idle               what each role takes to start, and what a fle
 python -m bench.services.outage    a service that fails, slows down, hangs, answers 429 or is away: who calls it?
 python -m bench.services.killed    processes and servers that die while calls of a service hold places
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
+python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
 """

@@ -14,6 +14,7 @@ Read in this order:
     tasks/       declares what is done at its time
     fsm/         aiogram's states, in the database
     generator/   writes the text of an answer: templates, or a language model
+    alerts/      the channels of alerts: webhooks, a chat, e-mail
     embedding/   Tempogram in a program with a Dispatcher of its own, and ``tempogram.send`` and its like
     wiring/      puts the program together; the only folder that names concrete classes
     runtime/     starts the program, runs it and ends it

@@ -8,6 +8,7 @@
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
+    alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
 with it: within retention the same key is accepted once, and later as a new message. A ``file_id``
@@ -31,6 +32,9 @@ from tempogram.storage.database.models import (
     IS_CLEARED,
     IS_RECEIVED,
     PRESUMED,
+    alert_notices,
+    alert_sightings,
+    alerts,
     attempts,
     call_uses,
     fsm_states,
@@ -56,6 +60,8 @@ PRESUMED_MS = 24 * HOUR_MS
 
 CALL_USES_MS = 31 * 24 * HOUR_MS
 """The longest window of a service; see ``engine.services.limit``."""
+
+ALERTS_MS = 30 * 24 * HOUR_MS
 
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
@@ -147,6 +153,9 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
+        "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),
+        "alert_notices": _purge(alert_notices, _has_ended(alert_notices, now_ms - ALERTS_MS)),
+        "alert_sightings": _purge(alert_sightings, alert_sightings.c.at_ms < now_ms - HOUR_MS),
         "referrals": _purge(referrals, and_(referrals.c.message_id < earliest(now_ms - HOUR_MS), ~_is_open(referrals))),
         "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),
     }
@@ -168,6 +177,10 @@ def old_messages(settled_before_ms: int, dead_before_ms: int) -> ColumnElement[b
 
 def _is_open(table: Table) -> ColumnElement[bool]:
     return exists().where(messages.c.id == table.c.message_id, messages.c.settled_at_ms.is_(None))
+
+
+def _has_ended(table: Table, before_ms: int) -> ColumnElement[bool]:
+    return and_(table.c.ended_at_ms > 0, table.c.ended_at_ms < before_ms)
 
 
 def _before(now_ms: int, keep_ms: int | None) -> int:

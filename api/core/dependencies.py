@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -23,9 +23,12 @@ from tempogram.api.core.ports import (
     Removals,
 )
 from tempogram.api.core.repositories import Bots, StoredLimits
+from tempogram.engine.alerts.memory_store import MemoryAlertStore
+from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.ports import Handles, Ledger, Results
+from tempogram.engine.ports import Handles, Ledger, Results, SystemClock
+from tempogram.engine.ports.alert_store import AlertStore
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
@@ -69,6 +72,7 @@ class Dependencies(Monitored):
     Attributes:
         services: What is called besides Telegram.
         door: None: the Bot API is not served here.
+        alert_trial: Sends a notice to try each channel of alerts.
     """
 
     intake: Intake
@@ -88,6 +92,8 @@ class Dependencies(Monitored):
     services: Services
     changed_services: ChangedServices
     door: Door | None = None
+    alerts: AlertStore = field(default_factory=MemoryAlertStore)
+    alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
 

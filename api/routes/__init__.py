@@ -9,6 +9,7 @@ Read in this order:
     bots      add, read, change and remove bots
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
+    alerts    what is wrong, and whether its channels work
     metrics   for Prometheus, or as JSON
     health    whether the process is up
 """

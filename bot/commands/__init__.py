@@ -10,10 +10,12 @@ Read in this order:
     explanation  why a message waits, in plain words
     services     ``tempogram services``: what is called besides Telegram, over the API
     service_tables  services as tables
+    alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask
     client       an HTTP client of the API
     env_file     ``make env``
     doctor       ``tempogram doctor``: prints the findings of ``checks``
+    alert_checks  checks the channels of alerts, without sending anything
     checks       checks what a production start needs
 """

@@ -17,6 +17,7 @@ import msgspec
 
 from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
+from tempogram.bot.commands import alert_checks
 from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file
 from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
 from tempogram.bot.config.misspelt import misspelt
@@ -123,6 +124,7 @@ async def every(settings: Settings) -> list[Finding]:
         check_bearer_tokens(settings),
         check_files(settings),
         check_ceiling(settings, bots=len(tokens | given)),
+        *await check_alerts(settings, tokens | given),
     ]
 
 
@@ -328,6 +330,19 @@ def check_ceiling(settings: Settings, *, bots: int) -> Finding:
         said = f"{bots} bots share {a_second:g} messages a second, though Telegram has no such limit"
         return Finding("ceiling", Verdict.ADVICE, said, "TELEGRAM_GLOBAL_LIMIT=0 lifts it")
     return Finding("ceiling", Verdict.FINE, f"{a_second:g} messages a second over all bots")
+
+
+async def check_alerts(settings: Settings, tokens: dict[int, str]) -> list[Finding]:
+    """Check the channels of alerts, without sending anything."""
+    checked = await alert_checks.check(settings, tokens)
+    if not checked:
+        said = "no channel: what is wrong is only in the log, and at GET /alerts"
+        return [Finding("alerts", Verdict.FINE, said)]
+    way_out = "correct ALERT_… in the settings; tempogram alerts test sends one by each channel"
+    found = [Finding("alerts", Verdict.LACKS, f"{name}: {fault}", way_out) for name, fault in checked if fault]
+    working = [name for name, fault in checked if not fault]
+    fine = [Finding("alerts", Verdict.FINE, f"{', '.join(working)} can be reached")] if working else []
+    return found + fine
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, bot_id: int) -> GetMeAnswer:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -18,15 +20,26 @@ from pydantic_settings import (
 
 from tempogram.api.core.redaction import short, without_tokens
 from tempogram.api.security import principals
+from tempogram.bot.alerts import signature, smtp
 from tempogram.bot.config import urls
 from tempogram.bot.config.logging import LogFormat
 from tempogram.bot.config.secret_files import SecretFiles
 from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
 from tempogram.bot.updates.order import Order
+from tempogram.engine.alerts import quiet_hours
+from tempogram.engine.alerts.kinds import KINDS, URGENT
+from tempogram.engine.alerts.notices import When
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy
+
+CHAT = re.compile(r"-?[0-9]{1,19}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+"""Source: https://core.telegram.org/bots/api#sendmessage"""
+
+Value = TypeVar("Value")
+
+UTC = ZoneInfo("UTC")
 
 EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
 
@@ -226,6 +239,48 @@ class Settings(BaseSettings):
     retention_dead_days: int = Field(
         90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
     )
+    alert_slack_url: str = Field(
+        "", repr=False, description="Slack's incoming webhook, https://hooks.slack.com/…; none: no alert goes there."
+    )
+    alert_webhook_url: str = Field(
+        "", repr=False, description="Where alerts are posted as plain JSON; none: to no such place."
+    )
+    alert_webhook_secret: SecretStr = Field(
+        SecretStr(""), repr=False, description="whsec_…: signs them after Standard Webhooks; none: they are not signed."
+    )
+    alert_bot: int | None = Field(
+        None, ge=1, description="The id of the bot that sends alerts to ALERT_CHAT; none: no bot does."
+    )
+    alert_chat: str = Field("", description="The id of the operators' chat, or @name of a channel; needs ALERT_BOT.")
+    alert_smtp_url: SecretStr = Field(
+        SecretStr(""),
+        repr=False,
+        description="smtp://user:password@host:587 or smtps://…:465; none: alerts are not mailed.",
+    )
+    alert_mail_from: str = Field("", description="The sender of these mails; needed with ALERT_SMTP_URL.")
+    alert_mail_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Their receivers, comma-separated; needed with ALERT_SMTP_URL."
+    )
+    alert_check_s: float = Field(15, ge=1, le=3_600, description="Seconds between two checks for what is wrong.")
+    alert_after: int = Field(
+        2, ge=1, le=1_000, description="Checks in a row after which an outage is said, and its end; others are at once."
+    )
+    alert_remind_s: float = Field(
+        0, ge=0, le=2_678_400, description="Seconds after which it is said that an alert lasts; 0 = never."
+    )
+    alert_quiet_hours: str = Field(
+        "", description="As in 22:00-07:00: alerts that are not urgent wait for their end; none: no quiet hours."
+    )
+    alert_time_zone: str = Field("UTC", description="The time zone of ALERT_QUIET_HOURS, such as Europe/Berlin.")
+    alert_urgent: Annotated[tuple[str, ...], NoDecode] = Field(
+        tuple(sorted(URGENT)), description="Kinds of alerts that are said in quiet hours, too, comma-separated."
+    )
+    alert_dead_letters: int = Field(
+        10, ge=0, description="Messages given up within 10 minutes that are worth an alert; 0 = no number is."
+    )
+    alert_backlog: int = Field(
+        10_000, ge=0, description="Waiting messages whose number keeps rising that are worth an alert; 0 = none are."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -240,7 +295,7 @@ class Settings(BaseSettings):
         given = tuple(each for each in (env_settings, dotenv_settings) if isinstance(each, EnvSettingsSource))
         return init_settings, SecretFiles(settings_cls, given), env_settings, dotenv_settings
 
-    @field_validator("bot_tokens", "behaviours", mode="before")
+    @field_validator("bot_tokens", "behaviours", "alert_mail_to", "alert_urgent", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -277,7 +332,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of HTML, MarkdownV2, Markdown")
         return value
 
-    @field_validator("telegram_api_url", "public_url", "llm_api_url")
+    @field_validator("telegram_api_url", "public_url", "llm_api_url", "alert_slack_url", "alert_webhook_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
         if value and (fault := urls.fault_of(value, schemes=("http://", "https://"))):
@@ -299,6 +354,60 @@ class Settings(BaseSettings):
             raise ValueError(f"{fault}, as in redis://localhost:6379/0")
         return value
 
+    @field_validator("alert_webhook_secret")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr) -> SecretStr:
+        return _checked(value, signature.key_of, value.get_secret_value())
+
+    @field_validator("alert_smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: SecretStr) -> SecretStr:
+        return _checked(value, smtp.parse, value.get_secret_value())
+
+    @field_validator("alert_mail_from", "alert_mail_to")
+    @classmethod
+    def _are_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for each in (value,) if isinstance(value, str) else value:
+            if each and not smtp.ADDRESS.fullmatch(each):
+                raise ValueError(f"{short(each)} is no address of a mailbox, such as alerts@example.org")
+        return value
+
+    @field_validator("alert_chat")
+    @classmethod
+    def _is_a_chat(cls, value: str) -> str:
+        if value and not CHAT.fullmatch(value):
+            raise ValueError("it is neither the id of a chat, such as -1001234567890, nor @name of a channel")
+        return value
+
+    @field_validator("alert_urgent")
+    @classmethod
+    def _are_kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each not in KINDS:
+                raise ValueError(f"{short(each)} is no kind of alert; there are {', '.join(KINDS)}")
+        return value
+
+    @field_validator("alert_time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        return _checked(value, quiet_hours.zone_of, value)
+
+    @field_validator("alert_quiet_hours")
+    @classmethod
+    def _are_quiet_hours(cls, value: str) -> str:
+        return _checked(value, lambda text: quiet_hours.parse(text, UTC), value)
+
+    @model_validator(mode="after")
+    def _reaches_operators(self) -> Self:
+        has_server = bool(self.alert_smtp_url.get_secret_value())
+        if has_server != bool(self.alert_mail_from) or has_server != bool(self.alert_mail_to):
+            raise ValueError("ALERT_SMTP_URL, ALERT_MAIL_FROM and ALERT_MAIL_TO belong together; set all three or none")
+        if (self.alert_bot is None) == bool(self.alert_chat):
+            raise ValueError("ALERT_BOT and ALERT_CHAT belong together; set both or none")
+        if self.alert_webhook_secret.get_secret_value() and not self.alert_webhook_url:
+            raise ValueError("ALERT_WEBHOOK_SECRET is set, but ALERT_WEBHOOK_URL is not; there is nothing to sign")
+        return self
+
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.llm_api_url and not self.llm_model:
@@ -319,6 +428,13 @@ class Settings(BaseSettings):
                 f"TELEGRAM_MAX_DELAY ({self.telegram_max_delay})"
             )
         return self
+
+    def alerts_when(self) -> When:
+        return When(
+            quiet=quiet_hours.parse(self.alert_quiet_hours, quiet_hours.zone_of(self.alert_time_zone)),
+            urgent=frozenset(self.alert_urgent),
+            remind_ms=_ms(self.alert_remind_s),
+        )
 
     @property
     def proxy(self) -> Proxy | None:
@@ -425,6 +541,16 @@ def url_of(host: str, port: int) -> str:
     if host in EVERY_ADDRESS:
         return f"http://127.0.0.1:{port}"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _checked(value: Value, read: Callable[[str], object], text: str) -> Value:
+    """Return a value whose text can be read; an empty one is none."""
+    if text:
+        try:
+            read(text)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+    return value
 
 
 def _unknown(name: str) -> str:

@@ -158,6 +158,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
     yield built.engine.parked_messages.run()
+    yield built.sightings.run()
     if built.engine.fleet_counts is not None:
         yield built.engine.fleet_counts.run()
     yield MemoryTrim(trim=malloc_trim()).run()
@@ -168,6 +169,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (conversation := built.context.watched_by) is not None:
         yield conversation.follow(built.queue.broker).run()
     if built.context.role.does_upkeep:
+        yield built.front.alerting.alerts.watch_database()
         yield while_leading(built.upkeep_lock, partial(_keep_up, built))
 
 
@@ -177,11 +179,12 @@ def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
 
 
 async def _keep_up(built: Program) -> None:
-    """Do the upkeep, which one process does for all: tasks, and removals that were left unfinished."""
+    """Do the upkeep, which one process does for all: tasks, removals that were left unfinished, and alerts."""
     async with asyncio.TaskGroup() as group:
         group.create_task(built.front.removals.keep_resuming())
         if built.front.scheduler is not None:
             group.create_task(built.front.scheduler.lead())
+        group.create_task(built.front.alerting.alerts.lead())
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -11,6 +11,8 @@ Read in this order:
     scheduler  tasks at their time
     updates    the parts that receive updates and answer them
     door       the parts that serve the Bot API itself
+    sightings  what each process finds wrong in itself
+    alerts     what is looked for, and by which channels it is said
     front      these two and the fleet: what a process has that does more than send
     program    the whole program
     app        what its HTTP server serves

@@ -65,6 +65,8 @@ def dependencies(built: Program) -> Dependencies:
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
         door=front.door,
+        alerts=storage.alerts,
+        alert_trial=front.alerting.trial,
     )
 
 

@@ -18,6 +18,7 @@ from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.proxy.sessions import DirectSession
+from tempogram.bot.wiring.alerts import Alerting, alerts_of
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -42,6 +43,7 @@ class Front:
     Attributes:
         services: What behaviours call besides Telegram.
         changed_services: Changes them while they run.
+        alerting: What is looked for, and by which channels it is said.
         door: What serves the Bot API itself; None: it is not served here.
         scheduler: None: another process runs the tasks.
     """
@@ -54,6 +56,7 @@ class Front:
     services: Services
     changed_services: ChangedServices
     scheduler: Scheduler | None
+    alerting: Alerting
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -93,6 +96,7 @@ async def front_of(
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
+        alerts_of(context, storage, queue, engine, updates.composer, services) as alerting,
     ):
         yield Front(
             behaviours=behaviours,
@@ -103,6 +107,7 @@ async def front_of(
             services=services,
             changed_services=changed_services,
             scheduler=scheduler_of(context, storage) if context.role.does_upkeep else None,
+            alerting=alerting,
         )
 
 

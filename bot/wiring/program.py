@@ -21,8 +21,10 @@ from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine, engine_of
 from tempogram.bot.wiring.queue import Queue, queue_of
+from tempogram.bot.wiring.sightings import sightings_of
 from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram, reader_of
+from tempogram.engine.alerts.sightings import Sightings
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.settings_sync import pause_unreadable_token
 from tempogram.engine.services.catalogue import variables
@@ -50,7 +52,8 @@ class Program:
     Attributes:
         front_if_any: None in a process that only sends.
         update_sources_lock: The process that holds it runs the update sources.
-        upkeep_lock: The process that holds it does the upkeep: retention, and removals that were left unfinished.
+        sightings: What this process finds wrong in itself, for the one that looks for all.
+        upkeep_lock: The process that holds it does the upkeep: retention, unfinished removals and alerts.
     """
 
     context: Context
@@ -60,6 +63,7 @@ class Program:
     telegram: Telegram
     engine: Engine
     front_if_any: Front | None
+    sightings: Sightings
     cache_invalidation: CacheInvalidation
     update_sources_lock: Leadership
     upkeep_lock: Leadership
@@ -180,6 +184,7 @@ async def _program(
         telegram=telegram,
         engine=engine,
         front_if_any=front,
+        sightings=sightings_of(context, storage, queue, engine) if front is None else front.alerting.sightings,
         cache_invalidation=CacheInvalidation(
             changes=queue.changes,
             fleet=telegram.bots,

@@ -13,6 +13,8 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.terminal.steps import step
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
+from tempogram.storage.alerts.alerts import SqlAlertStore
+from tempogram.storage.alerts.readings import SqlAlertReadings
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
@@ -62,6 +64,8 @@ class Storage:
     epochs: SqlEpochs
     held_locks: HeldLocks
     members: SqlMembership
+    alerts: SqlAlertStore
+    alert_readings: SqlAlertReadings
     bots: Bots
     call_uses: SqlCallUses
     chats: Chats
@@ -112,6 +116,8 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     ),
                     held_locks=held_locks,
                     members=SqlMembership(epoch_readers, held_locks),
+                    alerts=SqlAlertStore(database),
+                    alert_readings=SqlAlertReadings(database),
                     bots=Bots(database, key),
                     call_uses=SqlCallUses(database),
                     chats=Chats(database),

@@ -16,6 +16,8 @@
     telegram_handlers{state}                              handlers of updates that run, or wait for what
     telegram_refused_tokens_total                         bearer tokens of the HTTP API that were refused
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
+    telegram_alerts_open{kind}                            alerts that are open, in the process that looks for them
+    telegram_alert_deliveries_total{channel, outcome}     tries to bring a notice to a channel
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
 Those of calls to other services stand in ``service_metrics``.
@@ -69,6 +71,7 @@ class Metrics:
     Attributes:
         handlers: Counts the handlers of updates by their state; set by what runs them.
         services: Of calls to other services.
+        alerts_open: Counts the open alerts by their kind; set by what looks for them.
         changed: Set when one of ``shared`` has grown.
     """
 
@@ -84,6 +87,8 @@ class Metrics:
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
     handlers: Callable[[], Mapping[str, int]] = dict
     services: ServiceMetrics = field(default_factory=ServiceMetrics)
+    alerts_open: Callable[[], Mapping[str, int]] = dict
+    alert_deliveries: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -97,6 +102,9 @@ class Metrics:
 
     def count_refused_token(self) -> None:
         self.refused_tokens += 1
+
+    def count_alert_delivery(self, channel: str, outcome: str) -> None:
+        self.alert_deliveries[channel, outcome] += 1
 
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
         self.calls[message.bot_id, message.priority, type(outcome).__name__.lower()] += 1
@@ -160,6 +168,7 @@ class EngineCollector:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
+        yield from self._alerts()
         yield self._shown_conditions()
         yield self._shown_handlers()
         yield from self._histograms()
@@ -187,6 +196,18 @@ class EngineCollector:
         yield CounterMetricFamily(
             "telegram_refused_tokens", "Bearer tokens of the HTTP API that were refused.", metrics.refused_tokens
         )
+
+    def _alerts(self) -> Iterator[Metric]:
+        shown = GaugeMetricFamily("telegram_alerts_open", "Alerts that are open; see /alerts.", labels=("kind",))
+        for kind, count in self._metrics.alerts_open().items():
+            shown.add_metric((kind,), count)
+        yield shown
+        tries = CounterMetricFamily(
+            "telegram_alert_deliveries", "Tries to bring a notice to a channel.", labels=("channel", "outcome")
+        )
+        for labels, count in self._metrics.alert_deliveries.items():
+            tries.add_metric(labels, count)
+        yield tries
 
     def _shown_conditions(self) -> Metric:
         shown = GaugeMetricFamily(

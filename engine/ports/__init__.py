@@ -15,6 +15,7 @@ Read in this order:
     call_uses    what of long windows of services is used
     stored_services  what was changed of services while they ran
     task_store   what is known of tasks
+    alert_store  what is known of alerts
     totals       sums over all processes
 """
 

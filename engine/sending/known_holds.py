@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import ChatId, Hold
 
@@ -31,6 +33,12 @@ class KnownHolds:
             return False
         now_ms, known = self._clock(), self._until_ms
         return max(known.get((bot_id, chat_id), 0), known.get((bot_id, None), 0)) > now_ms
+
+    def of_chats(self) -> Iterator[tuple[int, ChatId, int]]:
+        """Return bot, chat and end of each hold of a single chat."""
+        for (bot_id, chat_id), until_ms in self._until_ms.items():
+            if chat_id is not None:
+                yield bot_id, chat_id, until_ms
 
     def in_ms(self, ms: int) -> int:
         """Return the time at which a hold of so many milliseconds ends."""

@@ -31,6 +31,9 @@ from tempogram.engine.services.state import LimiterState, OperationState, Servic
 
 __all__ = ["PLAIN", "CallOptions", "ServiceCalls", "Services"]
 
+UNTRIED_MS = 600_000
+"""How long an operation counts as failing that no call has tried since its breaker was open."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -171,6 +174,15 @@ class Services(ServiceCalls):
         for operation in service.operations:
             self._limiter.change(operation_limiter(service, operation))
             self._limiter.change(token_limiter(service, operation))
+
+    def failing(self) -> list[tuple[str, int]]:
+        """Return the operations whose breaker has opened and not closed since, and until when they are not called.
+
+        One that is tried no more after it was open is left out after ``UNTRIED_MS``.
+        """
+        now_ms = self._clock()
+        opened = [(each.name, each.breaker.open_until_ms) for each in self._endpoints.values()]
+        return [(name, until_ms) for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
 
     async def state(self, name: str) -> ServiceState:
         """Return what is seen of a service now, over all processes; breakers are of this one.

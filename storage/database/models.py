@@ -15,6 +15,9 @@
     tasks        when each task is due, and how it goes      ``due_at_ms`` is the fence of its runs
     sweeps       how far each sweep is
     task_runs    the last runs of each task                  ``slot`` is the run's number modulo their number
+    alerts       what is wrong, or was                       one row each; one open of a kind and key
+    alert_notices  what is said of alerts, for each channel  ``attempts`` is the fence of its tries
+    alert_sightings  what processes find in themselves       each writes its own
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes
     uploads      a file that is stored whole                   deleted when no message needs it
@@ -66,6 +69,7 @@ IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
+HAS_NOT_ENDED = text("ended_at_ms = 0")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -131,6 +135,7 @@ messages = Table(
     Index("messages_parked", "id", sqlite_where=IS_PARKED, postgresql_where=IS_PARKED),
     Index("messages_open_with_tag", "tag", "id", sqlite_where=IS_OPEN_WITH_TAG, postgresql_where=IS_OPEN_WITH_TAG),
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
+    Index("messages_dead_by_time", "settled_at_ms", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
     sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id
 )
@@ -446,6 +451,55 @@ sweeps = Table(
     Column("began_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("name", name="sweeps_key"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("said_at_ms", BigInteger, nullable=False),
+    Column("reminded_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger, nullable=False),
+    Column("end_said_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="alerts_key"),
+    Index("alerts_open", "kind", "key", unique=True, sqlite_where=HAS_NOT_ENDED, postgresql_where=HAS_NOT_ENDED),
+    Index("alerts_ended", "ended_at_ms"),
+)
+
+alert_notices = Table(
+    "alert_notices",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("said", Text, nullable=False),  # JSON
+    Column("at_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_ms", BigInteger, nullable=False),
+    Column("is_set_aside", Boolean, nullable=False),
+    Column("ended_at_ms", BigInteger, nullable=False),
+    Column("is_accepted", Boolean, nullable=False),
+    Column("error", Text, nullable=False),
+    PrimaryKeyConstraint("id", "channel", name="alert_notices_key"),
+    Index("alert_notices_waiting", "channel", "id", sqlite_where=HAS_NOT_ENDED, postgresql_where=HAS_NOT_ENDED),
+    Index("alert_notices_ended", "ended_at_ms"),
+)
+
+alert_sightings = Table(
+    "alert_sightings",
+    metadata,
+    Column("process", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("process", "kind", "key", name="alert_sightings_key"),
+    Index("alert_sightings_at", "at_ms"),
 )
 
 identity = Table(

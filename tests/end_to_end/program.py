@@ -37,6 +37,10 @@ class Program:
         self._process: asyncio.subprocess.Process | None = None
         self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
+    def set(self, **environment: str) -> None:
+        """Change settings, for the next start."""
+        self._environment |= environment
+
     async def start(self) -> None:
         self._process = await self.spawn()
         await self.until(self._answers, within_s=START_TIMEOUT_S)

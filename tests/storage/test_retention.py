@@ -9,13 +9,17 @@ from sqlalchemy import Connection, func, select, text
 
 from tempogram.engine.model.ids import Ids, earliest
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
+from tempogram.engine.ports.alert_store import Finding, Mark
 from tempogram.engine.ports.ledger import Accepted, Fault
+from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import attempts, holds, messages, payloads, texts, updates
 from tempogram.storage.files.writes import file_ids_without_message
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import Incoming, MessageHistory
 from tempogram.storage.retention import (
+    ALERTS_MS,
+    HOUR_MS,
     MESSAGES_MAX,
     PAUSE_S,
     PRESUMED_MS,
@@ -29,6 +33,7 @@ from tempogram.storage.retention import (
 )
 from tempogram.storage.texts import ChatText, Texts
 from tempogram.storage.updates import ReceivedUpdate, Updates
+from tests.engine.alerts.values import alert, row
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
@@ -193,6 +198,27 @@ class RetentionContract:
 
         assert await ledger.holds(0) == [standing]
         assert (await self.rows(database))["texts"] == 0
+
+    async def test_alerts_that_ended_long_ago_are_deleted_with_their_notices(
+        self, retention: Retention, database: Database, clock: Clock
+    ) -> None:
+        store, long_ago_ms = SqlAlertStore(database), clock() - ALERTS_MS - 1
+        await store.open([alert("a"), alert("b"), alert("c")])
+        await store.say(Mark.SAID, await store.unfinished(), clock(), [row("1"), row("2"), row("3")])
+        await store.end(["a"], long_ago_ms)
+        await store.end(["b"], clock())
+        for notice_id, at_ms in (("1", long_ago_ms), ("2", clock())):
+            await store.finish(row(notice_id), at_ms, is_accepted=True)
+        await store.sight("old", [Finding("redis_away", "", "")], clock() - HOUR_MS - 1)
+        await store.sight("new", [Finding("redis_full", "", "")], clock())
+
+        removed = await retention.purge()
+
+        assert {name: removed[name] for name in removed if name.startswith("alert")} == {
+            "alerts": 1,
+            "alert_notices": 1,
+            "alert_sightings": 1,
+        }
 
     async def test_presumed_calls_are_deleted_after_the_longest_window(
         self, retention: Retention, ledger: SqlLedger, clock: Clock

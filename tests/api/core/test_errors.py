@@ -146,6 +146,8 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
     described = (await world.client.get("/openapi.json")).json()
 
     assert sorted(described["paths"]) == [
+        "/alerts",
+        "/alerts/test",
         "/bots",
         "/bots/{bot_id}",
         "/bots/{bot_id}/webhook-secret",

@@ -49,6 +49,7 @@ def test_every_route_but_health_is_guarded_and_names_a_role() -> None:
 
 
 NEEDED = {
+    ("GET", "/alerts"): Role.VIEWER,
     ("GET", "/bots"): Role.VIEWER,
     ("GET", "/bots/{bot_id}"): Role.VIEWER,
     ("GET", "/limits"): Role.VIEWER,
@@ -70,6 +71,7 @@ NEEDED = {
     ("PUT", "/services/{name}/operations/{operation}/breaker"): Role.OPERATOR,
     ("PATCH", "/services/{name}"): Role.ADMIN,
     ("DELETE", "/services/{name}/changes"): Role.ADMIN,
+    ("POST", "/alerts/test"): Role.OPERATOR,
     ("DELETE", "/messages"): Role.OPERATOR,
     ("DELETE", "/messages/{message_id}"): Role.OPERATOR,
     ("DELETE", "/queue/dlq"): Role.OPERATOR,

@@ -71,7 +71,18 @@ async def test_a_complete_production_start_has_no_finding(telegram: RunningSimul
     findings = await checks.every(settings(tmp_path, telegram_api_url=telegram.url))
 
     assert {each.name: each.verdict for each in findings} == dict.fromkeys(
-        ["database", "SECRET_KEY", "Telegram", "bots", "clock", "PUBLIC_URL", "API tokens", "files", "ceiling"],
+        [
+            "database",
+            "SECRET_KEY",
+            "Telegram",
+            "bots",
+            "clock",
+            "PUBLIC_URL",
+            "API tokens",
+            "files",
+            "ceiling",
+            "alerts",
+        ],
         Verdict.FINE,
     )
 

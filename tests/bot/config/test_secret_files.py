@@ -23,7 +23,17 @@ VALUES = {
     "REDIS_URL": "redis://:pass@cache/0",
     "BOT_TOKENS": "1:abcdefgh",
     "TELEGRAM_PROXY": "http://me:pass@10.0.0.1:3128",
+    "ALERT_SLACK_URL": "https://hooks.slack.example/services/T0/B0/xyz",
+    "ALERT_WEBHOOK_URL": "https://key@alerts.example.org/hook",
+    "ALERT_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "ALERT_SMTP_URL": "smtp://me:pass@mail.example.org",
 }
+
+NEEDS = {
+    "ALERT_WEBHOOK_SECRET": {"ALERT_WEBHOOK_URL": "https://alerts.example.org"},
+    "ALERT_SMTP_URL": {"ALERT_MAIL_FROM": "bots@example.org", "ALERT_MAIL_TO": "me@example.org"},
+}
+"""Settings without which a secret is refused."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +48,8 @@ def in_file(monkeypatch: pytest.MonkeyPatch, name: str, content: str | bytes) ->
     path = Path("secret")
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     monkeypatch.setenv(f"{name}_FILE", str(path))
+    for other, value in NEEDS.get(name, {}).items():
+        monkeypatch.setenv(other, value)
 
 
 def shown(value: object) -> object:

@@ -258,3 +258,44 @@ def test_an_embedded_program_needs_no_redis_and_another_role_does(tmp_path: Path
     check(ProcessRole.EMBEDDED, settings)
     with pytest.raises(SettingsError, match="REDIS_URL"):
         check(ProcessRole.WORKER, settings)
+
+
+MAIL = {"alert_smtp_url": "smtp://localhost", "alert_mail_from": "a@x.org", "alert_mail_to": "b@x.org, c@x.org"}
+
+
+def test_settings_of_alerts_are_read() -> None:
+    settings = load(**MAIL, alert_urgent="redis_away", alert_quiet_hours="22:00-07:00", alert_time_zone="Europe/Berlin")
+    when = settings.alerts_when()
+
+    assert settings.alert_mail_to == ("b@x.org", "c@x.org")
+    assert when.urgent == {"redis_away"}
+    assert when.quiet is not None
+    assert when.may_say("task_stalled", 1_782_900_000_000) == (not when.quiet.hold_at(1_782_900_000_000))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"alert_urgent": "moon_away"}, "ALERT_URGENT is 'moon_away': 'moon_away' is no kind of alert; there are "),
+        ({"alert_quiet_hours": "late"}, "ALERT_QUIET_HOURS is 'late': 'late' are no quiet hours; write them as in "),
+        ({"alert_time_zone": "Mars"}, "ALERT_TIME_ZONE is 'Mars': 'Mars' is no time zone; use a name such as "),
+        ({"alert_bot": 42}, "ALERT_BOT and ALERT_CHAT belong together; set both or none"),
+        ({"alert_bot": 42, "alert_chat": "ops"}, "ALERT_CHAT is 'ops': it is neither the id of a chat, such as "),
+        (MAIL | {"alert_mail_to": ()}, "ALERT_SMTP_URL, ALERT_MAIL_FROM and ALERT_MAIL_TO belong together; "),
+        (
+            MAIL | {"alert_mail_to": "b@x.org\nBcc: c"},
+            "ALERT_MAIL_TO is 'b@x.org\\nBcc: c': 'Bcc: c' is no address of a ",
+        ),
+        ({"alert_slack_url": "hunter2"}, "ALERT_SLACK_URL makes no sense: it must begin with http:// or https://"),
+        ({"alert_smtp_url": "smtp://hunter2@x"}, "ALERT_SMTP_URL makes no sense: it has a user without a password"),
+        ({"alert_webhook_secret": "hunter2"}, "ALERT_WEBHOOK_SECRET makes no sense: it must be whsec_ and then "),
+    ],
+)
+def test_settings_of_alerts_that_make_no_sense_are_refused_in_one_sentence(
+    values: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(**values)
+
+    assert str(refused.value).startswith(sentence)
+    assert "hunter2" not in str(refused.value)

@@ -136,6 +136,18 @@ def test_the_gauges_show_the_counts_of_queue_and_ledger() -> None:
     assert numbers["telegram_dead_letters"] == 4
 
 
+def test_open_alerts_are_shown_by_kind_and_their_deliveries_by_channel_and_outcome() -> None:
+    metrics = Metrics(alerts_open=lambda: {"task_stalled": 2})
+    for outcome in ("away", "accepted", "accepted"):
+        metrics.count_alert_delivery("slack", outcome)
+
+    numbers = shown(metrics)
+
+    assert numbers['telegram_alerts_open{kind="task_stalled"}'] == 2
+    assert numbers['telegram_alert_deliveries_total{channel="slack",outcome="accepted"}'] == 2
+    assert numbers['telegram_alert_deliveries_total{channel="slack",outcome="away"}'] == 1
+
+
 async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_broker_counts_them() -> None:
     message = outgoing("a", bot_id=42, cost=3, is_paid=True)
 

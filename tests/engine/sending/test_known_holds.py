@@ -33,6 +33,14 @@ def test_a_hold_ends_at_its_time_and_an_earlier_end_does_not_shorten_it(clock: C
     assert (before, holds.is_held(1, 7)) == (True, False)
 
 
+def test_holds_of_single_chats_are_listed(clock: Clock) -> None:
+    holds = KnownHolds(clock)
+    holds.note(Hold(1, None, clock() + 1_000))
+    holds.note(Hold(1, 7, clock() + 2_000))
+
+    assert list(holds.of_chats()) == [(1, 7, clock() + 2_000)]
+
+
 def test_of_too_many_holds_those_that_have_ended_are_forgotten(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_holds, "KNOWN_MAX", 2)
     holds = KnownHolds(clock)

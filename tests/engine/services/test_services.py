@@ -14,7 +14,7 @@ from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.catalogue import Service, service_of
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
-from tempogram.engine.services.services import CallOptions, Services
+from tempogram.engine.services.services import UNTRIED_MS, CallOptions, Services
 from tempogram.engine.services.state import time_of
 from tests.fakes import Clock
 
@@ -262,6 +262,34 @@ async def test_a_call_that_waited_for_most_of_its_time_says_nothing_of_the_servi
     await first
 
     assert (await services.call("shop", "pay", Remote())).status_code == 200
+
+
+async def test_an_operation_counts_as_failing_until_its_breaker_has_closed(services: Services, clock: Clock) -> None:
+    remote = Remote(*(ApiError(500) for _ in range(5)))
+    before = services.failing()
+    for _ in range(5):
+        with pytest.raises(ApiError):
+            await services.call("shop", "pay", remote)
+    ((name, until_ms),) = services.failing()
+    clock.now_ms = until_ms
+    half_open = services.failing()
+    await services.call("shop", "pay", remote)
+
+    assert (before, name, half_open) == ([], "shop:pay", [("shop:pay", until_ms)])
+    assert services.failing() == []
+
+
+async def test_an_operation_that_was_not_tried_for_long_after_its_breaker_opened_is_not_failing(
+    services: Services, clock: Clock
+) -> None:
+    remote = Remote(*(ApiError(500) for _ in range(5)))
+    for _ in range(5):
+        with pytest.raises(ApiError):
+            await services.call("shop", "pay", remote)
+    ((_, until_ms),) = services.failing()
+    clock.now_ms = until_ms + UNTRIED_MS
+
+    assert services.failing() == []
 
 
 async def test_calls_that_wait_fail_at_once_when_the_breaker_opens(make: Make) -> None:
