@@ -27,7 +27,7 @@ from bench.services import retriers
 from bench.services.caller import SERVICE, Work
 from bench.services.callers import Callers, callers
 from bench.services.moody_server import Mood, MoodyServer, moody_server
-from tempogram.engine.services.retry_quota import SAVED_UP
+from tempogram.engine.services.calling.retry_quota import SAVED_UP
 from tests.chaos.servers import own_redis
 
 PROCESSES = 4

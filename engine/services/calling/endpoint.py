@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.observability.service_metrics import OperationCounts
 from tempogram.engine.services.breaker import Breaker
+from tempogram.engine.services.calling.estimates import Estimates
 from tempogram.engine.services.calling.limiters import charges_of, limiters_of
 from tempogram.engine.services.calling.line import Line
 from tempogram.engine.services.calling.options import PLAIN, CallOptions
+from tempogram.engine.services.calling.retry_quota import RetryQuota
 from tempogram.engine.services.calling.spaced import Spaced
+from tempogram.engine.services.calling.throttled_pause import ThrottledPause
 from tempogram.engine.services.calls import Charge, Limiter
 from tempogram.engine.services.catalogue import Operation, Service
 from tempogram.engine.services.errors import CircuitOpen
-from tempogram.engine.services.estimates import Estimates
-from tempogram.engine.services.retry_quota import RetryQuota
-from tempogram.engine.services.throttled_pause import ThrottledPause
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tempogram.engine.services.retry_quota import RetryQuota
+from tempogram.engine.services.calling.retry_quota import RetryQuota
 
 
 def test_a_service_that_answers_only_errors_sees_a_tenth_more_than_the_first_attempts() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tempogram.engine.services.throttled_pause import PAUSE_MS_MAX, ThrottledPause
+from tempogram.engine.services.calling.throttled_pause import PAUSE_MS_MAX, ThrottledPause
 
 
 def test_calls_that_are_throttled_together_pause_once() -> None:

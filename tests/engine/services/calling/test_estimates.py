@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tempogram.engine.services.estimates import FACTOR_MAX, WORST_OF, Estimates
+from tempogram.engine.services.calling.estimates import FACTOR_MAX, WORST_OF, Estimates
 
 COSTS = st.lists(st.tuples(st.integers(1, 1_000), st.integers(0, 4_000)), min_size=1, max_size=WORST_OF)
 
