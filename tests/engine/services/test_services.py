@@ -174,6 +174,49 @@ async def test_a_429_that_says_nothing_holds_for_the_window_that_others_may_have
     assert (is_too_early, (await again).status_code) == (False, 200)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(429, {"Retry-After": "60"}),
+        Response(429),
+        Response(200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "60"}),
+    ],
+)
+async def test_what_the_service_says_holds_before_a_call_that_waits_gets_the_place(
+    make: Make, answer: Response
+) -> None:
+    services, calls, may_answer = make({**QUICK, "concurrency": 1}), list[int](), asyncio.Event()
+
+    async def ask(number: int) -> Response:
+        calls.append(number)
+        await may_answer.wait()
+        return answer
+
+    once = CallOptions(retries=0)
+    first, second = (asyncio.create_task(services.call_with(once, "shop", "pay", ask, number)) for number in (1, 2))
+    await settled()
+    may_answer.set()
+    await first
+    await settled()
+
+    assert calls == [1]
+    second.cancel()
+
+
+async def test_what_is_said_of_a_count_that_only_the_service_has_holds_for_all_its_operations(make: Make) -> None:
+    services = make({"count": 100, "window_ms": 1_000, "operations": {"pay": {}, "read": {}}})
+    throttled = Remote(Response(429, {"Retry-After": "60"}))
+    await services.call_with(CallOptions(retries=0), "shop", "pay", throttled)
+
+    waiting = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+    (held,) = (await services.state("shop")).limiters
+    services.release("shop")
+
+    assert held.hold.endswith("said by the service")
+    assert (await waiting).status_code == 200
+
+
 async def test_a_429_never_opens_the_breaker(make: Make) -> None:
     services = make({**QUICK, "delay_s": 0})
     throttled = Remote(*(Response(429) for _ in range(20)))
