@@ -270,4 +270,5 @@ def _costs(call: Call, tokens: int) -> list[int]:
 
 def _lose(call: Call, scope: asyncio.Timeout, now_s: Callable[[], float]) -> None:
     call.is_over = True
-    scope.reschedule(now_s())
+    if not scope.expired():
+        scope.reschedule(now_s())

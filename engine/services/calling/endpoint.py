@@ -111,7 +111,8 @@ class Endpoint:
     def fail_waiting(self) -> None:
         """End the waiting of its calls, as the breaker opened."""
         for scope in self._waiting:
-            scope.reschedule(asyncio.get_running_loop().time())
+            if not scope.expired():
+                scope.reschedule(asyncio.get_running_loop().time())
 
     async def unless_open(self, waiting: Awaitable[None]) -> None:
         """Wait for something.

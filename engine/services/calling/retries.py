@@ -9,6 +9,7 @@ from typing import Any
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.services.answers import Verdict
+from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling.attempts import Attempts, Job, Made
 from tempogram.engine.services.calling.endpoint import Endpoint
 from tempogram.engine.services.calling.options import CallOptions
@@ -62,15 +63,19 @@ class Retries:
         endpoint, options, quota = job.endpoint, job.options, job.endpoint.shared.quota
         retries = endpoint.service.retries if options.retries is None else options.retries
         attempt = 0
+        made: Made | None = None
         while True:
             attempt += 1
-            made = await self._attempts.make(job)
+            try:
+                made = await self._attempts.make(job)
+            except (CallsFull, CircuitOpen) as refused:
+                raise refused from (made.error if made is not None else None)
             if attempt == 1:
                 quota.begin()
             if made.verdict is Verdict.WELL:
                 quota.succeed()
                 return made
-            if attempt > retries or not may_repeat(job, made):
+            if attempt > retries or endpoint.breaker.state is BreakerState.OPEN or not may_repeat(job, made):
                 return made
             pause_s = pause_s_of(job, made, attempt)
             held_s = max(0, made.held_until_ms - self._clock()) / 1_000

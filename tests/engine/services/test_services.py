@@ -11,14 +11,17 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
+from tempogram.engine.services.calls import Call
 from tempogram.engine.services.catalogue import Service, service_of
-from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
+from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import CallOptions, Services
 from tempogram.engine.services.state import time_of
 from tests.fakes import Clock
 
 QUICK = {"concurrency": 2, "delay_s": 0.001, "operations": {"pay": {}, "read": {"idempotent": True}}}
+
+OPEN = {"breaker": "open"}
 
 
 @dataclass
@@ -271,6 +274,62 @@ async def test_a_service_that_fails_is_called_no_more(services: Services) -> Non
         await services.call("shop", "pay", remote)
 
     assert remote.calls == 5
+
+
+async def test_an_answer_that_opens_the_breaker_is_returned_as_no_attempt_is_left(make: Make) -> None:
+    services, last = make({**QUICK, "breaker": {"failures": 2}}), Response(503, {"X-Request-Id": "7f3a"})
+
+    answer = await services.call("shop", "read", Remote(Response(500), last, Response(500)))
+
+    assert answer is last
+
+
+async def test_a_retry_that_is_refused_names_the_error_of_the_attempt_before(make: Make) -> None:
+    services, failure = make({**QUICK, "delay_s": 0.01}), ApiError(500)
+
+    async def fail() -> None:
+        asyncio.get_running_loop().call_soon(lambda: services.replace(newer({"operations": {"read": OPEN}})))
+        raise failure
+
+    with pytest.raises(CircuitOpen) as raised:
+        await services.call("shop", "read", fail)
+
+    assert raised.value.__cause__ is failure
+
+
+class RemembersCalls(MemoryCallLimiter):
+    """Knows which calls have begun."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock, after_start=False)
+        self.begun: list[Call] = []
+
+    async def begin(self, call: Call) -> None:
+        await super().begin(call)
+        self.begun.append(call)
+
+
+async def test_a_place_may_be_lost_while_an_attempt_that_is_over_time_comes_to_its_end(clock: Clock) -> None:
+    limiter = RemembersCalls(clock)
+    services = Services({"shop": service_of("shop", QUICK)}, limiter, clock=clock)
+    is_ending, may_end = asyncio.Event(), asyncio.Event()
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await may_end.wait()
+
+    calling = asyncio.create_task(services.call_with(CallOptions(timeout_s=0.01), "shop", "pay", end_slowly))
+    await is_ending.wait()
+    lose = limiter.begun[0].lost
+    assert lose is not None
+    lose()
+    may_end.set()
+
+    with pytest.raises(PlaceLost):
+        await calling
 
 
 async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> None:
@@ -646,11 +705,10 @@ async def test_retries_and_breakers_are_counted(make: Make) -> None:
     metrics = ServiceMetrics()
     services = make({**QUICK, "breaker": {"failures": 2}}, metrics=metrics)
 
-    with suppress(CircuitOpen):
-        await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
+    await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
 
     counts = metrics.operations["shop", "read"]
-    assert (counts.retries, dict(counts.calls), counts.breaker()) == (2, {"open": 1}, "open")
+    assert (counts.retries, dict(counts.calls), counts.breaker()) == (1, {"failed": 1}, "open")
     assert metrics.concurrency() == {"shop": 2}
 
 
