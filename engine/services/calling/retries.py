@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tempogram.engine.model.clock import Clock
+from tempogram.engine.resilience.backoff import doubled_ms
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling.attempts import Attempts, Job, Made
 from tempogram.engine.services.calling.endpoint import Endpoint
 from tempogram.engine.services.calling.options import CallOptions
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost
+from tempogram.engine.services.values import SECONDS_MAX
 
 REFUSED = {CallOverdue: "overdue", CallsFull: "full", CircuitOpen: "open", PlaceLost: "lost"}
 """Outcomes of calls that were not made, or given up, as the metrics have them."""
@@ -96,11 +98,12 @@ def may_repeat(job: Job, made: Made) -> bool:
 
 
 def pause_s_of(job: Job, made: Made, attempt: int) -> float:
-    """Return how long to wait before the next attempt. After a 429 it stands in line at once: that is held."""
-    if made.verdict is Verdict.THROTTLED:
+    """Return how long to wait before the next attempt. After a 429 it stands in line at once, if that is held."""
+    if made.verdict is Verdict.THROTTLED and made.held_until_ms:
         return 0.0
     delay_s = job.endpoint.service.delay_s if job.options.delay_s is None else job.options.delay_s
-    return random.uniform(0, delay_s * 2 ** (attempt - 1))  # noqa: S311 - jitter, not a secret
+    span_ms = doubled_ms(int(delay_s * 1_000), attempt - 1, ms_max=int(SECONDS_MAX * 1_000))
+    return random.uniform(0, span_ms / 1_000)  # noqa: S311 - jitter, not a secret
 
 
 def _is_in_time(job: Job, pause_s: float) -> bool:

@@ -747,6 +747,19 @@ async def test_switched_off_no_limit_of_a_service_holds(make: Make) -> None:
     await asyncio.gather(*running)
 
 
+async def test_switched_off_a_429_is_tried_again_after_a_pause(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    services, pauses_s = make({**QUICK, "delay_s": 60}, is_enabled=False), list[float]()
+
+    def longest(_least_s: float, most_s: float) -> float:
+        pauses_s.append(most_s)
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", longest)
+    answer = await services.call("shop", "pay", Remote(Response(429), Response(429)))
+
+    assert (answer.status_code, pauses_s) == (200, [60.0, 120.0])
+
+
 async def test_a_decorated_function_is_called_within_the_limits(services: Services) -> None:
     @services.limited("shop", "pay")
     async def pay(amount: int) -> int:
