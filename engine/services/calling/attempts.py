@@ -14,7 +14,7 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.services.answers import Attempted, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling.endpoint import Endpoint
-from tempogram.engine.services.calling.limiters import TOKENS
+from tempogram.engine.services.calling.limiters import tokens_name
 from tempogram.engine.services.calling.options import CallOptions
 from tempogram.engine.services.calls import Call, Charge
 from tempogram.engine.services.errors import CallOverdue, CallsFull, PlaceLost
@@ -243,7 +243,7 @@ class Attempts:
 def _used(job: Job, call: Call, made: Made) -> list[int] | None:
     """Return what a call turned out to cost at each limiter; None: what was thought."""
     if made.verdict is Verdict.THROTTLED:
-        return _costs(call, 0)  # it was counted, and not carried out
+        return _costs(job, call, 0)  # it was counted, and not carried out
     return _read_used(job, call, made.result) if made.error is None else None
 
 
@@ -260,12 +260,13 @@ def _read_used(job: Job, call: Call, answer: Any) -> list[int] | None:
         log.exception("call_cost_not_read")
         return None
     job.endpoint.estimates.learn(options.cost, tokens)
-    return _costs(call, tokens)
+    return _costs(job, call, tokens)
 
 
-def _costs(call: Call, tokens: int) -> list[int]:
+def _costs(job: Job, call: Call, tokens: int) -> list[int]:
     """Return what a call cost at each of its limiters."""
-    return [tokens if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
+    of_tokens = tokens_name(job.endpoint.name)
+    return [tokens if charge.limiter.name == of_tokens else charge.cost for charge in call.charges]
 
 
 def _lose(call: Call, scope: asyncio.Timeout, now_s: Callable[[], float]) -> None:

@@ -724,6 +724,16 @@ async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:
     assert await services.call_with(options, "shop", "chat", answer, 90) == 90
 
 
+async def test_what_a_call_cost_in_tokens_is_none_of_a_tenants_whatever_its_name(make: Make) -> None:
+    chat = {"tokens": {"count": 1_000, "window_ms": 1_000}}
+    services = make({"tenant": {"count": 2, "window_ms": 1_000}, "operations": {"chat": chat}})
+    options = CallOptions(tenant="shop:chat/tokens", cost=90, used=lambda _: 90, deadline_s=0.2)
+
+    answers = [await services.call_with(options, "shop", "chat", Remote()) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [200, 200]
+
+
 async def test_releasing_an_operation_forgets_what_the_service_said_of_its_tokens(make: Make) -> None:
     services = make({"operations": {"chat": {"tokens": {"count": 100, "window_ms": 1_000}}}})
     none_left = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "30d"}
