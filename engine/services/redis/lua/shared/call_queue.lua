@@ -239,6 +239,7 @@ local function wants()
           local waiting = call_of(call_id)
           if waiting and waiting.stands_at == name then units = units + cost_at(waiting, name) end
         end
+        units = meters.to_cover(meter, now_ms + constants.COVER_MS + constants.COUNTED_WITHIN_MS, units)
       end
       asked[#asked + 1], asked[#asked + 2], asked[#asked + 3] = name, units, meter.limit[2]
     else
