@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -337,6 +338,29 @@ async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_tha
     clock.advance(COVER_MS)
 
     assert (await other.say()).wants == [("mentions", -1, 900_000)]
+
+
+async def test_a_vote_that_lasts_longer_outlives_a_later_one_that_ends_sooner(redis: Redis, queue: InRedis) -> None:
+    other, third = (InRedis(redis, queue.clock, name) for name in ("p2", "p3"))
+    sms = limiter("sms", concurrency=9)
+    await queue.say(["fails", limiter_words(sms), queue.clock() + 60_000, 1])
+    await other.say(["fails", limiter_words(sms), queue.clock() + 1, 1])
+    await asyncio.sleep(0.01)  # keys expire by the clock of Redis
+    queue.clock.advance(2)
+
+    await third.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+
+    assert await third.ask(call("a", sms)) == []
+
+
+async def test_no_more_is_said_to_the_database_than_may_begin(redis: Redis, clock: Clock) -> None:
+    queue, ten = InRedis(redis, clock, keeps_uses=True), limiter("mentions", count=10, window_ms=900_000)
+    for number in range(20):
+        await queue.ask(call(str(number), ten))
+    await queue.say(["restore", "mentions", [[clock() - 1_000, 7]]])
+    clock.advance(COVER_MS)
+
+    assert (await queue.say()).wants == [("mentions", 3, 900_000)]
 
 
 async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, queue: InRedis) -> None:
