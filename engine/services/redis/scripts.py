@@ -39,8 +39,11 @@ PROBED_MS = 60_000
 """How long an operation that processes found failing is only probed if none of them says that it is well again: they
 may have ended. untuned: longer than an attempt takes."""
 
-LIMITS_KEPT_MS = 3_600_000
-"""How long limits are remembered that were changed. untuned: a call that waits longer has met its deadline."""
+LIMIT_KEPT_MS = 3_600_000
+"""How long a limit is remembered that was changed. untuned: a call that waits longer has met its deadline."""
+
+SET_BACK_MS = 1_000
+"""By more than this the clock of Redis was set back. Until less was made good, the time of the queue stands still."""
 
 CONSTANTS = {
     "AGREEING": AGREEING,
@@ -54,7 +57,7 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "LIMITS_KEPT_MS": LIMITS_KEPT_MS,
+    "LIMIT_KEPT_MS": LIMIT_KEPT_MS,
     "PROBED_MS": PROBED_MS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,

@@ -375,6 +375,19 @@ async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, qu
     assert kept == {b"{svc0}:state", b"{svc0}:processes"}
 
 
+async def test_a_changed_limit_of_a_tenant_that_calls_no_more_is_forgotten_whoever_else_calls(
+    redis: Redis, queue: InRedis
+) -> None:
+    first, second = (Limiter(f"shop@{name}", CallLimit(concurrency=1), version=2) for name in ("first", "second"))
+    await queue.ask(call("a", first))
+    await redis.pexpire("{svc0}:limit:shop@first", 1)
+    await asyncio.sleep(0.01)
+
+    await queue.ask(call("b", second))
+
+    assert await redis.keys("{svc0}:limit:*") == [b"{svc0}:limit:shop@second"]
+
+
 def twin(of: Call) -> Call:
     return Call(of.charges, of.priority, call_id=of.call_id)
 

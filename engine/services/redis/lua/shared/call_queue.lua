@@ -74,7 +74,7 @@ end
 -- Return the newest limit that was said of a limiter, though it was forgotten meanwhile: a call that waits elsewhere may
 -- bring an older one.
 local function newest(name, version, limit)
-  local raw = call("HGET", key("limits"), name)
+  local raw = call("GET", key("limit", name))
   local known = raw and cmsgpack.unpack(raw)
   if known and known[1] > version then return known[1], known[2] end
   return version, limit
@@ -343,8 +343,8 @@ end
 
 local function save_gate(gate)
   if gate.is_changed then
-    call("HSET", key("limits"), gate.name, cmsgpack.pack({gate.meter.version, gate.meter.limit}))
-    call("PEXPIRE", key("limits"), constants.LIMITS_KEPT_MS)
+    local limit = cmsgpack.pack({gate.meter.version, gate.meter.limit})
+    call("SET", key("limit", gate.name), limit, "PX", constants.LIMIT_KEPT_MS)
   end
   local at_ms = meters.idle_at_ms(gate.meter)
   if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
