@@ -30,7 +30,7 @@
 local state_key = unpack(KEYS)
 local given_ms, process, known, fresh, keeps_uses, has_calls, said = unpack(ARGV)
 
-local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses)
+local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses, known ~= "")
 if incarnation ~= known then
   save(state_key, process)
   return {"new", incarnation}

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import LEASE_MS, PROBED_MS
 from tempogram.engine.services.redis.sight import Sight
@@ -205,6 +206,20 @@ async def test_a_process_that_had_no_calls_for_a_lease_loses_nothing(queue: InRe
     assert (began, queue.lost) == (["a"], [])
 
 
+async def test_time_goes_on_when_the_clock_of_redis_was_set_back(queue: InRedis) -> None:
+    one = limiter(count=1, window_ms=1_000)
+    await queue.ask(call("a", one))
+    await queue.ask(call("b", one))
+
+    queue.clock.advance(-3_600_000)
+    await queue.look()
+    queue.clock.advance(2_000)
+    too_early = await queue.look()
+    queue.clock.advance(1)
+
+    assert (too_early, await queue.look()) == ([], ["b"])
+
+
 async def test_after_an_emptied_redis_calls_under_way_count_before_others_begin(redis: Redis, queue: InRedis) -> None:
     other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
     await queue.ask(call("running", one))
@@ -232,6 +247,25 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     queue.clock.advance(RECLAIM_MS)
 
     assert await queue.end(running) == ["a"]
+
+
+async def test_after_an_emptied_redis_a_window_counts_what_was_answered_before_its_process_heard_of_it(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(count=1, window_ms=1_000)
+    running = call("running", one)
+    await queue.ask(running)
+    await other.look()
+    await redis.flushall()
+    await other.ask(call("b", one))
+
+    queue.clock.advance(COUNTED_WITHIN_MS)
+    await queue.end(running)  # the service may have counted it just now
+    queue.clock.advance(999)
+    too_early = await other.look()
+    queue.clock.advance(1)
+
+    assert (too_early, await other.look()) == ([], ["b"])
 
 
 async def test_after_an_emptied_redis_the_newest_limit_holds_that_a_process_knows(redis: Redis, queue: InRedis) -> None:
