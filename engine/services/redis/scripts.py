@@ -1,9 +1,13 @@
-"""The script of the queue of calls, and the numbers that it is given: each stands in Python, where its reason is."""
+"""The scripts of the queue of calls, and the numbers that they are given: each stands in Python, with its reason."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from tempogram.engine.brokers.redis import scripts
 from tempogram.engine.brokers.redis.constants import constants_table
@@ -74,3 +78,12 @@ def exchange() -> Script:
 @cache
 def states() -> Script:
     return scripts.script(FOLDER / "states.lua", constants_table(CONSTANTS), SHARED)
+
+
+async def run(redis: Redis, script: Script, state: str, *arguments: str | int | bytes) -> Any:
+    """Run a script, which Redis may not know any more."""
+    words = 1, state, *arguments
+    try:
+        return await redis.execute_command("EVALSHA", script.sha, *words)  # type: ignore[no-untyped-call]
+    except NoScriptError:
+        return await redis.execute_command("EVAL", script.text, *words)  # type: ignore[no-untyped-call]
