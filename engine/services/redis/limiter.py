@@ -46,7 +46,7 @@ class RedisCallLimiter:
 
     Args:
         clock: For tests; without one the time of the queue is that of Redis.
-        here: The clock by which this process says times, and is told them; it may differ from that of Redis.
+        here: The clock by which this process gives and gets times; it may differ from that of Redis.
     """
 
     def __init__(

@@ -409,7 +409,7 @@ async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, qu
     assert kept == {b"{svc0}:state", b"{svc0}:processes"}
 
 
-async def test_a_changed_limit_of_a_tenant_that_calls_no_more_is_forgotten_whoever_else_calls(
+async def test_a_changed_limit_of_a_tenant_that_calls_no_more_is_forgotten_while_others_call(
     redis: Redis, queue: InRedis
 ) -> None:
     first, second = (Limiter(f"shop@{name}", CallLimit(concurrency=1), version=2) for name in ("first", "second"))
