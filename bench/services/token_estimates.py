@@ -17,6 +17,7 @@ Beside      LiteLLM's Router, usage-based, with the limit of a minute that it kn
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,8 @@ async def beside(server: StrictServer, python: Path, redis_port: int) -> None:
         report = await server.report()
     finally:
         for process in started:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
     tokens = report["limits"]["tokens"]
     print(

@@ -60,7 +60,7 @@ async def _limiter_of(context: Context, storage: Storage) -> AsyncIterator[Memor
             await alone.close()
         return
     redis = connect(settings.redis_url)
-    shared = RedisCallLimiter(redis, f"{storage.process:08x}", uses=storage.call_uses)
+    shared = RedisCallLimiter(redis, f"{storage.process:08x}", uses=storage.call_uses, here=context.clock)
     try:
         yield shared
     finally:

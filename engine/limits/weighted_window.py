@@ -48,6 +48,10 @@ class WeightedWindow:
             del ends_ms[:gone], self._units[:gone]
         return self._taken
 
+    def taken_at(self, at_ms: int) -> int:
+        """Return how much of what is used now will still count at a later time."""
+        return self._taken - sum(self._units[: bisect_right(self._ends_ms, at_ms - self._window_ms)])
+
     def free_at_ms(self, now_ms: int, cost: int) -> int | None:
         """Return when so much is free: ``now_ms`` or later, None if it never will be by itself."""
         missing = self.taken(now_ms) + cost - self._count

@@ -19,7 +19,7 @@ TOO_MANY = 429
 UNSENT_ERRORS = (ConnectionRefusedError, socket.gaierror)
 UNSENT_NAMES = frozenset(
     "ConnectError ConnectTimeout PoolTimeout ClientConnectorError ClientConnectorDNSError ConnectionTimeoutError "
-    "NewConnectionError ConnectTimeoutError ServerDisconnectedBeforeSending".split()
+    "NewConnectionError ConnectTimeoutError".split()
 )
 """Errors of httpx, aiohttp, urllib3 and requests that come before the first byte was sent."""
 

@@ -14,9 +14,6 @@ PRIORITIES = 10
 
 PRIORITY_OF = {"high": 2, "normal": 5, "low": 8}
 
-CHARGES_MAX = 8
-"""How many limiters one call may have to pass: operation, service, tenant, all of a user's, and overrides of theirs."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limiter:

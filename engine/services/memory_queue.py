@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 
 from tempogram.engine.services.calls import Call, Limiter
 from tempogram.engine.services.limit import CallLimit
-from tempogram.engine.services.meter import Meter
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS, Meter
 from tempogram.engine.services.state import LimiterState, WaitingCall, starting
 
 COVER_MS = 1_000
@@ -38,7 +38,7 @@ class MemoryCallQueue:
     Args:
         begun: Gets each call that waited and may begin now; it has its places.
         keeps_uses: Calls of a limiter that ``is_kept`` wait until ``cover`` says that the database has their use.
-        begins_at_ms: Nothing begins before, at a limiter with a window that is not kept: its length after the start.
+        started_at_ms: Where a window is not kept nothing begins for its length from then on; None: it does at once.
     """
 
     def __init__(
@@ -49,9 +49,7 @@ class MemoryCallQueue:
         self._started_at_ms = started_at_ms
         self._gates: dict[str, _Gate] = {}
         self._arrivals = 0
-        self._looks: list[
-            tuple[int, str]
-        ] = []  # a heap: when which limiter is looked at; outdated ones are passed over
+        self._looks: list[tuple[int, str]] = []  # a heap: when to look at which limiter; some are outdated
         self._sweep_at = SWEEP_MIN
         self._wanted: set[str] = set()
         self.waiting = 0
@@ -126,13 +124,16 @@ class MemoryCallQueue:
 
     def cover(self, name: str, now_ms: int, units: int) -> None:
         """Say that the database has so many units as used until ``COVER_MS`` from now; what was covered before ends."""
-        gate = self._gates[name]
-        gate.meter.cover(now_ms + COVER_MS, units)
-        self._serve(gate, now_ms)
+        gate = self._gates.get(name)
+        if gate is not None:  # else it was forgotten, as nothing waits any more
+            gate.meter.cover(now_ms + COVER_MS, units)
+            self._serve(gate, now_ms)
 
     def restore(self, name: str, now_ms: int, uses: Sequence[tuple[int, int]]) -> None:
-        """Count what the database knows: milliseconds since the epoch, and units."""
-        gate = self._gates[name]
+        """Count what the database knows: milliseconds since the epoch, and units; only the first time."""
+        gate = self._gates.get(name)
+        if gate is None or gate.meter.is_restored:
+            return
         for at_ms, units in uses:
             gate.meter.spend(min(at_ms, now_ms), units)
         gate.meter.is_restored, gate.meter.wanted_at_ms = True, 0
@@ -186,20 +187,22 @@ class MemoryCallQueue:
         """
         asked = []
         for name in self._wanted:
-            gate = self._gates[name]
+            if (gate := self._gates.get(name)) is None:
+                continue
             if now_ms < gate.meter.wanted_at_ms + COVER_MS:
                 self._look_at(gate, gate.meter.wanted_at_ms + COVER_MS)
                 continue
             gate.meter.wanted_at_ms = now_ms
             self._look_at(gate, now_ms + COVER_MS)  # the database may refuse
-            asked.append((name, gate.meter.used_since_cover + gate.units_waiting() if gate.meter.is_restored else -1))
+            until_ms = now_ms + COVER_MS + COUNTED_WITHIN_MS
+            units = gate.meter.to_cover(until_ms, gate.meter.used_since_cover + gate.units_waiting())
+            asked.append((name, units if gate.meter.is_restored else -1))
         self._wanted.clear()
         return asked
 
     def _try(self, call: Call, now_ms: int) -> bool:
-        gates = [
-            self._gate(charge.limiter, now_ms) for charge in call.charges
-        ]  # first: a new limit may let others begin
+        # First of all: a new limit may let others begin.
+        gates = [self._gate(charge.limiter, now_ms) for charge in call.charges]
         for gate, charge in zip(gates, call.charges, strict=True):
             if (gate.waiting and gate.is_before(call)) or not self._lets_through(gate, charge.cost, now_ms):
                 call.stands_at = gate.name

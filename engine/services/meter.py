@@ -174,6 +174,13 @@ class Meter:
         """Say that the database has so many units as used, which calls may take until a time."""
         self.covered, self.covered_until_ms, self.used_since_cover = units, until_ms, 0
 
+    def to_cover(self, until_ms: int, wanted: int) -> int:
+        """Return how many of the units that are wanted may be used until a time: more would count after a restart."""
+        room = self.limit.count
+        if self._window is not None and not (self._said_until_ms and self._said_wins):
+            room -= self._window.taken_at(until_ms)
+        return max(1, min(wanted, room))
+
     def is_covered(self, now_ms: int, cost: int) -> bool:
         """Tell whether the database has a use of this cost; what costs more than the limit needs all of it."""
         return now_ms < self.covered_until_ms and self.covered >= min(cost, self.limit.count)

@@ -32,6 +32,15 @@ function weighted_windows.taken(window, now_ms)
   return window.taken
 end
 
+-- Return how much of what is used now will still count at a later time.
+function weighted_windows.taken_at(window, at_ms)
+  local taken, spent, place = window.taken, window.spent, 1
+  while spent[place] and spent[place] <= at_ms - window.window_ms do
+    taken, place = taken - spent[place + 1], place + 2
+  end
+  return taken
+end
+
 -- Return when so much is free: ``now_ms`` or later, nil if it never will be by itself.
 function weighted_windows.free_at_ms(window, now_ms, cost)
   local missing = weighted_windows.taken(window, now_ms) + cost - window.count

@@ -14,7 +14,7 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.services.answers import Attempted, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling.endpoint import Endpoint
-from tempogram.engine.services.calling.limiters import TOKENS
+from tempogram.engine.services.calling.limiters import tokens_name
 from tempogram.engine.services.calling.options import CallOptions
 from tempogram.engine.services.calls import Call, Charge
 from tempogram.engine.services.errors import CallOverdue, CallsFull, PlaceLost
@@ -22,6 +22,8 @@ from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.open_answer import OpenAnswer
 
 log = structlog.get_logger()
+
+SAID = "said by the service"
 
 SOON_S = 0.02
 """A deadline that is nearer is over: an event loop's clock is coarse."""
@@ -105,12 +107,13 @@ class Attempts:
             if made.verdict is Verdict.WELL and job.options.keeps is not None and made.error is None:
                 body = job.options.keeps(made.result)
             used = _used(job, call, made) if body is None else None
+            self._hold(endpoint, made)  # before its places are given to others
         finally:
             if body is None:
                 self._limiter.end(call, used)
         if body is not None:
             self._keep(job, call, term, body)
-        self._listen(endpoint, made)
+        self._believe(endpoint, made)
         return made
 
     async def _begin(self, job: Job, call: Call) -> None:
@@ -199,8 +202,8 @@ class Attempts:
             log.info("service_breaker_closed", operation=endpoint.name)
             self._limiter.well(endpoint.limiter)
 
-    def _listen(self, endpoint: Endpoint, made: Made) -> None:
-        """Believe what the service says of its limits, and hold the operation if it is to wait."""
+    def _hold(self, endpoint: Endpoint, made: Made) -> None:
+        """Hold what the service counts if it is to wait, or if nothing is left of its limit."""
         if made.verdict is Verdict.THROTTLED:
             endpoint.counts.rate_limit_hits += 1
         else:
@@ -208,22 +211,30 @@ class Attempts:
         if not self._is_enabled:
             return
         for quota in made.attempted.said.quotas:
-            limiter = endpoint.limiter if quota.unit == "calls" else endpoint.tokens
-            if limiter is not None:
-                self._limiter.believe(limiter, left=quota.left, until_ms=quota.until_ms, of=quota.of)
+            limiter = endpoint.limiter_of(quota.unit)
+            if limiter is not None and quota.left == 0:
+                self._limiter.hold(limiter, quota.until_ms, SAID)
         if (held := self._hold_after(endpoint, made)) is not None:
             made.held_until_ms, by = held
             endpoint.counts.holds += 1
-            self._limiter.hold(endpoint.limiter, made.held_until_ms, by)
+            self._limiter.hold(endpoint.counted_by, made.held_until_ms, by)
+
+    def _believe(self, endpoint: Endpoint, made: Made) -> None:
+        """Take the service's word for what is left of its limits."""
+        if not self._is_enabled:
+            return
+        for quota in made.attempted.said.quotas:
+            if (limiter := endpoint.limiter_of(quota.unit)) is not None:
+                self._limiter.believe(limiter, left=quota.left, until_ms=quota.until_ms, of=quota.of)
 
     def _hold_after(self, endpoint: Endpoint, made: Made) -> tuple[int, str] | None:
         """Return until when an operation is held after an attempt, and why; None: it is not."""
         if made.verdict in {Verdict.WELL, Verdict.WRONG}:
             return None
         if (said_ms := made.attempted.said.hold_until_ms) is not None:
-            return said_ms, "said by the service"
+            return said_ms, SAID
         if made.verdict is Verdict.THROTTLED:
-            window_ms = endpoint.rules.limit.window_ms  # others may have used it up
+            window_ms = endpoint.counted_by.limit.window_ms  # others may have used it up
             first_ms = max(int(endpoint.service.delay_s * 1_000), window_ms)
             return endpoint.pause.until_ms(self._clock(), first_ms=first_ms), "too many requests"
         return None
@@ -232,7 +243,7 @@ class Attempts:
 def _used(job: Job, call: Call, made: Made) -> list[int] | None:
     """Return what a call turned out to cost at each limiter; None: what was thought."""
     if made.verdict is Verdict.THROTTLED:
-        return _costs(call, 0)  # it was counted, and not carried out
+        return _costs(job, call, 0)  # it was counted, and not carried out
     return _read_used(job, call, made.result) if made.error is None else None
 
 
@@ -249,14 +260,16 @@ def _read_used(job: Job, call: Call, answer: Any) -> list[int] | None:
         log.exception("call_cost_not_read")
         return None
     job.endpoint.estimates.learn(options.cost, tokens)
-    return _costs(call, tokens)
+    return _costs(job, call, tokens)
 
 
-def _costs(call: Call, tokens: int) -> list[int]:
+def _costs(job: Job, call: Call, tokens: int) -> list[int]:
     """Return what a call cost at each of its limiters."""
-    return [tokens if charge.limiter.name.endswith(TOKENS) else charge.cost for charge in call.charges]
+    of_tokens = tokens_name(job.endpoint.name)
+    return [tokens if charge.limiter.name == of_tokens else charge.cost for charge in call.charges]
 
 
 def _lose(call: Call, scope: asyncio.Timeout, now_s: Callable[[], float]) -> None:
     call.is_over = True
-    scope.reschedule(now_s())
+    if not scope.expired():
+        scope.reschedule(now_s())

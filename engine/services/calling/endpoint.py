@@ -10,7 +10,7 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.observability.service_metrics import OperationCounts
 from tempogram.engine.services.breaker import Breaker
 from tempogram.engine.services.calling.estimates import Estimates
-from tempogram.engine.services.calling.limiters import charges_of, limiters_of
+from tempogram.engine.services.calling.limiters import charges_of, limiters_of, service_limiter
 from tempogram.engine.services.calling.line import Line
 from tempogram.engine.services.calling.options import PLAIN, CallOptions
 from tempogram.engine.services.calling.retry_quota import RetryQuota
@@ -36,11 +36,14 @@ class Endpoint:
         operation: Its name.
         everywhere: The limit over all services.
         shared: With the other operations of its service.
+
+    Attributes:
+        counted_by: The limiter of which an answer speaks: that of the whole service, if only that has a count.
     """
 
     __slots__ = (
-        "_everywhere", "_plain", "_waiting", "breaker", "counts", "estimates", "limiter", "name", "operation", "pause",
-        "rules", "service", "shared", "spaced", "tokens",
+        "_everywhere", "_plain", "_waiting", "breaker", "counted_by", "counts", "estimates", "limiter", "name",
+        "operation", "pause", "rules", "service", "shared", "spaced", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +71,7 @@ class Endpoint:
     service: Service
     rules: Operation
     limiter: Limiter
+    counted_by: Limiter
     tokens: Limiter | None
 
     def allow(self, service: Service, everywhere: Service) -> None:
@@ -78,6 +82,8 @@ class Endpoint:
         self.shared.line.most = service.waiting_max
         self.limiter, *tokens = limiters_of(service, self.operation)
         self.tokens = tokens[0] if tokens else None
+        is_of_all = service.limit.count and not self.rules.limit.count
+        self.counted_by = service_limiter(service) if is_of_all else self.limiter
         self._plain = charges_of(service, self.operation, PLAIN, everywhere, tokens_cost=PLAIN.cost)
         if self.rules.is_open != self.breaker.is_forced:
             self.breaker.force(is_open=self.rules.is_open)
@@ -95,13 +101,18 @@ class Endpoint:
         cost = options.cost if options.used is None else self.estimates.most(options.cost)
         return charges_of(self.service, self.operation, options, self._everywhere, tokens_cost=cost)
 
+    def limiter_of(self, unit: str) -> Limiter | None:
+        """Return what counts ``"calls"`` or ``"tokens"``, if anything does."""
+        return self.counted_by if unit == "calls" else self.tokens
+
     def is_idempotent(self, options: CallOptions) -> bool:
         return self.rules.is_idempotent if options.is_idempotent is None else options.is_idempotent
 
     def fail_waiting(self) -> None:
         """End the waiting of its calls, as the breaker opened."""
         for scope in self._waiting:
-            scope.reschedule(asyncio.get_running_loop().time())
+            if not scope.expired():
+                scope.reschedule(asyncio.get_running_loop().time())
 
     async def unless_open(self, waiting: Awaitable[None]) -> None:
         """Wait for something.

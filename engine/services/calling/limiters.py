@@ -10,8 +10,14 @@ from tempogram.engine.services.calls import Charge, Limiter
 from tempogram.engine.services.catalogue import Operation, Service
 from tempogram.engine.services.limit import CallLimit
 
-TOKENS = "/tokens"
-"""How the name of a limiter of tokens ends: there a call costs what it turned out to cost."""
+
+def tokens_name(operation: str) -> str:
+    """Return the name of the limiter of an operation's tokens: there a call costs what it turned out to cost.
+
+    >>> tokens_name("llm:chat")
+    'llm:chat/tokens'
+    """
+    return f"{operation}/tokens"
 
 
 def service_limiter(service: Service) -> Limiter:
@@ -24,7 +30,8 @@ def operation_limiter(service: Service, operation: str) -> Limiter:
 
 
 def token_limiter(service: Service, operation: str) -> Limiter:
-    return Limiter(f"{service.name}:{operation}{TOKENS}", service.operations[operation].tokens, service.version)
+    name = tokens_name(f"{service.name}:{operation}")
+    return Limiter(name, service.operations[operation].tokens, service.version)
 
 
 def limiters_of(service: Service, operation: str) -> list[Limiter]:

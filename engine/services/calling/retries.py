@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tempogram.engine.model.clock import Clock
+from tempogram.engine.resilience.backoff import doubled_ms
 from tempogram.engine.services.answers import Verdict
+from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling.attempts import Attempts, Job, Made
 from tempogram.engine.services.calling.endpoint import Endpoint
 from tempogram.engine.services.calling.options import CallOptions
 from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost
+from tempogram.engine.services.values import SECONDS_MAX
 
 REFUSED = {CallOverdue: "overdue", CallsFull: "full", CircuitOpen: "open", PlaceLost: "lost"}
 """Outcomes of calls that were not made, or given up, as the metrics have them."""
@@ -62,15 +65,19 @@ class Retries:
         endpoint, options, quota = job.endpoint, job.options, job.endpoint.shared.quota
         retries = endpoint.service.retries if options.retries is None else options.retries
         attempt = 0
+        made: Made | None = None
         while True:
             attempt += 1
-            made = await self._attempts.make(job)
+            try:
+                made = await self._attempts.make(job)
+            except (CallsFull, CircuitOpen) as refused:
+                raise refused from (made.error if made is not None else None)
             if attempt == 1:
                 quota.begin()
             if made.verdict is Verdict.WELL:
                 quota.succeed()
                 return made
-            if attempt > retries or not may_repeat(job, made):
+            if attempt > retries or endpoint.breaker.state is BreakerState.OPEN or not may_repeat(job, made):
                 return made
             pause_s = pause_s_of(job, made, attempt)
             held_s = max(0, made.held_until_ms - self._clock()) / 1_000
@@ -91,11 +98,12 @@ def may_repeat(job: Job, made: Made) -> bool:
 
 
 def pause_s_of(job: Job, made: Made, attempt: int) -> float:
-    """Return how long to wait before the next attempt. After a 429 it stands in line at once: that is held."""
-    if made.verdict is Verdict.THROTTLED:
+    """Return how long to wait before the next attempt. After a 429 it stands in line at once, if that is held."""
+    if made.verdict is Verdict.THROTTLED and made.held_until_ms:
         return 0.0
     delay_s = job.endpoint.service.delay_s if job.options.delay_s is None else job.options.delay_s
-    return random.uniform(0, delay_s * 2 ** (attempt - 1))  # noqa: S311 - jitter, not a secret
+    span_ms = doubled_ms(int(delay_s * 1_000), attempt - 1, ms_max=int(SECONDS_MAX * 1_000))
+    return random.uniform(0, span_ms / 1_000)  # noqa: S311 - jitter, not a secret
 
 
 def _is_in_time(job: Job, pause_s: float) -> bool:

@@ -6,8 +6,6 @@ https://platform.openai.com/docs/api-reference/chat/streaming (the last chunk, w
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from tempogram.engine.services.clients.http_requests import ReadAnswer
@@ -47,9 +45,3 @@ def _tokens(text: bytes) -> int | None:
     except UNREADABLE:
         return None
     return usage.total_tokens if usage is not None else None
-
-
-def openai_tokens(answer: Any) -> int | None:
-    """Return the same of what ``openai``'s client returns."""
-    usage = getattr(answer, "usage", None)
-    return getattr(usage, "total_tokens", None)

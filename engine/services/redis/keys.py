@@ -4,7 +4,7 @@
     {svc0}:meter:<limiter>     what of a limiter is used; expires when nothing is                 string, msgpack
     {svc0}:waiting:<limiter>   ids of the calls that wait for it, by priority, then arrival       zset
     {svc0}:looks               limiters by when something may begin at them                       zset, ms
-    {svc0}:limits              limits of a version above 1, by limiter                            hash of msgpack
+    {svc0}:limit:<limiter>     its limit, of a version above 1; expires                           string, msgpack
     {svc0}:calls               every call that waits or is under way, by its id                   hash of msgpack
     {svc0}:processes           processes by when their calls are forgotten if nothing is heard    zset, ms
     {svc0}:of:<process>        ids of the calls of a process                                      set

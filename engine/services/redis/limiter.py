@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
-from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.clock import Clock, SystemClock
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports.call_uses import CallUses
 from tempogram.engine.resilience.batcher import Batcher
@@ -42,7 +42,12 @@ ANSWER_S = 2.0
 
 
 class RedisCallLimiter:
-    """See ``CallLimiter``; for many processes."""
+    """See ``CallLimiter``; for many processes.
+
+    Args:
+        clock: For tests; without one the time of the queue is that of Redis.
+        here: The clock by which this process gives and gets times; it may differ from that of Redis.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class RedisCallLimiter:
         *,
         uses: CallUses | None = None,
         clock: Clock | None = None,
+        here: Clock | None = None,
         on_failing: Callable[[str, int], None] = lambda _name, _until_ms: None,
     ) -> None:
         self.on_failing = on_failing
@@ -66,6 +72,8 @@ class RedisCallLimiter:
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._here = here or clock or SystemClock()
+        self._ahead_ms = 0  # how much later it is in the queue than here; by an exchange at most too much
         self._heard_of_at_s = 0.0
         self._has_missed = False  # an answer, and perhaps which calls may begin
         self._is_closing = False
@@ -103,13 +111,13 @@ class RedisCallLimiter:
                 await self._words.emptied()
 
     def hold(self, limiter: Limiter, until_ms: int, by: str) -> None:
-        self._words.put(["hold", limiter_words(limiter), until_ms, by])
+        self._words.put(["hold", limiter_words(limiter), until_ms and until_ms + self._ahead_ms, by])
 
     def believe(self, limiter: Limiter, *, left: int, until_ms: int, of: int | None) -> None:
-        self._words.put(["believe", limiter_words(limiter), left, until_ms, of or 0])
+        self._words.put(["believe", limiter_words(limiter), left, until_ms + self._ahead_ms, of or 0])
 
     def fails(self, limiter: Limiter, until_ms: int, probes: int) -> None:
-        self._words.put(["fails", limiter_words(limiter), until_ms, probes])
+        self._words.put(["fails", limiter_words(limiter), until_ms + self._ahead_ms, probes])
 
     def well(self, limiter: Limiter) -> None:
         self._words.put(["well", limiter_words(limiter)])
@@ -139,7 +147,7 @@ class RedisCallLimiter:
     async def _exchange(self, words: list[list[Any]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            said_at_s = loop.time()
+            said_at_s, said_at_ms = loop.time(), self._here()
             try:
                 with DRIVER_ERRORS:
                     async with asyncio.timeout(ANSWER_S):
@@ -152,6 +160,7 @@ class RedisCallLimiter:
                     return
                 await asyncio.sleep(BEAT_S / 2)
         self._heard_of_at_s, self._has_missed = said_at_s, False
+        self._ahead_ms = heard.now_ms - said_at_ms
         self._hear(heard)
 
     def _hear(self, heard: Heard) -> None:
@@ -159,7 +168,7 @@ class RedisCallLimiter:
         for call_id in heard.begun:
             self._begin(call_id)
         for name, until_ms in heard.failing.items():
-            self.on_failing(name, until_ms)
+            self.on_failing(name, until_ms - self._ahead_ms)
         for name, units, window_ms in heard.wants:
             self._kept.want(name, units, now_ms=heard.now_ms, window_ms=window_ms)
         if heard.next_ms is not None and self._waiting:

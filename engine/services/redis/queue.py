@@ -9,12 +9,11 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.redis.keys import prefix
-from tempogram.engine.services.redis.scripts import exchange
+from tempogram.engine.services.redis.scripts import exchange, run
 
 pack = msgspec.msgpack.encode
 
@@ -65,7 +64,6 @@ class RedisCallQueue:
         self._state = f"{prefix()}state"
         self._lost = lost
         self._known = ""
-        self._script = exchange()
 
     async def say(self, words: Sequence[Any], calls: Sequence[Call] = (), *, asks_again: bool = False) -> Heard:
         """Say words in their order (see ``exchange.lua``), and hear.
@@ -97,11 +95,7 @@ class RedisCallQueue:
         now = "" if self._clock is None else str(self._clock())
         fresh = secrets.token_hex(8)
         arguments = (now, self._process, self._known, fresh, int(self._keeps_uses), int(has_calls), pack(words))
-        try:
-            reply = await self._redis.execute_command("EVALSHA", self._script.sha, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
-        except NoScriptError:
-            reply = await self._redis.execute_command("EVAL", self._script.text, 1, self._state, *arguments)  # type: ignore[no-untyped-call]
-        return list(reply)
+        return list(await run(self._redis, exchange(), self._state, *arguments))
 
 
 def heard(now_ms: int, begun: list[bytes], next_ms: int, wants: list[Any], failing: list[bytes]) -> Heard:

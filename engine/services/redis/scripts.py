@@ -1,9 +1,13 @@
-"""The script of the queue of calls, and the numbers that it is given: each stands in Python, where its reason is."""
+"""The scripts of the queue of calls, and the numbers that they are given: each stands in Python, with its reason."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from tempogram.engine.brokers.redis import scripts
 from tempogram.engine.brokers.redis.constants import constants_table
@@ -39,8 +43,11 @@ PROBED_MS = 60_000
 """How long an operation that processes found failing is only probed if none of them says that it is well again: they
 may have ended. untuned: longer than an attempt takes."""
 
-LIMITS_KEPT_MS = 3_600_000
-"""How long limits are remembered that were changed. untuned: a call that waits longer has met its deadline."""
+LIMIT_KEPT_MS = 3_600_000
+"""How long a limit is remembered that was changed. untuned: a call that waits longer has met its deadline."""
+
+SET_BACK_MS = 1_000
+"""By more than this the clock of Redis was set back. Until less was made good, the time of the queue stands still."""
 
 CONSTANTS = {
     "AGREEING": AGREEING,
@@ -54,11 +61,12 @@ CONSTANTS = {
     "KEPT_FROM_MS": KEPT_FROM_MS,
     "LATE_MS": LATE_MS,
     "LEASE_MS": LEASE_MS,
-    "LIMITS_KEPT_MS": LIMITS_KEPT_MS,
+    "LIMIT_KEPT_MS": LIMIT_KEPT_MS,
     "PROBED_MS": PROBED_MS,
     "QUICKEST_OF": QUICKEST_OF,
     "RECLAIM_MS": RECLAIM_MS,
     "ROUNDED_MS": ROUNDED_MS,
+    "SET_BACK_MS": SET_BACK_MS,
 }
 
 
@@ -70,3 +78,12 @@ def exchange() -> Script:
 @cache
 def states() -> Script:
     return scripts.script(FOLDER / "states.lua", constants_table(CONSTANTS), SHARED)
+
+
+async def run(redis: Redis, script: Script, state: str, *arguments: str | int | bytes) -> Any:
+    """Run a script, which Redis may not know any more."""
+    words = 1, state, *arguments
+    try:
+        return await redis.execute_command("EVALSHA", script.sha, *words)  # type: ignore[no-untyped-call]
+    except NoScriptError:
+        return await redis.execute_command("EVAL", script.text, *words)  # type: ignore[no-untyped-call]

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
 from tempogram.engine.model.clock import Clock
@@ -14,7 +13,7 @@ from tempogram.engine.services.calls import Limiter, operation_of
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.redis.keys import prefix
 from tempogram.engine.services.redis.queue import limiter_words, pack
-from tempogram.engine.services.redis.scripts import states
+from tempogram.engine.services.redis.scripts import run, states
 from tempogram.engine.services.state import LimiterState, WaitingCall, starting
 
 READ_MAX = 20_000
@@ -104,13 +103,9 @@ class Sight:
 
     async def _states(self, limiters: Sequence[Limiter]) -> tuple[int, list[LimiterState]]:
         now = "" if self._clock is None else str(self._clock())
-        arguments = 1, f"{prefix()}state", now, int(self._keeps_uses), pack([limiter_words(each) for each in limiters])
+        arguments = now, int(self._keeps_uses), pack([limiter_words(each) for each in limiters])
         with DRIVER_ERRORS:
-            try:
-                reply = await self._redis.execute_command("EVALSHA", states().sha, *arguments)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                reply = await self._redis.execute_command("EVAL", states().text, *arguments)  # type: ignore[no-untyped-call]
-        now_ms, seen = reply
+            now_ms, seen = await run(self._redis, states(), f"{prefix()}state", *arguments)
         return now_ms, [_state(limiter.name, *each) for limiter, each in zip(limiters, seen, strict=True)]
 
     async def _calls(self) -> AsyncIterator[tuple[str, StoredCall]]:

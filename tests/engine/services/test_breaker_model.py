@@ -29,6 +29,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.failed_ms: list[int] = []  # when calls of this term failed
         self.open_until_ms = 0
         self.is_forced = False
+        self.outdated: set[int] = set()  # terms that are over
 
     @rule(calls=st.integers(1, 5))
     def ask(self, calls: int) -> None:
@@ -51,13 +52,14 @@ class BreakerMachine(RuleBasedStateMachine):
             assert was is not BreakerState.OPEN, "a call of before does not open it again"
             assert is_failure or (self.rule.slow_rate and took_ms > self.rule.slow_ms)
             self._opened(self.clock() + self.rule.open_ms)
-        if was is BreakerState.CLOSED and is_failure and not has_opened and self.rule.failures:
+        is_outdated = term in self.outdated
+        if was is BreakerState.CLOSED and is_failure and not (has_opened or is_outdated) and self.rule.failures:
             assert not is_probe
             self.failed_ms.append(self.clock())
         if was is BreakerState.HALF_OPEN and self.breaker.state is BreakerState.CLOSED:
             assert is_probe, "only a probe closes it"
             assert not is_failure
-            self.failed_ms.clear()
+            self._begin_term()
 
     @rule(pick=picks)
     def give_back(self, pick: int) -> None:
@@ -74,7 +76,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def force(self, is_open: bool) -> None:  # noqa: FBT001 - Hypothesis names it
         self.breaker.force(is_open=is_open)
         self.is_forced = is_open
-        self.failed_ms.clear()
+        self._begin_term()
         if not is_open:
             self.open_until_ms = 0
             assert self.breaker.state is BreakerState.CLOSED
@@ -102,7 +104,11 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def _opened(self, until_ms: int) -> None:
         self.open_until_ms = max(self.open_until_ms, until_ms)
+        self._begin_term()
+
+    def _begin_term(self) -> None:
         self.failed_ms.clear()
+        self.outdated |= {term for term, _ in self.under_way}
 
 
 TestABreakerBesideAPlainAccount = BreakerMachine.TestCase

@@ -121,6 +121,37 @@ def test_units_are_covered_once_a_second_at_most_and_a_call_that_waits_for_it_is
     assert queue.wants(clock()) == [("tokens", 2)], "what waits, and what the last second used"
 
 
+def test_no_more_is_said_to_the_database_than_may_begin(clock: Clock) -> None:
+    begun: list[Call] = []
+    queue = MemoryCallQueue(begun.append, keeps_uses=True)
+    ten = limiter("mentions", count=10, window_ms=900_000)
+    for number in range(20):
+        queue.ask(clock(), call(str(number), ten))
+    queue.wants(clock())
+    queue.restore("mentions", clock(), [(clock() - 1_000, 7)])
+
+    assert queue.wants(clock()) == [("mentions", 3)]
+
+
+def test_uses_that_the_database_says_twice_count_once(clock: Clock) -> None:
+    queue = MemoryCallQueue(lambda _: None, keeps_uses=True)
+    ten = limiter("mentions", count=10, window_ms=900_000)
+    queue.ask(clock(), call("a", ten))
+    for _ in range(2):
+        queue.restore("mentions", clock(), [(clock() - 1_000, 5)])
+
+    assert queue.state(ten, clock()).left == 5
+
+
+def test_the_database_may_answer_of_a_limiter_that_was_forgotten(clock: Clock) -> None:
+    queue = MemoryCallQueue(lambda _: None, keeps_uses=True)
+
+    queue.restore("forgotten", clock(), [(clock(), 5)])
+    queue.cover("forgotten", clock(), 5)
+
+    assert not queue.waiting
+
+
 def test_a_released_hold_does_not_end_what_holds_since_the_start(clock: Clock) -> None:
     begun: list[str] = []
     queue = MemoryCallQueue(lambda each: begun.append(each.call_id), started_at_ms=clock())

@@ -11,14 +11,17 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
+from tempogram.engine.services.calls import Call
 from tempogram.engine.services.catalogue import Service, service_of
-from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, UnknownService
+from tempogram.engine.services.errors import CallOverdue, CallsFull, CircuitOpen, PlaceLost, UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import UNTRIED_MS, CallOptions, Services
 from tempogram.engine.services.state import time_of
 from tests.fakes import Clock
 
 QUICK = {"concurrency": 2, "delay_s": 0.001, "operations": {"pay": {}, "read": {"idempotent": True}}}
+
+OPEN = {"breaker": "open"}
 
 
 @dataclass
@@ -174,6 +177,49 @@ async def test_a_429_that_says_nothing_holds_for_the_window_that_others_may_have
     assert (is_too_early, (await again).status_code) == (False, 200)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(429, {"Retry-After": "60"}),
+        Response(429),
+        Response(200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "60"}),
+    ],
+)
+async def test_what_the_service_says_holds_before_a_call_that_waits_gets_the_place(
+    make: Make, answer: Response
+) -> None:
+    services, calls, may_answer = make({**QUICK, "concurrency": 1}), list[int](), asyncio.Event()
+
+    async def ask(number: int) -> Response:
+        calls.append(number)
+        await may_answer.wait()
+        return answer
+
+    once = CallOptions(retries=0)
+    first, second = (asyncio.create_task(services.call_with(once, "shop", "pay", ask, number)) for number in (1, 2))
+    await settled()
+    may_answer.set()
+    await first
+    await settled()
+
+    assert calls == [1]
+    second.cancel()
+
+
+async def test_what_is_said_of_a_count_that_only_the_service_has_holds_for_all_its_operations(make: Make) -> None:
+    services = make({"count": 100, "window_ms": 1_000, "operations": {"pay": {}, "read": {}}})
+    throttled = Remote(Response(429, {"Retry-After": "60"}))
+    await services.call_with(CallOptions(retries=0), "shop", "pay", throttled)
+
+    waiting = asyncio.create_task(services.call("shop", "read", Remote()))
+    await settled()
+    (held,) = (await services.state("shop")).limiters
+    services.release("shop")
+
+    assert held.hold.endswith("said by the service")
+    assert (await waiting).status_code == 200
+
+
 async def test_a_429_never_opens_the_breaker(make: Make) -> None:
     services = make({**QUICK, "delay_s": 0})
     throttled = Remote(*(Response(429) for _ in range(20)))
@@ -228,6 +274,62 @@ async def test_a_service_that_fails_is_called_no_more(services: Services) -> Non
         await services.call("shop", "pay", remote)
 
     assert remote.calls == 5
+
+
+async def test_an_answer_that_opens_the_breaker_is_returned_as_no_attempt_is_left(make: Make) -> None:
+    services, last = make({**QUICK, "breaker": {"failures": 2}}), Response(503, {"X-Request-Id": "7f3a"})
+
+    answer = await services.call("shop", "read", Remote(Response(500), last, Response(500)))
+
+    assert answer is last
+
+
+async def test_a_retry_that_is_refused_names_the_error_of_the_attempt_before(make: Make) -> None:
+    services, failure = make({**QUICK, "delay_s": 0.01}), ApiError(500)
+
+    async def fail() -> None:
+        asyncio.get_running_loop().call_soon(lambda: services.replace(newer({"operations": {"read": OPEN}})))
+        raise failure
+
+    with pytest.raises(CircuitOpen) as raised:
+        await services.call("shop", "read", fail)
+
+    assert raised.value.__cause__ is failure
+
+
+class RemembersCalls(MemoryCallLimiter):
+    """Knows which calls have begun."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock, after_start=False)
+        self.begun: list[Call] = []
+
+    async def begin(self, call: Call) -> None:
+        await super().begin(call)
+        self.begun.append(call)
+
+
+async def test_a_place_may_be_lost_while_an_attempt_that_is_over_time_comes_to_its_end(clock: Clock) -> None:
+    limiter = RemembersCalls(clock)
+    services = Services({"shop": service_of("shop", QUICK)}, limiter, clock=clock)
+    is_ending, may_end = asyncio.Event(), asyncio.Event()
+
+    async def end_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ending.set()
+            await may_end.wait()
+
+    calling = asyncio.create_task(services.call_with(CallOptions(timeout_s=0.01), "shop", "pay", end_slowly))
+    await is_ending.wait()
+    lose = limiter.begun[0].lost
+    assert lose is not None
+    lose()
+    may_end.set()
+
+    with pytest.raises(PlaceLost):
+        await calling
 
 
 async def test_calls_that_the_breaker_refuses_earn_no_retries(make: Make) -> None:
@@ -631,11 +733,10 @@ async def test_retries_and_breakers_are_counted(make: Make) -> None:
     metrics = ServiceMetrics()
     services = make({**QUICK, "breaker": {"failures": 2}}, metrics=metrics)
 
-    with suppress(CircuitOpen):
-        await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
+    await services.call("shop", "read", Remote(*(Response(503) for _ in range(9))))
 
     counts = metrics.operations["shop", "read"]
-    assert (counts.retries, dict(counts.calls), counts.breaker()) == (2, {"open": 1}, "open")
+    assert (counts.retries, dict(counts.calls), counts.breaker()) == (1, {"failed": 1}, "open")
     assert metrics.concurrency() == {"shop": 2}
 
 
@@ -649,6 +750,16 @@ async def test_tokens_are_corrected_by_what_the_answer_says(make: Make) -> None:
     await services.call_with(options, "shop", "chat", answer, 10)
 
     assert await services.call_with(options, "shop", "chat", answer, 90) == 90
+
+
+async def test_what_a_call_cost_in_tokens_is_none_of_a_tenants_whatever_its_name(make: Make) -> None:
+    chat = {"tokens": {"count": 1_000, "window_ms": 1_000}}
+    services = make({"tenant": {"count": 2, "window_ms": 1_000}, "operations": {"chat": chat}})
+    options = CallOptions(tenant="shop:chat/tokens", cost=90, used=lambda _: 90, deadline_s=0.2)
+
+    answers = [await services.call_with(options, "shop", "chat", Remote()) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [200, 200]
 
 
 async def test_releasing_an_operation_forgets_what_the_service_said_of_its_tokens(make: Make) -> None:
@@ -672,6 +783,19 @@ async def test_switched_off_no_limit_of_a_service_holds(make: Make) -> None:
     assert (await services.call("shop", "pay", Remote())).status_code == 200
     release.set()
     await asyncio.gather(*running)
+
+
+async def test_switched_off_a_429_is_tried_again_after_a_pause(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    services, pauses_s = make({**QUICK, "delay_s": 60}, is_enabled=False), list[float]()
+
+    def longest(_least_s: float, most_s: float) -> float:
+        pauses_s.append(most_s)
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", longest)
+    answer = await services.call("shop", "pay", Remote(Response(429), Response(429)))
+
+    assert (answer.status_code, pauses_s) == (200, [60.0, 120.0])
 
 
 async def test_a_decorated_function_is_called_within_the_limits(services: Services) -> None:

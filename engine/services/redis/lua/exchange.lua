@@ -30,7 +30,7 @@
 local state_key = unpack(KEYS)
 local given_ms, process, known, fresh, keeps_uses, has_calls, said = unpack(ARGV)
 
-local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses)
+local incarnation, now_ms = open(state_key, given_ms, fresh, keeps_uses, known ~= "")
 if incarnation ~= known then
   save(state_key, process)
   return {"new", incarnation}
@@ -88,7 +88,8 @@ function hear.fails(limiter, until_ms, probes)
   local votes = key("fails", gate.name)
   redis.call("ZADD", votes, until_ms, process)
   redis.call("ZREMRANGEBYSCORE", votes, "-inf", now_ms)
-  redis.call("PEXPIRE", votes, math.max(1, until_ms - now_ms))
+  local last_ms = tonumber(redis.call("ZRANGE", votes, -1, -1, "WITHSCORES")[2] or now_ms)
+  redis.call("PEXPIRE", votes, math.max(1, last_ms - now_ms)) -- an earlier vote may hold for longer
   if redis.call("ZCARD", votes) < constants.AGREEING then return end
   meters.open(gate.meter, until_ms, probes)
   redis.call("ZADD", key("failing"), until_ms, gate.name)

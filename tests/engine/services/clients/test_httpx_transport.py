@@ -50,7 +50,7 @@ class TestHttpx(ClientContract):
 
     async def test_a_response_that_never_came_over_a_wire_keeps_no_place(self) -> None:
         cached = httpx.MockTransport(lambda _: httpx.Response(200, json={"usage": {"total_tokens": 10}}))
-        options = CallOptions(cost=90, used=total_tokens, deadline_s=1)
+        options = CallOptions(cost=90, used=total_tokens, deadline_s=10)
         transport = ServiceTransport(services_of(), "shop", "all", options=options, transport=cached)
 
         async with httpx.AsyncClient(transport=transport) as client:
@@ -89,7 +89,7 @@ class TestHttpx(ClientContract):
         events = b'data: {"usage": null}\n\ndata: {"usage": {"total_tokens": 10}}\n\ndata: [DONE]\n\n'
         shop.answers = [Answer(body=gzip.compress(events), headers={"Content-Encoding": "gzip"})] * 2
 
-        async with self.client(services_of(), options=CallOptions(cost=90, used=total_tokens, deadline_s=1)) as client:
+        async with self.client(services_of(), options=CallOptions(cost=90, used=total_tokens, deadline_s=10)) as client:
             for _ in range(2):
                 async with client.stream("POST", shop.url) as response:
                     assert [line async for line in response.aiter_lines()][-2] == "data: [DONE]"

@@ -15,6 +15,7 @@ from tempogram.engine.services.redis.queue import Heard, RedisCallQueue
 from tests.engine.redis_server import connected
 from tests.engine.services.limiter_contract import CallLimiterContract, KeptInAList, taken
 from tests.engine.services.queue_contract import call, limiter
+from tests.fakes import Clock
 
 
 @pytest.fixture
@@ -63,6 +64,27 @@ async def test_what_waits_is_begun_by_another_process_at_once(limiters: Sequence
     limiters[0].end(first)
 
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_process_says_times_by_a_clock_of_its_own(redis: Redis, clock: Clock) -> None:
+    failing: dict[str, int] = {}
+    here, one = Clock(clock() - 60_000), limiter(concurrency=1)
+    processes = [
+        RedisCallLimiter(redis, name, clock=clock, here=here, on_failing=failing.__setitem__) for name in ("p1", "p2")
+    ]
+    for each in processes:
+        each.change(one)
+        await each.settled()
+
+    processes[0].hold(one, here() + 5_000, "a test")
+    for each in processes:
+        each.fails(one, here() + 7_000, 1)
+        await each.settled()
+
+    assert (await processes[0].states([one]))[0].held_until_ms == clock() + 7_000
+    assert failing == {"service": here() + 7_000}
+    for each in processes:
+        await each.close()
 
 
 class LosesAnswer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.memory_queue import COVER_MS, RECLAIM_MS
+from tempogram.engine.services.meter import COUNTED_WITHIN_MS
 from tempogram.engine.services.redis.queue import Heard, RedisCallQueue, ask, limiter_words
 from tempogram.engine.services.redis.scripts import LEASE_MS, PROBED_MS
 from tempogram.engine.services.redis.sight import Sight
@@ -204,6 +206,20 @@ async def test_a_process_that_had_no_calls_for_a_lease_loses_nothing(queue: InRe
     assert (began, queue.lost) == (["a"], [])
 
 
+async def test_time_goes_on_when_the_clock_of_redis_was_set_back(queue: InRedis) -> None:
+    one = limiter(count=1, window_ms=1_000)
+    await queue.ask(call("a", one))
+    await queue.ask(call("b", one))
+
+    queue.clock.advance(-3_600_000)
+    await queue.look()
+    queue.clock.advance(2_000)
+    too_early = await queue.look()
+    queue.clock.advance(1)
+
+    assert (too_early, await queue.look()) == ([], ["b"])
+
+
 async def test_after_an_emptied_redis_calls_under_way_count_before_others_begin(redis: Redis, queue: InRedis) -> None:
     other, one = InRedis(redis, queue.clock, "p2"), limiter(concurrency=1)
     await queue.ask(call("running", one))
@@ -231,6 +247,25 @@ async def test_after_an_emptied_redis_calls_that_wait_wait_on_in_their_order(red
     queue.clock.advance(RECLAIM_MS)
 
     assert await queue.end(running) == ["a"]
+
+
+async def test_after_an_emptied_redis_a_window_counts_what_was_answered_before_its_process_heard_of_it(
+    redis: Redis, queue: InRedis
+) -> None:
+    other, one = InRedis(redis, queue.clock, "p2"), limiter(count=1, window_ms=1_000)
+    running = call("running", one)
+    await queue.ask(running)
+    await other.look()
+    await redis.flushall()
+    await other.ask(call("b", one))
+
+    queue.clock.advance(COUNTED_WITHIN_MS)
+    await queue.end(running)  # the service may have counted it just now
+    queue.clock.advance(999)
+    too_early = await other.look()
+    queue.clock.advance(1)
+
+    assert (too_early, await other.look()) == ([], ["b"])
 
 
 async def test_after_an_emptied_redis_the_newest_limit_holds_that_a_process_knows(redis: Redis, queue: InRedis) -> None:
@@ -339,6 +374,29 @@ async def test_what_a_limiter_wants_of_the_database_may_be_done_by_a_process_tha
     assert (await other.say()).wants == [("mentions", -1, 900_000)]
 
 
+async def test_a_vote_that_lasts_longer_outlives_a_later_one_that_ends_sooner(redis: Redis, queue: InRedis) -> None:
+    other, third = (InRedis(redis, queue.clock, name) for name in ("p2", "p3"))
+    sms = limiter("sms", concurrency=9)
+    await queue.say(["fails", limiter_words(sms), queue.clock() + 60_000, 1])
+    await other.say(["fails", limiter_words(sms), queue.clock() + 1, 1])
+    await asyncio.sleep(0.01)  # keys expire by the clock of Redis
+    queue.clock.advance(2)
+
+    await third.say(["fails", limiter_words(sms), queue.clock() + 5_000, 1])
+
+    assert await third.ask(call("a", sms)) == []
+
+
+async def test_no_more_is_said_to_the_database_than_may_begin(redis: Redis, clock: Clock) -> None:
+    queue, ten = InRedis(redis, clock, keeps_uses=True), limiter("mentions", count=10, window_ms=900_000)
+    for number in range(20):
+        await queue.ask(call(str(number), ten))
+    await queue.say(["restore", "mentions", [[clock() - 1_000, 7]]])
+    clock.advance(COVER_MS)
+
+    assert (await queue.say()).wants == [("mentions", 3, 900_000)]
+
+
 async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, queue: InRedis) -> None:
     one = limiter("tenant", count=1, window_ms=50)
     done = call("a", one)
@@ -349,6 +407,19 @@ async def test_a_limiter_of_which_nothing_is_used_leaves_no_key(redis: Redis, qu
 
     kept = {key async for key in redis.scan_iter() if await redis.ttl(key) < 0}
     assert kept == {b"{svc0}:state", b"{svc0}:processes"}
+
+
+async def test_a_changed_limit_of_a_tenant_that_calls_no_more_is_forgotten_while_others_call(
+    redis: Redis, queue: InRedis
+) -> None:
+    first, second = (Limiter(f"shop@{name}", CallLimit(concurrency=1), version=2) for name in ("first", "second"))
+    await queue.ask(call("a", first))
+    await redis.pexpire("{svc0}:limit:shop@first", 1)
+    await asyncio.sleep(0.01)
+
+    await queue.ask(call("b", second))
+
+    assert await redis.keys("{svc0}:limit:*") == [b"{svc0}:limit:shop@second"]
 
 
 def twin(of: Call) -> Call:

@@ -46,9 +46,10 @@ local function is_kept_limit(limit)
   return state.keeps_uses and limit[2] > constants.KEPT_FROM_MS
 end
 
--- Return when the first call may begin at a limiter of which nothing is known.
+-- Return when the first call may begin at a limiter of which nothing is known. What was under way as Redis was emptied
+-- may have been counted after that.
 local function begins_at_ms(limit, is_kept)
-  local unknown_ms = is_kept and 0 or math.max(limit[2], limit[4])
+  local unknown_ms = is_kept and 0 or math.max(limit[2], limit[4]) + state.unheard_ms
   if limit[5] > 0 then unknown_ms = math.max(unknown_ms, constants.RECLAIM_MS) end
   return state.started_at_ms + unknown_ms
 end
@@ -74,7 +75,7 @@ end
 -- Return the newest limit that was said of a limiter, though it was forgotten meanwhile: a call that waits elsewhere may
 -- bring an older one.
 local function newest(name, version, limit)
-  local raw = call("HGET", key("limits"), name)
+  local raw = call("GET", key("limit", name))
   local known = raw and cmsgpack.unpack(raw)
   if known and known[1] > version then return known[1], known[2] end
   return version, limit
@@ -239,6 +240,7 @@ local function wants()
           local waiting = call_of(call_id)
           if waiting and waiting.stands_at == name then units = units + cost_at(waiting, name) end
         end
+        units = meters.to_cover(meter, now_ms + constants.COVER_MS + constants.COUNTED_WITHIN_MS, units)
       end
       asked[#asked + 1], asked[#asked + 2], asked[#asked + 3] = name, units, meter.limit[2]
     else
@@ -321,8 +323,9 @@ local function next_look_ms()
 end
 
 -- Begin an exchange, and the queue if there is none. Return its incarnation: to another one than is known to a process
--- its calls are unknown, and it must say them anew.
-local function open(state_key, given_ms, fresh, keeps_uses)
+-- its calls are unknown, and it must say them anew. ``was_there``: if there is none, Redis was emptied. The time of the
+-- queue never steps back: when the clock of Redis is set back, it goes on from where it was.
+local function open(state_key, given_ms, fresh, keeps_uses, was_there)
   prefix = string.sub(state_key, 1, -6)
   local time = call("TIME")
   now_ms = given_ms == "" and tonumber(time[1]) * 1000 + floor_div(tonumber(time[2]), 1000) or tonumber(given_ms)
@@ -330,11 +333,14 @@ local function open(state_key, given_ms, fresh, keeps_uses)
   state = {
     incarnation = fresh, arrivals = 0, started_at_ms = now_ms, keeps_uses = keeps_uses == "1",
     looks_at_ms = -1, forgets_at_ms = 0, failing_until_ms = 0,
+    unheard_ms = was_there and constants.COUNTED_WITHIN_MS or 0, later_ms = 0,
   }
   if raw then
     local last_ms
     state.incarnation, last_ms, state.arrivals, state.started_at_ms, state.keeps_uses, state.looks_at_ms,
-      state.forgets_at_ms, state.failing_until_ms = unpack(cmsgpack.unpack(raw))
+      state.forgets_at_ms, state.failing_until_ms, state.unheard_ms, state.later_ms = unpack(cmsgpack.unpack(raw))
+    now_ms = now_ms + state.later_ms
+    if now_ms < last_ms - constants.SET_BACK_MS then state.later_ms = state.later_ms + last_ms - now_ms end
     now_ms = math.max(now_ms, last_ms)
   end
   return state.incarnation, now_ms
@@ -342,8 +348,8 @@ end
 
 local function save_gate(gate)
   if gate.is_changed then
-    call("HSET", key("limits"), gate.name, cmsgpack.pack({gate.meter.version, gate.meter.limit}))
-    call("PEXPIRE", key("limits"), constants.LIMITS_KEPT_MS)
+    local limit = cmsgpack.pack({gate.meter.version, gate.meter.limit})
+    call("SET", key("limit", gate.name), limit, "PX", constants.LIMIT_KEPT_MS)
   end
   local at_ms = meters.idle_at_ms(gate.meter)
   if meters.is_forgotten(gate.meter, now_ms) and not head_of(gate) then
@@ -375,7 +381,7 @@ local function save(state_key, process)
   end
   call("SET", state_key, cmsgpack.pack({
     state.incarnation, now_ms, state.arrivals, state.started_at_ms, state.keeps_uses, state.looks_at_ms,
-    state.forgets_at_ms, state.failing_until_ms,
+    state.forgets_at_ms, state.failing_until_ms, state.unheard_ms, state.later_ms,
   }))
   local own = begun[process] or {}
   local others = call("LPOP", key("begun", process), constants.BEGUN_MAX) or {}

@@ -144,6 +144,15 @@ function meters.cover(meter, until_ms, units)
   meter.covered, meter.covered_until_ms, meter.used_since_cover = units, until_ms, 0
 end
 
+-- Return how many of the units that are wanted may be used until a time: more would count after a restart.
+function meters.to_cover(meter, until_ms, wanted)
+  local room = meter.limit[COUNT]
+  if meter.window and not (meter.said_until_ms > 0 and meter.said_wins) then
+    room = room - weighted_windows.taken_at(meter.window, until_ms)
+  end
+  return math.max(1, math.min(wanted, room))
+end
+
 function meters.is_covered(meter, now_ms, cost)
   return now_ms < meter.covered_until_ms and meter.covered >= math.min(cost, meter.limit[COUNT])
 end
