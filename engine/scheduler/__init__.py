@@ -5,7 +5,7 @@ Read in this order:
     times      when a task is due
     task       what is done, and when
     decisions  what is to be done about a task now
-    own_loop   an event loop in a thread of its own
+    own_loop   work in a thread of its own
     run        one run: its attempts and its time limit
     endings    what the end of a run makes of its task's row
     by_hand    what an operator may change

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import structlog
 
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.ports.task_store import RunResult
-from tempogram.engine.scheduler.own_loop import OwnLoop
+from tempogram.engine.scheduler.own_loop import OwnLoop, in_thread
 from tempogram.engine.scheduler.task import Next, Task
 
 log = structlog.get_logger()
@@ -86,7 +86,10 @@ class Run:
         return False
 
     async def _attempt(self, attempt: int) -> Ended:
-        work = self._begin()
+        try:
+            work = self._begin()
+        except RuntimeError as error:  # no thread can be started
+            return Ended(RunResult.FAILED, attempt, _in_words(error))
         cancelled = asyncio.create_task(self._cancelled.wait())
         try:
             timeout_s = self.task.timeout_ms / 1_000
@@ -110,6 +113,8 @@ class Run:
         return Ended(result, attempt, why, leftover=work)
 
     def _begin(self) -> asyncio.Future[Any]:
+        if not is_async(self.task.work):
+            return in_thread(self.task.name, self.task.work)
         if self._own_loop is not None:
             return self._own_loop.begin(called(self.task.name, self.task.work))
         coroutine = called(self.task.name, self.task.work)
@@ -118,8 +123,10 @@ class Run:
 
 async def called(task_name: str, work: Callable[[], Any]) -> Any:  # noqa: ARG001 - the watchdog reads the name
     """Call the work of a task. The watchdog knows by this function's frame which task blocks a loop."""
-    result = work()
-    return await result if isinstance(result, Awaitable) else result
+    try:
+        return await work()
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the loop of all with it
+        raise RuntimeError(f"it raised {type(error).__name__}") from error
 
 
 def is_async(work: Callable[[], Any]) -> bool:
@@ -135,10 +142,24 @@ def _ended(name: str, task: asyncio.Future[Any], attempt: int) -> Ended:
     error = task.exception()
     if error is None:
         return Ended(RunResult.DONE, attempt, next=task.result())
-    reason = f"{type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
+    reason = _in_words(error)
     traceback = None if isinstance(error, EngineError) else error
     log.warning("task_attempt_failed", task=name, attempt=attempt, reason=reason, exc_info=traceback)
     return Ended(RunResult.FAILED, attempt, reason)
+
+
+def _in_words(error: BaseException) -> str:
+    r"""Return an error in a line that every database takes: PostgreSQL refuses NUL, and UTF-8 half a surrogate pair.
+
+    >>> _in_words(ValueError("no \0 and no \udc80"))
+    'ValueError: no \\x00 and no \\udc80'
+    """
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - an error of a user's own
+        said = "it cannot be shown"
+    text = f"{type(error).__name__}: {said}"[:ERROR_LENGTH_MAX]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _note_end(task: asyncio.Future[Any]) -> None:

@@ -89,6 +89,7 @@ class Scheduler:
         self._jobs: set[asyncio.Task[None]] = set()
         self._is_leading = False
         self._is_stopping = False
+        self._is_declared = asyncio.Event()
         self._started_ms = 0
         self._kept_ms = 0
 
@@ -100,6 +101,7 @@ class Scheduler:
         """Run tasks until this is cancelled; a run that is under way then is given up for another process."""
         self._started_ms = self._clock()
         await _until_written(self._declare)
+        self._is_declared.set()
         with self._watchdog.watching():
             try:
                 async with asyncio.TaskGroup() as group:
@@ -116,6 +118,7 @@ class Scheduler:
 
     async def lead(self) -> None:
         """Be the process that tries each task first, until this is cancelled."""
+        await self._is_declared.wait()
         await _until_written(self._begin_to_lead)
         self._is_leading = True
         self._woken.set()
@@ -289,7 +292,7 @@ class Scheduler:
 
     async def _carried_out(self, entry: _Entry, run: Run) -> None:
         """Carry a run out, and write down what came of it."""
-        is_here = entry.own_loop is None
+        is_here = entry.own_loop is None and is_async(entry.task.work)
         if is_here:
             self._watchdog.begin()
         try:
@@ -326,7 +329,7 @@ class Scheduler:
         await _until_written(write)
 
     def _loop_of(self, entry: _Entry) -> OwnLoop | None:
-        if entry.own_loop is None and (entry.task.has_own_thread or not is_async(entry.task.work)):
+        if entry.own_loop is None and entry.task.has_own_thread and is_async(entry.task.work):
             entry.own_loop = OwnLoop(entry.task.name)
         return entry.own_loop
 
