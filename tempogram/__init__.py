@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.bot.tasks.declared import cron, every
+    from tempogram.bot.tasks.sweeping import sweep
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
+    from tempogram.engine.scheduler.sweep import SweepOverdue
     from tempogram.engine.services.answers import Verdict
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
@@ -60,6 +62,7 @@ __all__ = [
     "ServiceTransport",
     "Status",
     "Submitted",
+    "SweepOverdue",
     "Tempogram",
     "UnknownService",
     "Verdict",
@@ -78,6 +81,7 @@ __all__ = [
     "stats",
     "submit",
     "submit_many",
+    "sweep",
     "total_tokens",
 ]
 
@@ -103,6 +107,7 @@ HOMES = {
     "ServiceTransport": "engine.services.clients.httpx_transport",
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
+    "SweepOverdue": "engine.scheduler.sweep",
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
@@ -121,6 +126,7 @@ HOMES = {
     "stats": "bot.embedding.functions",
     "submit": "bot.embedding.functions",
     "submit_many": "bot.embedding.functions",
+    "sweep": "bot.tasks.sweeping",
     "total_tokens": "engine.services.clients.token_usage",
 }
 

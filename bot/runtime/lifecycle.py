@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,6 +19,10 @@ from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from tempogram.bot.behaviours.dispatchers import Dispatchers
 
 log = structlog.get_logger()
 
@@ -65,7 +69,7 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
-    scheduling = built.loops.start(*_scheduling(built))
+    scheduling: list[asyncio.Task[None]] = []
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
         if role.runs_own_bots:
@@ -74,6 +78,7 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
         if role.handles_updates:
             tasks += built.loops.start(built.front.updates.dispatchers.follow())
             log_silent_bots(built)
+        scheduling = built.loops.start(*_scheduling(built))
         with step("takes up updates that were not handled"):
             resumed = await built.front.updates.intake.resume() if role.handles_updates else 0
         bots = len(built.telegram.bots.registry.bot_ids)
@@ -173,7 +178,13 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
 
 def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (front := built.front_if_any) is not None and front.scheduler is not None:
-        yield front.scheduler.run()
+        yield _schedule(front.scheduler, front.updates.dispatchers)
+
+
+async def _schedule(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
+    """Run tasks once the modules' hooks of startup have run: tasks use what these open."""
+    await dispatchers.start()
+    await scheduler.run()
 
 
 async def _keep_up(built: Program) -> None:

@@ -3,4 +3,6 @@
 Read in this order:
 
     declared  ``tempogram.every`` and ``tempogram.cron``, and what they have declared
+    shortage  is what a task uses short now?
+    sweeping  ``tempogram.sweep``
 """

@@ -194,7 +194,17 @@ def _keep(task: Task) -> None:
         raise SettingsError(
             f"two tasks are named {task.name}, in {_place(known.work)} and {_place(task.work)}; give one another name"
         )
+    if known is None and _engine_runs():
+        raise SettingsError(
+            f"task {task.name} is declared after the start, so it would never run; declare it in a module that is "
+            "imported before"
+        )
     _declared[task.name] = task
+
+
+def _engine_runs() -> bool:
+    current = sys.modules.get("tempogram.bot.embedding.current")  # not imported here: it brings aiogram
+    return current is not None and current.is_running()
 
 
 def _place(work: Callable[[], Any]) -> str:

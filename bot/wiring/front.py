@@ -102,7 +102,7 @@ async def front_of(
             door=door,
             services=services,
             changed_services=changed_services,
-            scheduler=scheduler_of(context, storage) if context.role.does_upkeep else None,
+            scheduler=scheduler_of(context, storage, queue, services) if context.role.does_upkeep else None,
         )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.declared import RESERVED, declared
+from tempogram.bot.tasks.shortage import Shortage
 from tempogram.bot.wiring.context import Context
+from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
+from tempogram.engine.services.services import Services
 
 HOUR_MS = 3_600_000
 
 
-def scheduler_of(context: Context, storage: Storage) -> Scheduler:
+def scheduler_of(context: Context, storage: Storage, queue: Queue, services: Services) -> Scheduler:
     """Return the scheduler of a process that may run tasks.
 
     Raises:
@@ -24,6 +27,7 @@ def scheduler_of(context: Context, storage: Storage) -> Scheduler:
         storage.tasks,
         process=f"{storage.process:08x}",
         clock=context.clock,
+        is_short=Shortage(services, queue.broker),
     )
 
 

@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.services.declared import SqlServices
 from tempogram.storage.services.uses import SqlCallUses
@@ -70,6 +71,7 @@ class Storage:
     limits: StoredLimits
     services: SqlServices
     states: States
+    sweeps: SqlSweeps
     tasks: SqlTaskStore
     texts: Texts
     totals: SqlTotals
@@ -120,6 +122,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     limits=StoredLimits(database, settings.limits()),
                     services=SqlServices(database),
                     states=States(database),
+                    sweeps=SqlSweeps(database),
                     tasks=SqlTaskStore(database),
                     texts=Texts(database, keep_ms=settings.keep_texts_ms),
                     totals=SqlTotals(database),
