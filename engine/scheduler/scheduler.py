@@ -119,10 +119,9 @@ class Scheduler:
     async def lead(self) -> None:
         """Be the process that tries each task first, until this is cancelled."""
         await self._is_declared.wait()
-        await _until_written(self._begin_to_lead)
         self._is_leading = True
-        self._woken.set()
         try:
+            await _until_written(self._begin_to_lead)
             await asyncio.Event().wait()
         finally:
             self._is_leading = False

@@ -232,6 +232,37 @@ def test_a_task_that_ends_the_program_fails_and_the_others_go_on(error: BaseExce
     in_virtual_time(scenario())
 
 
+def test_what_is_due_when_a_process_begins_to_lead_runs_at_once_beside_what_runs_at_the_start() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        tasks = every(60, log.task(), name="due"), every(3_600, Log().task(), name="upkeep", at_start=True)
+        await Process("a", store, *tasks).stop()
+        await asyncio.sleep(70)
+        process = Process("b", SlowStore(store), *tasks, leads=False)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        process.lead()
+        await asyncio.sleep(0.5)
+        assert log.began == [pytest.approx(71, abs=0.1)]
+        await process.stop()
+
+    in_virtual_time(scenario())
+
+
+class SlowStore:
+    """Its answers take a moment, in which others go on."""
+
+    def __init__(self, store: MemoryTaskStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0.01)
+            return await getattr(self._store, name)(*args, **kwargs)
+
+        return answer
+
+
 def test_a_process_that_leads_before_its_tasks_are_known_runs_what_runs_at_the_start() -> None:
     async def scenario() -> None:
         log = Log()
