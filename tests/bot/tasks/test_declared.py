@@ -65,6 +65,13 @@ def test_the_environment_has_the_interval_in_milliseconds() -> None:
     assert declared({"TWITTER_POLL_INTERVAL": " "})[0].times == Every(120_000)
 
 
+@pytest.mark.parametrize(("value", "times"), [("60000", Every(60_000, 600_000)), ("700000", Every(700_000, 700_000))])
+def test_the_environment_has_the_lower_bound_of_an_interval_that_is_stretched(value: str, times: Every) -> None:
+    every("poll", (120, 600), work, env="TWITTER_POLL_INTERVAL")
+
+    assert declared({"TWITTER_POLL_INTERVAL": value})[0].times == times
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [

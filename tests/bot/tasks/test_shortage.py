@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 
@@ -10,10 +12,14 @@ from tempogram.engine.model.messages import Priority
 from tempogram.engine.ports.broker import QueueStats
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
+from tempogram.engine.services.calling.options import CallOptions
 from tempogram.engine.services.catalogue import parse
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import Services
+from tests.engine.scheduler.memory_tasks import MemoryTaskStore
+from tests.engine.scheduler.test_scheduler import Log, Process, row_of
 from tests.fakes import Clock
+from tests.virtual_time import LoopClock, in_virtual_time
 
 DECLARED = """
 [x.operations]
@@ -75,6 +81,37 @@ async def test_the_queue_is_short_while_many_messages_wait(services: Services) -
 
 async def test_a_service_that_is_not_declared_is_not_short(services: Services) -> None:
     assert not await Shortage(services, Waiting())(task(y__posts=1))  # type: ignore[arg-type]
+
+
+def test_an_interval_is_stretched_in_all_processes_while_another_program_uses_the_budget_up() -> None:
+    async def scenario() -> None:
+        clock = LoopClock(asyncio.get_running_loop())
+        limiter = MemoryCallLimiter(clock=clock, after_start=False)
+        services = Services(parse(DECLARED, "services.toml"), limiter, clock=clock)
+        store, log = MemoryTaskStore(clock), Log()
+        poll = replace(task(x__tweet_lookup=1), work=log.task())
+        short = Shortage(services, Waiting())  # type: ignore[arg-type]
+        others = asyncio.create_task(use_up(services, until_s=3_600))
+        first = Process("a", store, poll, is_short=short)
+        await asyncio.sleep(2_000)
+        await first.stop()
+        second = Process("b", store, poll, is_short=short)
+        await asyncio.sleep(5_500)
+        apart = [round(later - earlier) for earlier, later in pairwise(log.began)]
+        assert apart[:5] == [180, 270, 405, 600, pytest.approx(600, abs=1)]
+        assert apart[-4:] == [pytest.approx(120, abs=1)] * 4
+        assert row_of(store).missed == 0
+        await second.stop()
+        others.cancel()
+        await limiter.close()
+
+    in_virtual_time(scenario())
+
+
+async def use_up(services: Services, *, until_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    while loop.time() < until_s:
+        await services.call_with(CallOptions(deadline_s=10_000), "x", "tweet_lookup", answer)
 
 
 async def answer() -> None: ...
