@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.declared import RESERVED, declared
 from tempogram.bot.wiring.context import Context
@@ -13,14 +15,19 @@ from tempogram.engine.scheduler.times import Every
 HOUR_MS = 3_600_000
 
 
-def scheduler_of(context: Context, storage: Storage) -> Scheduler:
-    """Return the scheduler of a process that may run tasks.
+def tasks_of(storage: Storage) -> dict[str, Task]:
+    """Return the tasks of the engine and of all modules, by name.
 
     Raises:
         SettingsError: The environment has an interval that makes no sense.
     """
+    return {task.name: task for task in (*own_tasks(storage), *declared(variables()))}
+
+
+def scheduler_of(context: Context, storage: Storage, tasks: Mapping[str, Task]) -> Scheduler:
+    """Return the scheduler of a process that may run tasks."""
     return Scheduler(
-        [*own_tasks(storage), *declared(variables())],
+        tasks.values(),
         storage.tasks,
         process=f"{storage.process:08x}",
         clock=context.clock,
