@@ -97,7 +97,7 @@ async def front_of(
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):
-        tasks = tasks_of(storage)
+        tasks = tasks_of(storage, services)
         yield Front(
             behaviours=behaviours,
             fleet=fleet,
@@ -107,7 +107,7 @@ async def front_of(
             services=services,
             changed_services=changed_services,
             tasks=tasks,
-            scheduler=scheduler_of(context, storage, tasks) if context.role.does_upkeep else None,
+            scheduler=scheduler_of(context, storage, queue, services, tasks) if context.role.does_upkeep else None,
         )
 
 
