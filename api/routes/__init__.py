@@ -9,6 +9,8 @@ Read in this order:
     bots      add, read, change and remove bots
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
+    tasks     see, change and run tasks
     metrics   for Prometheus, or as JSON
     health    whether the process is up
+    cron_health  how tasks, loops and budgets are
 """

@@ -10,6 +10,7 @@ Read in this order:
     bots      a bot
     limits    the limits
     services  a service, and a call of it that waits
+    tasks     a task, and how all of them are
     health    whether the process is up
     errors    the body of every error
 """

@@ -10,6 +10,9 @@ Read in this order:
     explanation  why a message waits, in plain words
     services     ``tempogram services``: what is called besides Telegram, over the API
     service_tables  services as tables
+    tasks        ``tempogram tasks``: what is done at its time, over the API
+    task_tables  tasks and their runs as tables
+    plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask
     client       an HTTP client of the API

@@ -3,6 +3,6 @@
 Read in this order:
 
     declared  ``tempogram.every`` and ``tempogram.cron``, and what they have declared
-    shortage  is what a task uses short now?
+    budgets   what services allow of that which tasks use
     sweeping  ``tempogram.sweep``
 """

@@ -31,6 +31,7 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.scheduler.beats import SqlBeats
 from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.services.declared import SqlServices
@@ -63,6 +64,7 @@ class Storage:
     epochs: SqlEpochs
     held_locks: HeldLocks
     members: SqlMembership
+    beats: SqlBeats
     bots: Bots
     call_uses: SqlCallUses
     chats: Chats
@@ -114,6 +116,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     ),
                     held_locks=held_locks,
                     members=SqlMembership(epoch_readers, held_locks),
+                    beats=SqlBeats(database),
                     bots=Bots(database, key),
                     call_uses=SqlCallUses(database),
                     chats=Chats(database),

@@ -15,6 +15,7 @@ Read in this order:
     call_uses    what of long windows of services is used
     stored_services  what was changed of services while they ran
     task_store   what is known of tasks
+    beat_store   which loops of which processes run
     totals       sums over all processes
 """
 

@@ -20,7 +20,7 @@ from heapq import heappop, heappush
 import structlog
 
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.ports.task_store import Step, TaskRow, TaskStore, applied
 from tempogram.engine.scheduler.by_hand import at_declared
 from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
@@ -316,6 +316,9 @@ class Scheduler:
             return False
         try:
             return await self._is_short(task)
+        except EngineError as error:
+            log.warning("task_budget_not_read", task=task.name, reason=str(error))
+            return False
         except Exception:
             log.exception("task_budget_not_read", task=task.name)
             return False
