@@ -146,6 +146,11 @@ def declared(environment: Mapping[str, str]) -> list[Task]:
     return [_from_environment(task, environment) for task in _declared.values()]
 
 
+def declares_tasks(module: str) -> bool:
+    """Tell whether a module has declared a task of its own."""
+    return any(getattr(task.work, "__module__", "") == module for task in _declared.values())
+
+
 def forget_all() -> None:
     """Forget what was declared; for tests."""
     _declared.clear()

@@ -116,6 +116,18 @@ async def test_tasks_that_block_raise_or_hang_cost_the_others_none_of_their_time
     assert rows["works"].missed == rows["works"].overruns == 0
 
 
+async def test_a_module_may_have_tasks_and_nothing_else(here: Path) -> None:
+    (here / "my_news.py").write_text(
+        "from aiogram.methods import SendMessage\n"
+        "from tempogram import every, submit\n"
+        "@every('news', 3_600, at_start=True)\n"
+        "async def publish():\n"
+        f"    await submit({BOT_ID}, SendMessage(chat_id=7, text='the news'))\n"
+    )
+    async with started(here / "data", behaviours=("my_news",)) as engine:
+        await until_shown(engine, "the news")
+
+
 async def test_a_program_of_ones_own_runs_its_tasks_while_its_engine_runs(here: Path) -> None:
     done: list[Any] = []
     ran = asyncio.Event()
