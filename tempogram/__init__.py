@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.bot.embedding.service_calls import services
+    from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.bot.tasks.declared import cron, every
-    from tempogram.bot.tasks.sweeping import sweep
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
-    from tempogram.engine.scheduler.sweep import SweepOverdue
+    from tempogram.engine.scheduler.sweep import SweepOverdue, Swept
     from tempogram.engine.services.answers import Verdict
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
@@ -63,6 +63,7 @@ __all__ = [
     "Status",
     "Submitted",
     "SweepOverdue",
+    "Swept",
     "Tempogram",
     "UnknownService",
     "Verdict",
@@ -108,6 +109,7 @@ HOMES = {
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
     "SweepOverdue": "engine.scheduler.sweep",
+    "Swept": "engine.scheduler.sweep",
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
@@ -126,7 +128,7 @@ HOMES = {
     "stats": "bot.embedding.functions",
     "submit": "bot.embedding.functions",
     "submit_many": "bot.embedding.functions",
-    "sweep": "bot.tasks.sweeping",
+    "sweep": "bot.embedding.sweeps",
     "total_tokens": "engine.services.clients.token_usage",
 }
 

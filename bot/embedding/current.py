@@ -15,7 +15,6 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
-from tempogram.engine.model.clock import Clock
 from tempogram.engine.scheduler.sweep import SweepStore
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import ServiceCalls
@@ -46,7 +45,6 @@ class RunningEngine:
     services: ServiceCalls
     changed_services: ChangedServices
     sweeps: SweepStore
-    clock: Clock
     fleet: Fleet
     wait_s: float
 
@@ -97,7 +95,6 @@ def of(built: Program) -> Iterator[None]:
         services=built.front.services,
         changed_services=built.front.changed_services,
         sweeps=built.storage.sweeps,
-        clock=built.context.clock,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )

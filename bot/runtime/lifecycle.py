@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.runtime.loop_beats import LoopBeats
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
@@ -34,6 +35,9 @@ LISTENING_S = 1.0
 
 TITLES_MAX = 10_000
 """Chats of earlier starts that are shown by their names. untuned: others are, once something comes from them."""
+
+REPORTED_S = 1.0
+"""How long an end may take to say that the loops of this process are no more; another process says it otherwise."""
 
 SETTLE_S = 5.0
 """How long writing the outcomes of the last calls may take, after these calls."""
@@ -65,9 +69,9 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
     settings, role = built.context.settings, built.context.role
     if (conversation := built.context.conversation) is not None:
         conversation.name(built.telegram.bots.registry, await built.storage.chats.titles(limit=TITLES_MAX))
-    waiting = await _waiting(built)
+    waiting, beats = await _waiting(built), _beats(built)
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
-    tasks = built.loops.start(*_loops(built))
+    tasks = built.loops.start(*_loops(built), beats.run())
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     scheduling: list[asyncio.Task[None]] = []
     try:
@@ -94,6 +98,8 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
             for task in (*sending, *scheduling, *queue_loops):  # last: they settle what was under way
                 task.cancel()
             await asyncio.wait((*tasks, *sending, *scheduling, *queue_loops))
+            with contextlib.suppress(LedgerError):
+                await _within(REPORTED_S, beats.end())
 
 
 async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
@@ -173,7 +179,20 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (conversation := built.context.watched_by) is not None:
         yield conversation.follow(built.queue.broker).run()
     if built.context.role.does_upkeep:
-        yield while_leading(built.upkeep_lock, partial(_keep_up, built))
+        yield _upkeep(built)
+
+
+def _beats(built: Program) -> LoopBeats:
+    storage, settings = built.storage, built.context.settings
+    return LoopBeats(
+        built.loops,
+        storage.beats,
+        storage.members,
+        process=storage.process,
+        role=built.context.role.command,
+        clock=built.context.clock,
+        silent_s=settings.lease_ms / 1_000,  # the recoverer looks twice in this time
+    )
 
 
 def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
@@ -185,6 +204,10 @@ async def _schedule(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
     """Run tasks once the modules' hooks of startup have run: tasks use what these open."""
     await dispatchers.start()
     await scheduler.run()
+
+
+async def _upkeep(built: Program) -> None:
+    await while_leading(built.upkeep_lock, partial(_keep_up, built))
 
 
 async def _keep_up(built: Program) -> None:

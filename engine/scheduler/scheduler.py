@@ -317,7 +317,7 @@ class Scheduler:
         try:
             return await self._is_short(task)
         except EngineError as error:
-            log.warning("task_budget_not_read", task=task.name, reason=str(error))
+            log.warning("task_budget_unavailable", task=task.name, reason=str(error))
             return False
         except Exception:
             log.exception("task_budget_not_read", task=task.name)

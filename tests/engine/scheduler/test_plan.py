@@ -57,5 +57,5 @@ def test_a_use_of_an_operation_takes_of_the_budget_of_its_service_too() -> None:
 
     service, lookups = plan([poll], budgets)
 
-    assert (service.budget.name, service.calls, service.holds) == ("x", 15, False)
-    assert (lookups.budget.name, lookups.calls, lookups.holds) == ("x:tweet_lookup", 5, True)
+    assert (service.budget.name, float(service.calls), service.holds) == ("x", 15, False)
+    assert (lookups.budget.name, float(lookups.calls), lookups.holds) == ("x:tweet_lookup", 5, True)
