@@ -27,15 +27,16 @@ class Afar(asyncio.Future[Any]):
         self.ask_to_end = work.cancel
         work.add_done_callback(self.end_as)
 
-    def end_as(self, work: asyncio.Future[Any]) -> None:
+    def end_as(self, task: asyncio.Future[Any]) -> None:
+        """Be done as work is that has ended."""
         if self.done():
             return
-        if work.cancelled():
+        if task.cancelled():
             super().cancel()
-        elif (error := work.exception()) is not None:
+        elif (error := task.exception()) is not None:
             self.set_exception(error)
         else:
-            self.set_result(work.result())
+            self.set_result(task.result())
 
 
 class OwnLoop:
