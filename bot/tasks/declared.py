@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -164,12 +165,28 @@ def _declare(name: str, times: Times, work: Work | None, options: TaskOptions) -
     given = _fields(name, options)
 
     def declare(function: Work) -> Work:
-        if not callable(function):
-            raise SettingsError(f"task {name} is {function!r}; it must be a function")
+        _check_function(name, function)
         _keep(Task(name=name, times=times, work=function, **given))
         return function
 
     return declare if work is None else declare(work)
+
+
+def _check_function(name: str, function: object) -> None:
+    if not callable(function):
+        raise SettingsError(f"task {name} is {function!r}; it must be a function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise SettingsError(f"task {name} has a yield, so calling it does nothing; leave the yield out")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a builtin
+        return
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if asked := [each.name for each in parameters if each.default is each.empty and each.kind not in optional]:
+        raise SettingsError(
+            f"task {name} asks for {', '.join(asked)}, but a task is called without arguments; let a hook of startup "
+            "keep what it needs"
+        )
 
 
 def _fields(name: str, options: TaskOptions) -> dict[str, Any]:

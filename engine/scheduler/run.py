@@ -138,7 +138,7 @@ def is_async(work: Callable[[], Any]) -> bool:
 
 def _ended(name: str, task: asyncio.Future[Any], attempt: int) -> Ended:
     if task.cancelled():
-        return Ended(RunResult.CANCELLED, attempt, "it cancelled itself")
+        return Ended(RunResult.FAILED, attempt, "CancelledError: something that it awaited was cancelled")
     error = task.exception()
     if error is None:
         return Ended(RunResult.DONE, attempt, next=task.result())

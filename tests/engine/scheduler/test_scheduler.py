@@ -217,6 +217,21 @@ def test_a_time_that_has_passed_lets_a_task_run_again_at_once_and_a_far_one_with
     in_virtual_time(scenario())
 
 
+def test_a_task_that_awaits_what_was_cancelled_has_failed() -> None:
+    async def awaits_cancelled() -> None:
+        other = asyncio.create_task(asyncio.sleep(1_000))
+        other.cancel()
+        await other
+
+    async def scenario() -> None:
+        async with running(every(60, awaits_cancelled, pause_after=2)) as store:
+            await asyncio.sleep(130)
+            assert row_of(store).failed == 2
+            assert row_of(store).is_failing
+
+    in_virtual_time(scenario())
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
 def test_a_task_that_ends_the_program_fails_and_the_others_go_on(error: BaseException) -> None:
     async def ends() -> None:
