@@ -59,7 +59,7 @@ deadline_s = 5
 delay_s = 0.1
 """
 
-BEFORE_S, AFTER_S, GREEDY_FOR_S = 10.0, 7.0, 13.0
+BEFORE_S, AFTER_S, GREEDY_FOR_S = 8.0, 6.0, 10.0
 LEASE_S = 15.0
 """A run that was under way at the kill counts as lost after it, and until then its task does not run."""
 
