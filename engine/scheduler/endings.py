@@ -92,7 +92,10 @@ def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool
 def _chosen_ms(chosen: Next, now_ms: int) -> int | None:
     """Return the time that a task chose for its next run; None: it chose none that makes sense."""
     if isinstance(chosen, datetime):
-        at_ms = int(chosen.astimezone(UTC).timestamp() * 1_000)
+        try:
+            at_ms = int(chosen.astimezone(UTC).timestamp() * 1_000)
+        except (OverflowError, ValueError, OSError):  # at the very ends of the calendar
+            return None
     elif isinstance(chosen, timedelta):
         at_ms = now_ms + int(chosen.total_seconds() * 1_000)
     elif isinstance(chosen, int | float) and not isinstance(chosen, bool) and abs(chosen) <= INTERVAL_MS_MAX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -21,9 +22,10 @@ from sqlalchemy import (
     update,
 )
 
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports.task_store import HISTORY, RunRecord, RunResult, Step, TaskRow
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.dialects import database_now_ms, insert_by
+from tempogram.storage.database.dialects import POSTGRES_NOW_MS, database_now_ms, insert_by
 from tempogram.storage.database.models import task_runs, tasks
 
 AHEAD_MS = 1_000
@@ -52,7 +54,15 @@ class SqlTaskStore:
             return []
         await self._database.write_alone(write)
         known = {row.name: row for row in await self._named([row.name for row in rows])}
+        if len(known) < len(rows):
+            raise LedgerError("a task was deleted while it was declared")
         return [known[row.name] for row in rows]
+
+    async def now_ms(self) -> int:
+        if self._database.dialect == "sqlite":
+            return time.time_ns() // 1_000_000
+        async with self._database.reading() as connection:
+            return int((await connection.execute(select(POSTGRES_NOW_MS))).scalar_one())
 
     async def step(self, step: Step) -> bool:
         return (await self._database.write(_steps, [step]))[0]
