@@ -84,11 +84,11 @@ def decide(task: Task, row: TaskRow, now_ms: int, *, run_id: str, process: str, 
         "next_due_ms": max(next_ms, row.next_due_ms) if row.run_at_ms == newest_ms else next_ms,
     }
     adds = {"missed": missed, "overruns": overran}
+    # What was missed is counted from the row as it is known, so it must be known as it is.
+    step = Step(name=row.name, sets=plan, adds=adds, due_below_ms=newest_ms, run_id="", version=row.version)
     if not runs:
-        return PassOver(Step(name=row.name, sets=plan, adds=adds, due_below_ms=newest_ms, run_id=""))
-    begun = {**plan, **run, "run_due_ms": newest_ms}
-    adds["run_number"] = 1
-    return Begin(Step(name=row.name, sets=begun, adds=adds, due_below_ms=newest_ms, run_id=""))
+        return PassOver(step)
+    return Begin(replace(step, sets={**plan, **run, "run_due_ms": newest_ms}, adds={**adds, "run_number": 1}))
 
 
 def times_of(task: Task, row: TaskRow) -> Times:

@@ -327,11 +327,15 @@ class Scheduler:
 
     async def _step_or_read(self, entry: _Entry, step: Step) -> bool:
         """Make a step; if its conditions do not hold, know the row as it is."""
+        known = entry.row.version
         if is_made := await self._step(entry, step):
             self._plan(entry)
         elif (row := await self._store.row(entry.task.name)) is not None:
             entry.row = row
-            self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
+            if row.version > known:
+                self._plan(entry)
+            else:
+                self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
         return is_made
 
     async def _step(self, entry: _Entry, step: Step) -> bool:

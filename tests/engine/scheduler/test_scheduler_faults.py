@@ -345,3 +345,34 @@ def test_a_process_that_loses_the_lead_and_wins_it_again_goes_on_where_it_was() 
         await process.stop()
 
     in_virtual_time(scenario())
+
+
+def test_a_process_that_was_away_counts_no_due_time_as_missed_that_another_ran() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        away, stays = (
+            Process("a", store, every(60, log.task())),
+            Process("b", store, every(60, log.task()), leads=False),
+        )
+        await asyncio.sleep(10)
+        away.scheduler._store, reaches = Unanswering(), away.scheduler._store
+        await asyncio.sleep(350)
+        away.scheduler._store = reaches
+        await asyncio.sleep(120)
+        assert row_of(store).missed == row_of(store).overruns == 0
+        assert [int(began // 60) for began in log.began] == [1, 2, 3, 4, 5, 6, 7]
+        await away.stop()
+        await stays.stop()
+
+    in_virtual_time(scenario())
+
+
+class Unanswering:
+    """A database that refuses everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def refuse(*_: Any, **__: Any) -> Any:
+            raise LedgerError("the database is away")
+
+        return refuse
