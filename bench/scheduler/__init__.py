@@ -1,0 +1,9 @@
+"""What the scheduler promises, shown on real processes and databases.
+
+Read in this order:
+
+    task_process    a process that runs tasks, and notes when
+    task_processes  starts such processes, stops and kills them
+    disturbances    what is done to them
+    killed          does each due time run once whatever is done to the processes?
+"""
