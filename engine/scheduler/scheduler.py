@@ -187,6 +187,7 @@ class Scheduler:
                 if entry.wakes_ms == at_ms:
                     entry.wakes_ms = 0
                     if self._is_leading or entry.is_ours:
+                        await self._room()
                         self._attend(entry)
             self._woken.clear()
             sleep_ms = min(LOOK_MS, self._heap[0][0] - now_ms) if self._heap else LOOK_MS
@@ -213,6 +214,7 @@ class Scheduler:
             for row in overdue:
                 if (entry := self._entries.get(row.name)) is not None:
                     self._take(entry, row)
+                    await self._room()
                     self._attend(entry)
 
     async def _keep(self) -> None:
@@ -264,6 +266,12 @@ class Scheduler:
             heappush(self._heap, (at_ms, entry.task.name))
             if self._heap[0] == (at_ms, entry.task.name):
                 self._woken.set()
+
+    async def _room(self) -> None:
+        """Wait for the steps that are under way, if there are enough of them."""
+        if self._writes.locked():
+            async with self._writes:
+                pass
 
     def _attend(self, entry: _Entry) -> None:
         if not (entry.is_attended or self._is_stopping or self._clock() < entry.rests_until_ms):

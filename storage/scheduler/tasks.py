@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
@@ -36,7 +37,8 @@ must not use up due times that have not come."""
 NAMES_MAX = 500
 """In one statement."""
 
-_COLUMNS = tuple(tasks.c[each.name] for each in fields(TaskRow))
+_NAMES = tuple(each.name for each in fields(TaskRow))
+_COLUMNS = tuple(tasks.c[name] for name in _NAMES)
 _RUN_COLUMNS = tuple(task_runs.c[each.name] for each in fields(RunRecord))
 
 
@@ -119,8 +121,13 @@ class SqlTaskStore:
         return found
 
     async def _read(self, query: Select[Any]) -> list[TaskRow]:
+        found: list[TaskRow] = []
         async with self._database.reading() as connection:
-            return [TaskRow(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
+            result = await connection.execute(query)
+            for rows in result.partitions(NAMES_MAX):
+                found += [TaskRow(**dict(zip(_NAMES, row, strict=True))) for row in rows]
+                await asyncio.sleep(0)  # thousands take a while
+        return found
 
 
 def _add(connection: Connection, rows: Sequence[TaskRow]) -> Sequence[None]:
