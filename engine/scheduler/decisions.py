@@ -155,7 +155,7 @@ def _lost(task: Task, row: TaskRow, run: dict[str, object], now_ms: int) -> Deci
     )
     sets = {
         "last_run_ms": row.run_since_ms,
-        "last_duration_ms": row.run_until_ms - row.run_since_ms,
+        "last_duration_ms": max(0, row.run_until_ms - row.run_since_ms),  # 0: it was given up
         "last_result": RunResult.LOST.value,
         "last_error": record.error,
         "successes": 0,

@@ -190,7 +190,7 @@ class Scheduler:
                         await self._room()
                         self._attend(entry)
             self._woken.clear()
-            sleep_ms = min(LOOK_MS, self._heap[0][0] - now_ms) if self._heap else LOOK_MS
+            sleep_ms = min(LOOK_MS, self._heap[0][0] - self._clock()) if self._heap else LOOK_MS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep_ms / 1_000):
                     await self._woken.wait()
@@ -420,14 +420,16 @@ class Scheduler:
 
     async def _give_up(self) -> None:
         """End the runs that are under way; another process takes those that have ended for lost at once."""
-        under_way = [(entry, entry.run) for entry in self._entries.values() if entry.run is not None]
+        under_way = [(name, entry.run) for name, entry in self._entries.items() if entry.run is not None]
+        beginning = [(name, entry.run_id) for name, entry in self._entries.items() if entry.is_attended]
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         await asyncio.gather(*(run.over() for _, run in under_way))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GIVE_UP_S):
-                steps = [self._store.step(abandoned(entry.row, run)) for entry, run in under_way if run.is_over]
+                given_up = beginning + [(name, run.run_id) for name, run in under_way if run.is_over]
+                steps = [self._store.step(abandoned(name, run_id)) for name, run_id in given_up]
                 await asyncio.gather(*steps, return_exceptions=True)
         for entry in self._entries.values():
             if entry.own_loop is not None:

@@ -368,6 +368,24 @@ def test_a_process_that_was_away_counts_no_due_time_as_missed_that_another_ran()
     in_virtual_time(scenario())
 
 
+def test_a_run_that_a_process_was_beginning_when_it_ended_holds_up_its_task_no_longer() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = FaultyStore()
+        task = every(60, log.task(), is_idempotent=True)
+        ends, stays = Process("a", store, task), Process("b", store, task, leads=False)
+        await asyncio.sleep(59)
+        store.answers_after_s = 2
+        await asyncio.sleep(2)
+        ends._running.cancel()
+        store.answers_after_s = 0
+        await asyncio.sleep(4)
+        assert [began // 1 for began in log.began] in ([62], [64])
+        await stays.stop()
+
+    in_virtual_time(scenario())
+
+
 class Unanswering:
     """A database that refuses everything."""
 
