@@ -6,4 +6,5 @@ Read in this order:
     task_processes  starts such processes, stops and kills them
     disturbances    what is done to them
     killed          does each due time run once whatever is done to the processes?
+    lateness        how late are 10,000 tasks, and what does an hour without any cost?
 """
