@@ -56,9 +56,9 @@ def leftover_ended(row: TaskRow, run: Run, *, now_ms: int) -> Step:
     return Step(name=row.name, sets={**FREED, "last_duration_ms": duration_ms}, run_id=run.run_id)
 
 
-def abandoned(row: TaskRow, run: Run) -> Step:
+def abandoned(name: str, run_id: str) -> Step:
     """Return the step by which a process that ends gives up a run, so that another may take it for lost at once."""
-    return Step(name=row.name, sets={"run_until_ms": 0}, run_id=run.run_id)
+    return Step(name=name, sets={"run_until_ms": 0}, run_id=run_id)
 
 
 def _health(task: Task, row: TaskRow, ended: Ended, now_ms: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Process:
     ) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.scheduler = Scheduler(tasks, store, process=name, clock=self.clock, **kwargs)
-        self._running: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None]
         if runs:
             self.run()
         self._leading = asyncio.create_task(self.scheduler.lead()) if leads else None
@@ -228,21 +228,6 @@ def test_a_task_that_awaits_what_was_cancelled_has_failed() -> None:
             await asyncio.sleep(130)
             assert row_of(store).failed == 2
             assert row_of(store).is_failing
-
-    in_virtual_time(scenario())
-
-
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_a_task_that_ends_the_program_fails_and_the_others_go_on(error: BaseException) -> None:
-    async def ends() -> None:
-        raise error
-
-    async def scenario() -> None:
-        log = Log()
-        async with running(every(60, ends, name="ends"), every(60, log.task())) as store:
-            await asyncio.sleep(130)
-        assert log.began == near(60, 120)
-        assert row_of(store, "ends").last_error == f"RuntimeError: it raised {type(error).__name__}"
 
     in_virtual_time(scenario())
 
