@@ -16,7 +16,7 @@ from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.routes import alerts, bots, health, limits, messages, metrics, queue, services
+from tempogram.api.routes import alerts, bots, cron_health, health, limits, messages, metrics, queue, services, tasks
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -32,8 +32,10 @@ ROUTERS = (
     limits.router,
     services.router,
     alerts.router,
+    tasks.router,
     metrics.router,
     health.router,
+    cron_health.router,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tempogram.api.core.errors import Invalid
@@ -15,17 +15,25 @@ from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.security.requests import principal_of
-from tempogram.api.usecases import monitoring
+from tempogram.api.usecases import cron_health, monitoring
 
 App = Starlette
 """What the server is given; FastAPI's is one, too."""
 
 
 def create_monitoring_app(monitored: Monitored) -> Starlette:
-    """Return an app that answers ``/health`` and ``/metrics`` as the API does."""
+    """Return an app that answers ``/health``, ``/health/cron`` and ``/metrics`` as the API does."""
 
     async def health(request: Request) -> Response:
         return await monitoring.health(monitored, request)
+
+    async def cron(request: Request) -> Response:
+        principal_of(request, monitored)
+        return JSONResponse(await cron_health.all_services(monitored))
+
+    async def cron_of_one(request: Request) -> Response:
+        principal_of(request, monitored)
+        return JSONResponse(await cron_health.one_service(monitored, request.path_params["service"]))
 
     async def metrics(request: Request) -> Response:
         principal_of(request, monitored)
@@ -35,7 +43,12 @@ def create_monitoring_app(monitored: Monitored) -> Starlette:
         return await monitoring.metrics(monitored, format_, request.headers.get("accept", ""))
 
     app = Starlette(
-        routes=[Route("/health", health, methods=["GET"]), Route("/metrics", metrics, methods=["GET"])],
+        routes=[
+            Route("/health", health, methods=["GET"]),
+            Route("/health/cron", cron, methods=["GET"]),
+            Route("/health/cron/{service}", cron_of_one, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+        ],
         middleware=[Middleware(AccessLog, clock=monitored.clock), Middleware(UnhandledErrors)],
     )
     app.router.redirect_slashes = False

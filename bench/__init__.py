@@ -18,6 +18,9 @@ python -m bench.mass_work          what 300,000 messages that expire, or are can
 python -m bench.idle               what each role takes to start, and what a fleet asks for while nothing happens
 python -m bench.services.outage    a service that fails, slows down, hangs, answers 429 or is away: who calls it?
 python -m bench.services.killed    processes and servers that die while calls of a service hold places
+python -m bench.scheduler.contest  four tasks on the small budgets of a strict service, killed in between
+python -m bench.scheduler.killed   processes with tasks are killed, stopped and cut off: does each due time run once?
+python -m bench.scheduler.lateness 10,000 tasks a minute on one process: how late, and what does an idle hour cost?
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
 """

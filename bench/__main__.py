@@ -26,6 +26,7 @@ BENCHES = (
     "services.overhead",
     "services.outage",
     "services.killed",
+    "scheduler.contest",
 )
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.bot.embedding.service_calls import services
+    from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.bot.tasks.declared import cron, every
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
+    from tempogram.engine.scheduler.sweep import SweepOverdue, Swept
     from tempogram.engine.services.answers import Verdict
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
@@ -60,6 +62,8 @@ __all__ = [
     "ServiceTransport",
     "Status",
     "Submitted",
+    "SweepOverdue",
+    "Swept",
     "Tempogram",
     "UnknownService",
     "Verdict",
@@ -78,6 +82,7 @@ __all__ = [
     "stats",
     "submit",
     "submit_many",
+    "sweep",
     "total_tokens",
 ]
 
@@ -103,6 +108,8 @@ HOMES = {
     "ServiceTransport": "engine.services.clients.httpx_transport",
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
+    "SweepOverdue": "engine.scheduler.sweep",
+    "Swept": "engine.scheduler.sweep",
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
@@ -121,6 +128,7 @@ HOMES = {
     "stats": "bot.embedding.functions",
     "submit": "bot.embedding.functions",
     "submit_many": "bot.embedding.functions",
+    "sweep": "bot.embedding.sweeps",
     "total_tokens": "engine.services.clients.token_usage",
 }
 

@@ -22,6 +22,7 @@ from tempogram.engine.model.errors import (
     TargetLost,
     UnstorableValue,
 )
+from tempogram.engine.scheduler.board import TaskConflict, UnknownTask
 from tempogram.engine.services.errors import UnknownService
 from tempogram.storage.files.spool import FileTooLarge
 
@@ -140,11 +141,13 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
     UnknownService: ErrorFormat(404, "not_found"),
+    UnknownTask: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
     BodyTooSlow: ErrorFormat(408, "body_too_slow", CLOSED),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
     TargetLost: ErrorFormat(409, "target_lost"),
     Conflict: ErrorFormat(409, "conflict"),
+    TaskConflict: ErrorFormat(409, "conflict"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
     TooLarge: ErrorFormat(413, "too_large"),
     FileTooLarge: ErrorFormat(413, "file_too_large"),

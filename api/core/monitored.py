@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.security.principals import BearerTokens
@@ -12,6 +13,10 @@ from tempogram.engine.observability.fleet_counts import FleetCounts
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.scheduler.board import TaskBoard
+
+if TYPE_CHECKING:
+    from tempogram.engine.services.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,7 @@ class Monitored:
     Attributes:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
         tokens: The bearer tokens of the roles.
+        services: What is called besides Telegram; None: nothing is, here.
         fleet_counts: None: there is only this process, or each shows what it has counted itself.
         wrong_tokens: Limits how many others an address may send.
     """
@@ -33,4 +39,6 @@ class Monitored:
     healthy: Callable[[], Awaitable[bool]]
     tokens: BearerTokens
     wrong_tokens: WrongTokens
+    tasks: TaskBoard
+    services: Services | None = None
     fleet_counts: FleetCounts | None = None

@@ -10,6 +10,8 @@ Read in this order:
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
     alerts    what is wrong, and whether its channels work
+    tasks     see, change and run tasks
     metrics   for Prometheus, or as JSON
     health    whether the process is up
+    cron_health  how tasks, loops and budgets are
 """

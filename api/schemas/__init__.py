@@ -11,6 +11,7 @@ Read in this order:
     limits    the limits
     services  a service, and a call of it that waits
     alerts    what is wrong
+    tasks     a task, and how all of them are
     health    whether the process is up
     errors    the body of every error
 """

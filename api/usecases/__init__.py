@@ -8,6 +8,9 @@ Read in this order:
     tagged_messages  cancels what waits with a tag
     queue_stats      counts the queue
     services         shows and changes services
+    tasks_shown      tasks, loops and budgets as the API shows them
+    tasks            shows, changes and runs tasks
+    cron_health      how tasks, loops and budgets are
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back
     monitoring       whether the process works, and its metrics

@@ -98,6 +98,10 @@ class Dispatchers:
         """Return the behaviours that are not loaded here."""
         return set(names) - {each.name for each in self._running}
 
+    async def start(self) -> None:
+        """Run this process's hooks of startup, of the behaviours that have a bot; return when they have ended."""
+        await asyncio.gather(*(each.hooks.start() for each in self._running))
+
     async def follow(self) -> None:
         """Run this process's hooks of startup, and of bots that are added and removed, until cancelled.
 

@@ -13,6 +13,7 @@ from aiogram import Dispatcher, Router
 
 from tempogram.bot.behaviours.behaviour import Behaviour, summary
 from tempogram.bot.config.logging import open_to_modules
+from tempogram.bot.tasks.declared import declares_tasks
 from tempogram.engine.model.errors import SettingsError
 
 BUNDLED = tuple(f"tempogram.bot.behaviours.{name}" for name in ("commands", "replies", "echo"))
@@ -88,7 +89,7 @@ def _name_of(name: str, module: ModuleType) -> str:
 
 def _router_of(name: str, module: ModuleType) -> Router | None:
     found, has_setup = getattr(module, "router", None), hasattr(module, "setup")
-    if has_setup and not isinstance(found, Router):
+    if not isinstance(found, Router) and (has_setup or (found is None and declares_tasks(name))):
         return None
     if found is None:
         raise SettingsError(

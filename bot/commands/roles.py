@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import structlog
 import uvloop
 
 from tempogram.api.core.redaction import without_tokens
@@ -19,7 +20,12 @@ from tempogram.bot.terminal.opening import opened
 from tempogram.bot.terminal.steps import IMPORTING, step
 from tempogram.engine.model.errors import EngineError
 
+log = structlog.get_logger()
+
 Result = TypeVar("Result")
+
+LEFT_OVER_S = 2.0
+"""How long the end waits for what is cancelled by it. untuned: closing connections takes less."""
 
 
 def main(command: str) -> None:
@@ -40,8 +46,29 @@ def run_role(role: ProcessRole) -> None:
 
 
 def until_done(work: Coroutine[Any, Any, Result]) -> Result:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    """Run work to its end. What it has begun besides is cancelled then; what ignores that holds the end up no longer.
+
+    asyncio itself would wait for ever for a task that catches ``CancelledError`` and goes on.
+    """
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
         return runner.run(work)
+    finally:
+        if left := runner.get_loop().run_until_complete(_left_over()):
+            log.warning("end_not_waited_for", tasks=left)
+        else:
+            runner.close()
+
+
+async def _left_over() -> list[str]:
+    """Cancel everything else in this loop, and return the names of what goes on."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in others:
+        each.cancel()
+    if not others:
+        return []
+    _, pending = await asyncio.wait(others, timeout=LEFT_OVER_S)
+    return sorted(each.get_name() for each in pending)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.scheduler.sweep import SweepStore
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import ServiceCalls
 
@@ -35,6 +36,7 @@ class RunningEngine:
         dependencies: What the endpoints of the API use.
         services: What is called besides Telegram.
         changed_services: Changes them while they run.
+        sweeps: How far each sweep is.
         wait_s: How long ``send`` waits for a place.
     """
 
@@ -42,6 +44,7 @@ class RunningEngine:
     dependencies: Dependencies
     services: ServiceCalls
     changed_services: ChangedServices
+    sweeps: SweepStore
     fleet: Fleet
     wait_s: float
 
@@ -78,6 +81,10 @@ def engine() -> RunningEngine:
     return _running[-1]
 
 
+def is_running() -> bool:
+    return bool(_running)
+
+
 @contextmanager
 def of(built: Program) -> Iterator[None]:
     """Let a program be the one of this process until the block ends."""
@@ -87,6 +94,7 @@ def of(built: Program) -> Iterator[None]:
         dependencies=dependencies(built),
         services=built.front.services,
         changed_services=built.front.changed_services,
+        sweeps=built.storage.sweeps,
         fleet=built.front.fleet,
         wait_s=WAIT_S if wait_s is None else wait_s,
     )

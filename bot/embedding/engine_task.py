@@ -2,7 +2,8 @@
 
 It ends in this order, in ``TELEGRAM_TIMEOUT`` and ``CLOSE_S`` at the most, and at once at a second Ctrl-C:
 
-1.  Calls that wait for places are cancelled; what they submitted stays accepted. Handlers have ``HANDLERS_S``.
+1.  Calls that wait for places are cancelled; what they submitted stays accepted. Handlers and tasks have
+    ``HANDLERS_S``.
 2.  New calls are refused, and those under way finish.
 3.  The queue and the database are closed; what waits goes at the next start.
 """
@@ -30,7 +31,7 @@ from tempogram.storage.database.engines import name_of
 log = structlog.get_logger()
 
 HANDLERS_S = 3.0
-"""Time in which handlers that still run may end, and make their calls. untuned: most take less than a second."""
+"""Time in which handlers and tasks that still run may end, and make their calls. untuned: most take under a second."""
 
 CLOSE_S = 5.0
 """Time beyond ``TELEGRAM_TIMEOUT`` in which all must be over."""
@@ -131,7 +132,7 @@ class EngineTask:
                 gateway.end_waits()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(HANDLERS_S):
-                        await until_done_or(self._cut_short, feeding.finish())
+                        await until_done_or(self._cut_short, _finish(built, feeding))
                 gateway.refuse_calls(HAS_ENDED)
 
     async def _until_ending(self, built: Program) -> None:
@@ -148,6 +149,12 @@ class EngineTask:
         finally:
             watching.cancel()
             ending.cancel()
+
+
+async def _finish(built: Program, feeding: Feeding) -> None:
+    """Wait for handlers and tasks that are under way: afterwards they can make no calls."""
+    scheduler = built.front.scheduler
+    await asyncio.gather(feeding.finish(), *([scheduler.stop()] if scheduler is not None else []))
 
 
 def feeding_of(built: Program) -> Feeding:

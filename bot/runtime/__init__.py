@@ -6,6 +6,7 @@ Read in this order:
     start_wait          waits for a database that is away at the start
     lifecycle           starts the background tasks, and ends them in order
     loops               the background tasks, and whether all of them still run
+    loop_beats          reports which of them run, once a minute
     http_server         the HTTP server of the API
     descriptors         how many connections of clients the process may have
     client_connections  which of them is closed for a newcomer

@@ -8,17 +8,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.runtime.loop_beats import LoopBeats
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.scheduler.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from tempogram.bot.behaviours.dispatchers import Dispatchers
 
 log = structlog.get_logger()
 
@@ -30,6 +35,9 @@ LISTENING_S = 1.0
 
 TITLES_MAX = 10_000
 """Chats of earlier starts that are shown by their names. untuned: others are, once something comes from them."""
+
+REPORTED_S = 1.0
+"""How long an end may take to say that the loops of this process are no more; another process says it otherwise."""
 
 SETTLE_S = 5.0
 """How long writing the outcomes of the last calls may take, after these calls."""
@@ -61,11 +69,11 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
     settings, role = built.context.settings, built.context.role
     if (conversation := built.context.conversation) is not None:
         conversation.name(built.telegram.bots.registry, await built.storage.chats.titles(limit=TITLES_MAX))
-    waiting = await _waiting(built)
+    waiting, beats = await _waiting(built), _beats(built)
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
-    tasks = built.loops.start(*_loops(built))
+    tasks = built.loops.start(*_loops(built), beats.run())
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
-    scheduling = built.loops.start(*_scheduling(built))
+    scheduling: list[asyncio.Task[None]] = []
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
         if role.runs_own_bots:
@@ -74,6 +82,7 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
         if role.handles_updates:
             tasks += built.loops.start(built.front.updates.dispatchers.follow())
             log_silent_bots(built)
+        scheduling = built.loops.start(*_scheduling(built))
         with step("takes up updates that were not handled"):
             resumed = await built.front.updates.intake.resume() if role.handles_updates else 0
         bots = len(built.telegram.bots.registry.bot_ids)
@@ -89,6 +98,8 @@ async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIter
             for task in (*sending, *scheduling, *queue_loops):  # last: they settle what was under way
                 task.cancel()
             await asyncio.wait((*tasks, *sending, *scheduling, *queue_loops))
+            with contextlib.suppress(LedgerError):
+                await _within(REPORTED_S, beats.end())
 
 
 async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
@@ -170,12 +181,35 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
         yield conversation.follow(built.queue.broker).run()
     if built.context.role.does_upkeep:
         yield built.front.alerting.alerts.watch_database()
-        yield while_leading(built.upkeep_lock, partial(_keep_up, built))
+        yield _upkeep(built)
+
+
+def _beats(built: Program) -> LoopBeats:
+    storage, settings = built.storage, built.context.settings
+    return LoopBeats(
+        built.loops,
+        storage.beats,
+        storage.members,
+        process=storage.process,
+        role=built.context.role.command,
+        clock=built.context.clock,
+        silent_s=settings.lease_ms / 1_000,  # the recoverer looks twice in this time
+    )
 
 
 def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (front := built.front_if_any) is not None and front.scheduler is not None:
-        yield front.scheduler.run()
+        yield _schedule(front.scheduler, front.updates.dispatchers)
+
+
+async def _schedule(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
+    """Run tasks once the modules' hooks of startup have run: tasks use what these open."""
+    await dispatchers.start()
+    await scheduler.run()
+
+
+async def _upkeep(built: Program) -> None:
+    await while_leading(built.upkeep_lock, partial(_keep_up, built))
 
 
 async def _keep_up(built: Program) -> None:

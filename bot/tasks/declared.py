@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -146,6 +147,11 @@ def declared(environment: Mapping[str, str]) -> list[Task]:
     return [_from_environment(task, environment) for task in _declared.values()]
 
 
+def declares_tasks(module: str) -> bool:
+    """Tell whether a module has declared a task of its own."""
+    return any(getattr(task.work, "__module__", "") == module for task in _declared.values())
+
+
 def forget_all() -> None:
     """Forget what was declared; for tests."""
     _declared.clear()
@@ -159,12 +165,28 @@ def _declare(name: str, times: Times, work: Work | None, options: TaskOptions) -
     given = _fields(name, options)
 
     def declare(function: Work) -> Work:
-        if not callable(function):
-            raise SettingsError(f"task {name} is {function!r}; it must be a function")
+        _check_function(name, function)
         _keep(Task(name=name, times=times, work=function, **given))
         return function
 
     return declare if work is None else declare(work)
+
+
+def _check_function(name: str, function: object) -> None:
+    if not callable(function):
+        raise SettingsError(f"task {name} is {function!r}; it must be a function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise SettingsError(f"task {name} has a yield, so calling it does nothing; leave the yield out")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a builtin
+        return
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if asked := [each.name for each in parameters if each.default is each.empty and each.kind not in optional]:
+        raise SettingsError(
+            f"task {name} asks for {', '.join(asked)}, but a task is called without arguments; let a hook of startup "
+            "keep what it needs"
+        )
 
 
 def _fields(name: str, options: TaskOptions) -> dict[str, Any]:
@@ -194,7 +216,17 @@ def _keep(task: Task) -> None:
         raise SettingsError(
             f"two tasks are named {task.name}, in {_place(known.work)} and {_place(task.work)}; give one another name"
         )
+    if known is None and _engine_runs():
+        raise SettingsError(
+            f"task {task.name} is declared after the start, so it would never run; declare it in a module that is "
+            "imported before"
+        )
     _declared[task.name] = task
+
+
+def _engine_runs() -> bool:
+    current = sys.modules.get("tempogram.bot.embedding.current")  # not imported here: it brings aiogram
+    return current is not None and current.is_running()
 
 
 def _place(work: Callable[[], Any]) -> str:

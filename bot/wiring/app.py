@@ -8,6 +8,7 @@ from tempogram.api.core.monitored import Monitored
 from tempogram.api.monitoring_app import App, create_monitoring_app
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.scheduler.board import TaskBoard
 
 if TYPE_CHECKING:
     from tempogram.api.core.dependencies import Dependencies
@@ -29,6 +30,8 @@ def app_of(built: Program) -> App:
             healthy=built.healthy,
             tokens=built.access.tokens,
             wrong_tokens=wrong_tokens(built),
+            tasks=task_board(built),
+            services=None if built.front_if_any is None else built.front_if_any.services,
         )
     )
 
@@ -55,6 +58,7 @@ def dependencies(built: Program) -> Dependencies:
         bots=storage.bots,
         limits=storage.limits,
         removals=front.removals,
+        tasks=task_board(built),
         services=front.services,
         changed_services=front.changed_services,
         metrics=engine.metrics,
@@ -68,6 +72,11 @@ def dependencies(built: Program) -> Dependencies:
         alerts=storage.alerts,
         alert_trial=front.alerting.trial,
     )
+
+
+def task_board(built: Program) -> TaskBoard:
+    declared = {} if built.front_if_any is None else built.front_if_any.tasks
+    return TaskBoard(built.storage.tasks, built.storage.beats, clock=built.context.clock, declared=declared)
 
 
 def wrong_tokens(built: Program) -> WrongTokens:

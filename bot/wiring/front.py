@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +23,14 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
-from tempogram.bot.wiring.scheduler import scheduler_of
+from tempogram.bot.wiring.scheduler import scheduler_of, tasks_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.scheduler.scheduler import Scheduler
+from tempogram.engine.scheduler.task import Task
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
 
@@ -45,6 +46,7 @@ class Front:
         changed_services: Changes them while they run.
         alerting: What is looked for, and by which channels it is said.
         door: What serves the Bot API itself; None: it is not served here.
+        tasks: By name, whether they run here or in another process.
         scheduler: None: another process runs the tasks.
     """
 
@@ -55,6 +57,7 @@ class Front:
     door: Door | None
     services: Services
     changed_services: ChangedServices
+    tasks: Mapping[str, Task]
     scheduler: Scheduler | None
     alerting: Alerting
 
@@ -98,6 +101,7 @@ async def front_of(
         door_of(context, storage, queue, fleet, engine) as door,
         alerts_of(context, storage, queue, engine, updates.composer, services) as alerting,
     ):
+        tasks = tasks_of(storage, services)
         yield Front(
             behaviours=behaviours,
             fleet=fleet,
@@ -106,8 +110,9 @@ async def front_of(
             door=door,
             services=services,
             changed_services=changed_services,
-            scheduler=scheduler_of(context, storage) if context.role.does_upkeep else None,
             alerting=alerting,
+            tasks=tasks,
+            scheduler=scheduler_of(context, storage, queue, services, tasks) if context.role.does_upkeep else None,
         )
 
 

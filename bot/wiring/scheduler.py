@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+import structlog
+
 from tempogram.bot.config.environment import variables
+from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
 from tempogram.bot.wiring.context import Context
+from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
+from tempogram.engine.scheduler.plan import plan, sentence
 from tempogram.engine.scheduler.scheduler import Scheduler
+from tempogram.engine.scheduler.shortage import Shortage
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
+from tempogram.engine.services.services import Services
+
+log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
 
 
-def scheduler_of(context: Context, storage: Storage) -> Scheduler:
-    """Return the scheduler of a process that may run tasks.
+def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
+    """Return the tasks of the engine and of all modules, by name.
 
     Raises:
-        SettingsError: The environment has an interval that makes no sense.
+        SettingsError: The environment has an interval that makes no sense, or a task uses what there is not.
     """
+    of_modules = declared(variables())
+    check_uses(of_modules, {name: services.service(name) for name in services.names()})
+    return {task.name: task for task in (*own_tasks(storage), *of_modules)}
+
+
+def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:
+    """Say at the start which budget cannot hold, in one line each."""
+    budgets = budgets_of({name: services.service(name) for name in services.names()})
+    for planned in plan(tasks, budgets):
+        if not planned.holds:
+            log.warning("task_budget_exceeded", budget=planned.budget.name, plan=sentence(planned))
+
+
+def scheduler_of(
+    context: Context, storage: Storage, queue: Queue, services: Services, tasks: Mapping[str, Task]
+) -> Scheduler:
+    """Return the scheduler of a process that may run tasks."""
+    warn_of_budgets(tasks.values(), services)
     return Scheduler(
-        [*own_tasks(storage), *declared(variables())],
+        tasks.values(),
         storage.tasks,
         process=f"{storage.process:08x}",
         clock=context.clock,
+        is_short=Shortage(services, queue.broker.stats, clock=context.clock).of,
     )
 
 

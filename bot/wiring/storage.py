@@ -33,6 +33,8 @@ from tempogram.storage.processes.held_locks import HeldLocks
 from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.scheduler.beats import SqlBeats
+from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.services.declared import SqlServices
 from tempogram.storage.services.uses import SqlCallUses
@@ -66,6 +68,7 @@ class Storage:
     members: SqlMembership
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
+    beats: SqlBeats
     bots: Bots
     call_uses: SqlCallUses
     chats: Chats
@@ -74,6 +77,7 @@ class Storage:
     limits: StoredLimits
     services: SqlServices
     states: States
+    sweeps: SqlSweeps
     tasks: SqlTaskStore
     texts: Texts
     totals: SqlTotals
@@ -118,6 +122,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     members=SqlMembership(epoch_readers, held_locks),
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
+                    beats=SqlBeats(database),
                     bots=Bots(database, key),
                     call_uses=SqlCallUses(database),
                     chats=Chats(database),
@@ -126,6 +131,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     limits=StoredLimits(database, settings.limits()),
                     services=SqlServices(database),
                     states=States(database),
+                    sweeps=SqlSweeps(database),
                     tasks=SqlTaskStore(database),
                     texts=Texts(database, keep_ms=settings.keep_texts_ms),
                     totals=SqlTotals(database),

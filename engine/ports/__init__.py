@@ -16,6 +16,7 @@ Read in this order:
     stored_services  what was changed of services while they ran
     task_store   what is known of tasks
     alert_store  what is known of alerts
+    beat_store   which loops of which processes run
     totals       sums over all processes
 """
 

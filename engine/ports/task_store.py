@@ -143,6 +143,9 @@ class TaskStore(Protocol):
     async def declare(self, rows: Sequence[TaskRow]) -> list[TaskRow]:
         """Add the rows of tasks that are not known, and return the rows of all these, in their order."""
 
+    async def now_ms(self) -> int:
+        """Return the time by the database's clock, which all processes share."""
+
     async def step(self, step: Step) -> bool:
         """Change a row if the conditions hold; return whether it was changed."""
 

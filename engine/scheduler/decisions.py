@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from tempogram.engine.ports.task_store import RunRecord, RunResult, Step, TaskRow
 from tempogram.engine.scheduler.task import Overrun, Task
-from tempogram.engine.scheduler.times import Every, Passed, Times
+from tempogram.engine.scheduler.times import Every, Passed, Times, stored
 
 FREED = {"run_id": "", "run_by": "", "run_until_ms": 0}
 """Of a row without a run."""
@@ -52,7 +52,6 @@ class Begin:
     """It runs, if the step could be made."""
 
     step: Step
-    due_ms: int
 
 
 Decision = Wait | Going | PassOver | Begin
@@ -79,16 +78,17 @@ def decide(task: Task, row: TaskRow, now_ms: int, *, run_id: str, process: str, 
         return Going(row.run_until_ms)
     newest_ms, missed, overran, runs = due
     next_ms = times_of(task, row).due_after(newest_ms, anchor_ms=row.anchor_ms) or 0
-    plan = {
+    plan: dict[str, object] = {
+        "times": stored(task.times),
         "due_at_ms": newest_ms,
         "next_due_ms": max(next_ms, row.next_due_ms) if row.run_at_ms == newest_ms else next_ms,
     }
     adds = {"missed": missed, "overruns": overran}
+    # What was missed is counted from the row as it is known, so it must be known as it is.
+    step = Step(name=row.name, sets=plan, adds=adds, due_below_ms=newest_ms, run_id="", version=row.version)
     if not runs:
-        return PassOver(Step(name=row.name, sets=plan, adds=adds, due_below_ms=newest_ms, run_id=""))
-    begun = {**plan, **run, "run_due_ms": newest_ms}
-    adds["run_number"] = 1
-    return Begin(Step(name=row.name, sets=begun, adds=adds, due_below_ms=newest_ms, run_id=""), newest_ms)
+        return PassOver(step)
+    return Begin(replace(step, sets={**plan, **run, "run_due_ms": newest_ms}, adds={**adds, "run_number": 1}))
 
 
 def times_of(task: Task, row: TaskRow) -> Times:
@@ -155,7 +155,7 @@ def _lost(task: Task, row: TaskRow, run: dict[str, object], now_ms: int) -> Deci
     )
     sets = {
         "last_run_ms": row.run_since_ms,
-        "last_duration_ms": row.run_until_ms - row.run_since_ms,
+        "last_duration_ms": max(0, row.run_until_ms - row.run_since_ms),  # 0: it was given up
         "last_result": RunResult.LOST.value,
         "last_error": record.error,
         "successes": 0,
@@ -163,5 +163,5 @@ def _lost(task: Task, row: TaskRow, run: dict[str, object], now_ms: int) -> Deci
     of_run = Step(name=row.name, sets=sets, adds={"lost": 1}, run_id=row.run_id, lost_by_ms=now_ms, record=record)
     if task.is_idempotent and row.run_repeats < REPEATS_MAX:
         again = {**sets, **run, "run_repeats": row.run_repeats + 1}
-        return Begin(replace(of_run, sets=again, adds={"lost": 1, "run_number": 1}), row.run_due_ms)
+        return Begin(replace(of_run, sets=again, adds={"lost": 1, "run_number": 1}))
     return PassOver(replace(of_run, sets={**sets, **FREED}))

@@ -56,9 +56,9 @@ def leftover_ended(row: TaskRow, run: Run, *, now_ms: int) -> Step:
     return Step(name=row.name, sets={**FREED, "last_duration_ms": duration_ms}, run_id=run.run_id)
 
 
-def abandoned(row: TaskRow, run: Run) -> Step:
+def abandoned(name: str, run_id: str) -> Step:
     """Return the step by which a process that ends gives up a run, so that another may take it for lost at once."""
-    return Step(name=row.name, sets={"run_until_ms": 0}, run_id=run.run_id)
+    return Step(name=name, sets={"run_until_ms": 0}, run_id=run_id)
 
 
 def _health(task: Task, row: TaskRow, ended: Ended, now_ms: int) -> dict[str, Any]:
@@ -90,13 +90,17 @@ def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool
 
 
 def _chosen_ms(chosen: Next, now_ms: int) -> int | None:
-    """Return the time that a task chose for its next run; None: it chose none that makes sense."""
-    if isinstance(chosen, datetime):
-        at_ms = int(chosen.astimezone(UTC).timestamp() * 1_000)
-    elif isinstance(chosen, timedelta):
+    """Return the time that a task chose for its next run; None: it chose none that makes sense.
+
+    A number is none: many a function returns how much it has done.
+    """
+    if isinstance(chosen, timedelta):
         at_ms = now_ms + int(chosen.total_seconds() * 1_000)
-    elif isinstance(chosen, int | float) and not isinstance(chosen, bool) and abs(chosen) <= INTERVAL_MS_MAX:
-        at_ms = now_ms + int(chosen * 1_000)
+    elif isinstance(chosen, datetime):
+        try:
+            at_ms = int(chosen.astimezone(UTC).timestamp() * 1_000)
+        except (OverflowError, ValueError, OSError):  # such as datetime.max
+            return None
     else:
         return None
     return min(max(at_ms, now_ms + INTERVAL_MS_MIN), now_ms + INTERVAL_MS_MAX)

@@ -73,11 +73,12 @@ class Planned:
 def plan(tasks: Iterable[Task], budgets: Mapping[str, Budget]) -> list[Planned]:
     """Return each budget that tasks use, with what each of them takes.
 
-    What a task uses that is no budget is left out: it has no count in a window.
+    A use of an operation (``x:mentions``) takes of the budget of its service (``x``), too, if that has one. What a task
+    uses that is no budget is left out: it has no count in a window.
     """
     users: dict[str, list[Task]] = defaultdict(list)
     for task in tasks:
-        for name in task.uses:
+        for name in dict.fromkeys(name for used in task.uses for name in _budgets_of(used)):
             if name in budgets:
                 users[name].append(task)
     return [_planned(budgets[name], of_budget) for name, of_budget in sorted(users.items())]
@@ -121,11 +122,21 @@ def _planned(budget: Budget, tasks: list[Task]) -> Planned:
 
 def _calls(task: Task, budget: Budget) -> Fraction:
     """Return how many calls a task makes in a window."""
-    calls = task.uses[budget.name]
+    calls = sum(calls for used, calls in task.uses.items() if budget.name in _budgets_of(used))
     if isinstance(task.times, Cron):
         runs = _most_runs(task.times, budget.window_ms)
         return Fraction(calls * runs)
     return Fraction(calls * budget.window_ms, task.times.interval_ms)
+
+
+def _budgets_of(used: str) -> tuple[str, ...]:
+    """Return the budgets of which a use takes.
+
+    >>> _budgets_of("x:mentions"), _budgets_of("x")
+    (('x', 'x:mentions'), ('x',))
+    """
+    service, sign, _ = used.partition(":")
+    return (service, used) if sign else (service,)
 
 
 def _most_runs(cron: Cron, window_ms: int) -> int:

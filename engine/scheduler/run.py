@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import structlog
 
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.ports.task_store import RunResult
-from tempogram.engine.scheduler.own_loop import OwnLoop
+from tempogram.engine.scheduler.own_loop import OwnLoop, in_thread
 from tempogram.engine.scheduler.task import Next, Task
 
 log = structlog.get_logger()
@@ -44,6 +44,10 @@ class Ended:
     leftover: asyncio.Future[Any] | None = None
 
 
+class TaskExit(Exception):
+    """A task would have ended the program."""
+
+
 class Run:
     """One run, from its beginning to its end.
 
@@ -56,13 +60,26 @@ class Run:
         self.run_id = run_id
         self.due_ms = due_ms
         self._own_loop = own_loop
-        self._cancelled = asyncio.Event()
+        self._cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work: asyncio.Future[Any] | None = None
         self._why = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it goes on."""
+        return self._work is None or self._work.done()
 
     def cancel(self, why: str) -> None:
         """End it; its attempt is cancelled, and it is not tried again."""
-        self._why = self._why or why
-        self._cancelled.set()
+        if not self._cancelled.done():
+            self._why = why
+            self._cancelled.set_result(None)
+
+    async def over(self) -> None:
+        """Cancel its attempt, and wait a moment for its end."""
+        if self._work is not None and not self._work.done():
+            self._work.cancel()
+            await asyncio.wait((self._work,), timeout=GRACE_S)
 
     async def carry_out(self) -> Ended:
         """Do the work, again if it fails and may be tried again."""
@@ -78,29 +95,26 @@ class Run:
 
     async def _pause(self, seconds: float) -> bool:
         """Wait before the next attempt; return False if the run was cancelled meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._cancelled.wait()
-        except TimeoutError:
-            return True
-        return False
+        await asyncio.wait((self._cancelled,), timeout=seconds)
+        return not self._cancelled.done()
 
     async def _attempt(self, attempt: int) -> Ended:
-        work = self._begin()
-        cancelled = asyncio.create_task(self._cancelled.wait())
+        try:
+            work = self._work = self._begin()
+        except RuntimeError as error:  # no thread can be started
+            return Ended(RunResult.FAILED, attempt, writable(f"{type(error).__name__}: {error}"))
         try:
             timeout_s = self.task.timeout_ms / 1_000
-            await asyncio.wait((work, cancelled), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, self._cancelled), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return _ended(self.task.name, work, attempt)
-            if self._cancelled.is_set():
+            if self._cancelled.done():
                 result, why = RunResult.CANCELLED, self._why
             else:
                 result, why = RunResult.TIMED_OUT, f"it took longer than {timeout_s:g} s"
             work.cancel()
             await asyncio.wait((work,), timeout=GRACE_S)
         finally:
-            cancelled.cancel()
             if not work.done():
                 work.cancel()
         if work.done():
@@ -110,6 +124,8 @@ class Run:
         return Ended(result, attempt, why, leftover=work)
 
     def _begin(self) -> asyncio.Future[Any]:
+        if not is_async(self.task.work):
+            return in_thread(self.task.name, self.task.work)
         if self._own_loop is not None:
             return self._own_loop.begin(called(self.task.name, self.task.work))
         coroutine = called(self.task.name, self.task.work)
@@ -118,8 +134,10 @@ class Run:
 
 async def called(task_name: str, work: Callable[[], Any]) -> Any:  # noqa: ARG001 - the watchdog reads the name
     """Call the work of a task. The watchdog knows by this function's frame which task blocks a loop."""
-    result = work()
-    return await result if isinstance(result, Awaitable) else result
+    try:
+        return await work()
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the program, and the tasks of all with it
+        raise TaskExit(f"{type(error).__name__}: {error}") from error
 
 
 def is_async(work: Callable[[], Any]) -> bool:
@@ -129,13 +147,22 @@ def is_async(work: Callable[[], Any]) -> bool:
     )
 
 
+def writable(text: str) -> str:
+    r"""Return the beginning of a text without what PostgreSQL refuses: NUL, and halves of characters.
+
+    >>> writable("ValueError: a\x00b")
+    'ValueError: a?b'
+    """
+    return text[:ERROR_LENGTH_MAX].replace("\x00", "?").encode("utf-8", "replace").decode()
+
+
 def _ended(name: str, task: asyncio.Future[Any], attempt: int) -> Ended:
     if task.cancelled():
-        return Ended(RunResult.CANCELLED, attempt, "it cancelled itself")
+        return Ended(RunResult.FAILED, attempt, "CancelledError: something that it awaited was cancelled")
     error = task.exception()
     if error is None:
         return Ended(RunResult.DONE, attempt, next=task.result())
-    reason = f"{type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
+    reason = writable(f"{type(error).__name__}: {error}")
     traceback = None if isinstance(error, EngineError) else error
     log.warning("task_attempt_failed", task=name, attempt=attempt, reason=reason, exc_info=traceback)
     return Ended(RunResult.FAILED, attempt, reason)

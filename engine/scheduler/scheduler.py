@@ -20,13 +20,14 @@ from heapq import heappop, heappush
 import structlog
 
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import LedgerError
-from tempogram.engine.ports.task_store import Step, TaskRow, TaskStore, applied
+from tempogram.engine.model.errors import EngineError, LedgerError
+from tempogram.engine.ports.task_store import RunResult, Step, TaskRow, TaskStore, applied
 from tempogram.engine.scheduler.by_hand import at_declared
 from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
 from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
 from tempogram.engine.scheduler.own_loop import OwnLoop
-from tempogram.engine.scheduler.run import Run, is_async
+from tempogram.engine.scheduler.run import Ended, Run, is_async
+from tempogram.engine.scheduler.shared_clock import SharedClock
 from tempogram.engine.scheduler.task import Overrun, Task
 from tempogram.engine.scheduler.times import Every, stored
 from tempogram.engine.scheduler.watchdog import Watchdog
@@ -34,12 +35,16 @@ from tempogram.engine.scheduler.watchdog import Watchdog
 log = structlog.get_logger()
 
 LOOK_MS = 1_000
-"""The longest sleep: a clock that is stepped is noticed after it."""
+"""The longest sleep: that the time of all has moved is noticed after it."""
 
 RUN_LEASE_MS = 15_000
 """From when on a run counts as lost that was not heard of. untuned: a database that fails over takes a few seconds."""
 
 KEEP_S = 4.0
+KEEP_TIMEOUT_S = 1.5
+KEPT_MARGIN_MS = 3_000
+"""So long before they count as lost, runs of which the database cannot hear are cancelled: it leaves them time to end.
+untuned: a second for a question that is not answered, one for the next, and one for the end."""
 
 FOLLOW_S = 2.0
 """Between two looks for what was changed by hand, or is overdue."""
@@ -59,6 +64,13 @@ RETRY_MS = 1_000
 
 BROKEN_MS = 60_000
 """After something that is wrong with a task itself."""
+
+WRITES_MAX = 32
+"""Steps that are made at once. After an outage thousands of tasks are due together, and share the database with all
+that is sent: that waits for no more than these. untuned: one transaction takes as many in a few milliseconds."""
+
+GIVE_UP_S = 3.0
+"""How long giving up the runs of a process that ends may take."""
 
 
 class Scheduler:
@@ -81,14 +93,17 @@ class Scheduler:
         self._entries = {task.name: _Entry(task) for task in tasks}
         self._store = store
         self._process = process
-        self._clock = clock
+        self._clock = SharedClock(clock)
         self._is_short = is_short
         self._watchdog = Watchdog(self._move_out)
         self._heap: list[tuple[int, str]] = []
         self._woken = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
+        self._writes = asyncio.Semaphore(WRITES_MAX)
+        self._is_declared = asyncio.Event()
         self._is_leading = False
         self._is_stopping = False
+        self._is_declared = asyncio.Event()
         self._started_ms = 0
         self._kept_ms = 0
 
@@ -98,8 +113,10 @@ class Scheduler:
 
     async def run(self) -> None:
         """Run tasks until this is cancelled; a run that is under way then is given up for another process."""
+        await _until_written(self._read_clock)
         self._started_ms = self._clock()
         await _until_written(self._declare)
+        self._is_declared.set()
         with self._watchdog.watching():
             try:
                 async with asyncio.TaskGroup() as group:
@@ -116,10 +133,10 @@ class Scheduler:
 
     async def lead(self) -> None:
         """Be the process that tries each task first, until this is cancelled."""
-        await _until_written(self._begin_to_lead)
+        await self._is_declared.wait()
         self._is_leading = True
-        self._woken.set()
         try:
+            await _until_written(self._begin_to_lead)
             await asyncio.Event().wait()
         finally:
             self._is_leading = False
@@ -130,10 +147,10 @@ class Scheduler:
             if (entry := self._entries.get(row.name)) is None:
                 continue
             self._take(entry, row)
-            self._plan(entry)
-            if entry.task.at_start and row.run_since_ms < self._started_ms:
+            await self._follow_declaration(entry)
+            if entry.task.at_start and row.run_since_ms < self._started_ms and not row.is_paused:
                 await self._step(entry, Step(name=row.name, sets={"run_at_ms": max(self._clock(), row.due_at_ms + 1)}))
-                self._plan(entry)
+            self._plan(entry)
 
     async def _declare(self) -> None:
         now_ms = self._clock()
@@ -141,9 +158,22 @@ class Scheduler:
         for row in await self._store.declare(rows):
             entry = self._entries[row.name]
             entry.row = row
-            if row.times != stored(entry.task.times):
-                await self._step(entry, at_declared(row, entry.task.times))
+            await self._follow_declaration(entry)
             self._plan(entry)
+
+    async def _follow_declaration(self, entry: _Entry) -> None:
+        """Count due times by the task's own times, if its row was written by a program that declares others."""
+        if entry.row.times == stored(entry.task.times):
+            return
+        try:
+            step = at_declared(entry.row, entry.task.times)
+        except Exception:
+            log.exception("task_not_scheduled", task=entry.task.name)
+        else:
+            await self._step_or_read(entry, step)
+
+    async def _read_clock(self) -> None:
+        await self._clock.read(self._store.now_ms)
 
     # The loops
 
@@ -157,9 +187,10 @@ class Scheduler:
                 if entry.wakes_ms == at_ms:
                     entry.wakes_ms = 0
                     if self._is_leading or entry.is_ours:
+                        await self._room()
                         self._attend(entry)
             self._woken.clear()
-            sleep_ms = min(LOOK_MS, self._heap[0][0] - now_ms) if self._heap else LOOK_MS
+            sleep_ms = min(LOOK_MS, self._heap[0][0] - self._clock()) if self._heap else LOOK_MS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(sleep_ms / 1_000):
                     await self._woken.wait()
@@ -168,9 +199,10 @@ class Scheduler:
         """Take up what was changed by hand, and what another process should have done."""
         while True:
             await asyncio.sleep(FOLLOW_S)
-            now_ms = self._clock()
             patience_ms = LEADER_MS if self._is_leading else STANDBY_MS
             try:
+                await self._read_clock()
+                now_ms = self._clock()
                 changed = await self._store.changed_since(now_ms - FOLLOWED_MS)
                 overdue = await self._store.overdue(now_ms - patience_ms, now_ms, limit=OVERDUE_MAX)
             except LedgerError as error:
@@ -182,28 +214,39 @@ class Scheduler:
             for row in overdue:
                 if (entry := self._entries.get(row.name)) is not None:
                     self._take(entry, row)
+                    await self._room()
                     self._attend(entry)
 
     async def _keep(self) -> None:
         """Be heard of while runs are under way; give up those that count as lost."""
         self._kept_ms = self._clock()
+        sleep_s = KEEP_S
         while True:
-            await asyncio.sleep(KEEP_S)
+            await asyncio.sleep(sleep_s)
+            sleep_s = KEEP_S
             under_way = [entry for entry in self._entries.values() if entry.run is not None]
-            now_ms = self._clock()
+            asked_ms = self._clock()
             if not under_way:
-                self._kept_ms = now_ms
+                self._kept_ms = asked_ms
                 continue
-            kept: frozenset[str] | None = None
-            try:
-                kept = await self._store.keep(self._process, now_ms + RUN_LEASE_MS)
-                self._kept_ms = now_ms
-            except LedgerError as error:
-                log.warning("task_runs_not_kept", reason=str(error))
-            is_lost = kept is None and self._clock() >= self._kept_ms + RUN_LEASE_MS - RETRY_MS
+            kept = await self._kept(asked_ms)
+            if kept is not None:
+                self._kept_ms = asked_ms
+            else:
+                sleep_s = RETRY_MS / 1_000
+            is_lost = kept is None and self._clock() >= self._kept_ms + RUN_LEASE_MS - KEPT_MARGIN_MS
             for entry in under_way:
                 if entry.run is not None and (is_lost or (kept is not None and entry.run.run_id not in kept)):
                     entry.run.cancel("it counts as lost: the database did not hear of it")
+
+    async def _kept(self, now_ms: int) -> frozenset[str] | None:
+        """Move the end of the runs of this process; return which are its own still, None: the database does not say."""
+        try:
+            async with asyncio.timeout(KEEP_TIMEOUT_S):
+                return await self._store.keep(self._process, now_ms + RUN_LEASE_MS)
+        except (LedgerError, TimeoutError) as error:
+            log.warning("task_runs_not_kept", reason=str(error) or "no answer in time")
+            return None
 
     # One task
 
@@ -224,21 +267,28 @@ class Scheduler:
             if self._heap[0] == (at_ms, entry.task.name):
                 self._woken.set()
 
+    async def _room(self) -> None:
+        """Wait for the steps that are under way, if there are enough of them."""
+        if self._writes.locked():
+            async with self._writes:
+                pass
+
     def _attend(self, entry: _Entry) -> None:
-        if not (entry.is_attended or self._is_stopping):
+        if not (entry.is_attended or self._is_stopping or self._clock() < entry.rests_until_ms):
             entry.is_attended = True
             self._begin(self._attended(entry))
 
     async def _attended(self, entry: _Entry) -> None:
         at_ms: int | None = None
         try:
-            at_ms = await self._do_due(entry)
+            async with self._writes:
+                at_ms = await self._do_due(entry)
         except LedgerError as error:
             log.warning("task_postponed", task=entry.task.name, reason=str(error))
-            at_ms = self._clock() + RETRY_MS
+            at_ms = entry.rests_until_ms = self._clock() + RETRY_MS
         except Exception:
             log.exception("task_not_scheduled", task=entry.task.name)
-            at_ms = self._clock() + BROKEN_MS
+            at_ms = entry.rests_until_ms = self._clock() + BROKEN_MS
         finally:
             entry.is_attended = False
         if at_ms is not None:
@@ -246,16 +296,18 @@ class Scheduler:
 
     async def _do_due(self, entry: _Entry) -> int | None:
         """Do what is to be done about a task now; return when to look again, None: as its row says."""
-        now_ms, run_id = self._clock(), secrets.token_hex(8)
+        now_ms = self._clock()
         if entry.run is not None:
             if entry.task.on_overrun is Overrun.CANCEL and now_ms >= (wakes_at_ms(entry.task, entry.row) or now_ms + 1):
                 entry.run.cancel("it was due again")
+            return None
+        if self._begin_run(entry):
             return None
         decision = decide(
             entry.task,
             entry.row,
             now_ms,
-            run_id=run_id,
+            run_id=entry.run_id,
             process=self._process,
             until_ms=now_ms + RUN_LEASE_MS,
         )
@@ -266,46 +318,68 @@ class Scheduler:
                 return until_ms
             case PassOver(step):
                 await self._step_or_read(entry, step)
-            case Begin(step, due_ms):
-                if await self._step_or_read(entry, step):
-                    entry.run = Run(entry.task, run_id, due_ms, own_loop=self._loop_of(entry))
-                    self._begin(self._carried_out(entry, entry.run))
+            case Begin(step):
+                await self._step_or_read(entry, step)
+                self._begin_run(entry)
         return None
+
+    def _begin_run(self, entry: _Entry) -> bool:
+        """Carry out the run that the row has from this process, also if the answer to its step was lost on the way."""
+        row = entry.row
+        if row.run_id != entry.run_id or self._clock() >= row.run_until_ms:
+            return False
+        entry.run = Run(entry.task, row.run_id, row.run_due_ms, own_loop=self._loop_of(entry))
+        entry.run_id = new_run_id()
+        self._begin(self._carried_out(entry, entry.run))
+        return True
 
     async def _step_or_read(self, entry: _Entry, step: Step) -> bool:
         """Make a step; if its conditions do not hold, know the row as it is."""
+        known = entry.row.version
         if is_made := await self._step(entry, step):
             self._plan(entry)
         elif (row := await self._store.row(entry.task.name)) is not None:
             entry.row = row
-            self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
+            if row.version > known:
+                self._plan(entry)
+            else:
+                self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
         return is_made
 
     async def _step(self, entry: _Entry, step: Step) -> bool:
+        before = entry.row
         if not await self._store.step(step):
             return False
-        entry.row = applied(step, entry.row)
+        if entry.row is before:
+            entry.row = applied(step, before)
+        elif (row := await self._store.row(entry.task.name)) is not None:  # it was read meanwhile, with the step or not
+            entry.row = row
         return True
 
     async def _carried_out(self, entry: _Entry, run: Run) -> None:
         """Carry a run out, and write down what came of it."""
-        is_here = entry.own_loop is None
+        is_here = entry.own_loop is None and is_async(entry.task.work)
         if is_here:
             self._watchdog.begin()
         try:
             ended = await run.carry_out()
+        except Exception as error:
+            log.exception("task_not_scheduled", task=entry.task.name)
+            ended = Ended(RunResult.FAILED, error=type(error).__name__)
         finally:
             if is_here:
                 self._watchdog.end()
+        ended_ms = self._clock()  # writing it down may take long, and what is due meanwhile is not overrun
         is_short = await self._finds_short(entry.task)
         await self._conclude(
             entry,
             run,
-            lambda: ending(entry.task, entry.row, run, ended, now_ms=self._clock(), is_short=is_short),
+            lambda: ending(entry.task, entry.row, run, ended, now_ms=ended_ms, is_short=is_short),
         )
         if ended.leftover is not None:
             await asyncio.wait((ended.leftover,))
-            await self._conclude(entry, run, lambda: leftover_ended(entry.row, run, now_ms=self._clock()))
+            ended_ms = self._clock()
+            await self._conclude(entry, run, lambda: leftover_ended(entry.row, run, now_ms=ended_ms))
         entry.run = None
         self._attend(entry)
 
@@ -314,19 +388,24 @@ class Scheduler:
             return False
         try:
             return await self._is_short(task)
+        except EngineError as error:
+            log.warning("task_budget_unavailable", task=task.name, reason=str(error))
+            return False
         except Exception:
             log.exception("task_budget_not_read", task=task.name)
             return False
 
     async def _conclude(self, entry: _Entry, run: Run, step: Callable[[], Step]) -> None:
         async def write() -> None:
-            if not await self._step_or_read(entry, step()):
+            async with self._writes:
+                is_ours = await self._step_or_read(entry, step())
+            if not is_ours:
                 log.warning("task_run_was_lost", task=run.task.name, run_id=run.run_id)
 
         await _until_written(write)
 
     def _loop_of(self, entry: _Entry) -> OwnLoop | None:
-        if entry.own_loop is None and (entry.task.has_own_thread or not is_async(entry.task.work)):
+        if entry.own_loop is None and entry.task.has_own_thread and is_async(entry.task.work):
             entry.own_loop = OwnLoop(entry.task.name)
         return entry.own_loop
 
@@ -343,35 +422,46 @@ class Scheduler:
         begun.add_done_callback(self._jobs.discard)
 
     async def _give_up(self) -> None:
-        """Give up the runs that are under way, so that another process takes them for lost at once."""
-        for entry in self._entries.values():
-            if (run := entry.run) is not None:
-                with contextlib.suppress(LedgerError):
-                    await self._store.step(abandoned(entry.row, run))
-            if entry.own_loop is not None:
-                entry.own_loop.close()
+        """End the runs that are under way; another process takes those that have ended for lost at once."""
+        under_way = [(name, entry.run) for name, entry in self._entries.items() if entry.run is not None]
+        beginning = [(name, entry.run_id) for name, entry in self._entries.items() if entry.is_attended]
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*(run.over() for _, run in under_way))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_UP_S):
+                given_up = beginning + [(name, run.run_id) for name, run in under_way if run.is_over]
+                steps = [self._store.step(abandoned(name, run_id)) for name, run_id in given_up]
+                await asyncio.gather(*steps, return_exceptions=True)
+        for entry in self._entries.values():
+            if entry.own_loop is not None:
+                entry.own_loop.close()
 
 
 class _Entry:
     """What this process knows of one task."""
 
-    __slots__ = ("is_attended", "own_loop", "row", "run", "task", "wakes_ms")
+    __slots__ = ("is_attended", "own_loop", "rests_until_ms", "row", "run", "run_id", "task", "wakes_ms")
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.row = TaskRow(name=task.name)
         self.run: Run | None = None
+        self.run_id = new_run_id()  # of the next run
         self.own_loop: OwnLoop | None = None
         self.wakes_ms = 0  # 0: it is not in the heap
+        self.rests_until_ms = 0  # after an error
         self.is_attended = False
 
     @property
     def is_ours(self) -> bool:
         """Whether its run is here, so that this process looks after it even if another one leads."""
         return self.run is not None
+
+
+def new_run_id() -> str:
+    return secrets.token_hex(8)
 
 
 def _new_row(task: Task, now_ms: int) -> TaskRow | None:

@@ -1,4 +1,4 @@
-"""How a task is, as an operator sees it: computed from its row, so that every process says the same."""
+"""How a task or a loop is, as an operator sees it: computed from its row, so that every process says the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.ports.beat_store import LoopBeat
 from tempogram.engine.ports.task_store import TaskRow
 from tempogram.engine.scheduler.times import Every, read
 
@@ -40,6 +41,36 @@ class TaskHealth:
     status: TaskStatus
     last_run_ms: int
     age_ms: int
+    is_paused_after_failures: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopHealth:
+    """One loop of one process at one moment; ``age_ms``: how long ago it was seen to run."""
+
+    beat: LoopBeat
+    status: TaskStatus
+    age_ms: int
+
+    @property
+    def name(self) -> str:
+        """Return what no other loop is called: ``recoverer@1f2e3d4c``."""
+        return f"{self.beat.loop}@{self.beat.process}"
+
+
+def loop_health_of(beat: LoopBeat, now_ms: int) -> LoopHealth:
+    """Return how a loop is.
+
+    >>> beat = LoopBeat(process="1f2e3d4c", loop="recoverer", role="worker", at_ms=0, every_ms=60_000)
+    >>> [loop_health_of(beat, seconds * 1_000).status.value for seconds in (60, 70, 130)]
+    ['HEALTHY', 'LATE', 'STALLED']
+    """
+    age_ms = max(0, now_ms - beat.at_ms)
+    if age_ms > STALLED_TIMES * beat.every_ms:
+        status = TaskStatus.STALLED
+    else:
+        status = TaskStatus.LATE if age_ms > beat.every_ms + GRACE_MS else TaskStatus.HEALTHY
+    return LoopHealth(beat=beat, status=status, age_ms=age_ms)
 
 
 def health_of(row: TaskRow, now_ms: int, *, jitter_ms: int = 0) -> TaskHealth:
@@ -55,6 +86,7 @@ def health_of(row: TaskRow, now_ms: int, *, jitter_ms: int = 0) -> TaskHealth:
         status=_status(row, last_run_ms, now_ms, jitter_ms),
         last_run_ms=last_run_ms,
         age_ms=max(0, now_ms - last_run_ms) if last_run_ms else 0,
+        is_paused_after_failures=now_ms < row.paused_until_ms,
     )
 
 

@@ -99,12 +99,14 @@ async def sweep(
 
     Raises:
         SweepOverdue: The deadline has come.
-        SettingsError: The chunk or the pause makes no sense.
+        SettingsError: The items, the chunk or the pause make no sense.
     """
     if chunk < 1 or pause_s < 0:
         raise SettingsError(
             f"chunk is {chunk} and pause_s {pause_s:g}; the one must be above 0, the other not below it"
         )
+    if isinstance(items, str) or not all(isinstance(item, str) for item in items):
+        raise SettingsError(f"what sweep {name} goes through must be a list of texts: [str(id) for id in ids]")
     row = await store.sweep(name) or SweepRow(name=name, began_ms=clock())
     resumed_at = start = _start(row, items)
     ends_at_ms = None if deadline_s is None else clock() + round(deadline_s * 1_000)

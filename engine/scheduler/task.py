@@ -20,8 +20,8 @@ CATCH_UP_MS = 3_600_000
 """How old a missed due time may be to be caught up, unless its task says so. untuned: a deploy is over by then; and a
 greeting of the morning is not sent at night."""
 
-Next = datetime | timedelta | float | None
-"""What a task may return: when it wants to run next, as an instant, or in how long (a number is seconds)."""
+Next = datetime | timedelta | None
+"""What a task may return: when it wants to run next, as an instant, or in how long. Anything else says nothing."""
 
 Work = Callable[[], Awaitable[Any]] | Callable[[], Any]
 

@@ -7,6 +7,8 @@ import time
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, func, literal
 from sqlalchemy.dialects import postgresql, sqlite
 
+POSTGRES_NOW_MS: ColumnElement[int] = cast(func.extract("epoch", func.clock_timestamp()) * 1_000, BigInteger)
+
 # Both have the same methods and render the same words; only the type's module differs.
 Insert = postgresql.Insert
 
@@ -30,4 +32,4 @@ def database_now_ms(connection: Connection) -> ColumnElement[int]:
     """
     if connection.dialect.name == "sqlite":
         return literal(time.time_ns() // 1_000_000)
-    return cast(func.extract("epoch", func.clock_timestamp()) * 1_000, BigInteger)
+    return POSTGRES_NOW_MS

@@ -442,6 +442,17 @@ task_runs = Table(
     PrimaryKeyConstraint("name", "slot", name="task_runs_key"),
 )
 
+loop_beats = Table(
+    "loop_beats",
+    metadata,
+    Column("process", Text, nullable=False),
+    Column("loop", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("every_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("process", "loop", name="loop_beats_key"),
+)
+
 sweeps = Table(
     "sweeps",
     metadata,

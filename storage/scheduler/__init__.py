@@ -4,4 +4,5 @@ Read in this order:
 
     tasks   when each is due, how it goes, and its last runs
     sweeps  how far each sweep is
+    beats   which loops of which processes run
 """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -21,19 +24,21 @@ from sqlalchemy import (
     update,
 )
 
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports.task_store import HISTORY, RunRecord, RunResult, Step, TaskRow
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.dialects import database_now_ms, insert_by
+from tempogram.storage.database.dialects import POSTGRES_NOW_MS, Insert, insert_by, insert_into
 from tempogram.storage.database.models import task_runs, tasks
 
 AHEAD_MS = 1_000
 """How far the clock of a process may be ahead of the database's when it begins a run. A clock that was stepped forward
 must not use up due times that have not come."""
 
-NAMES_MAX = 1_000
+NAMES_MAX = 500
 """In one statement."""
 
-_COLUMNS = tuple(tasks.c[each.name] for each in fields(TaskRow))
+_NAMES = tuple(each.name for each in fields(TaskRow))
+_COLUMNS = tuple(tasks.c[name] for name in _NAMES)
 _RUN_COLUMNS = tuple(task_runs.c[each.name] for each in fields(RunRecord))
 
 
@@ -44,15 +49,18 @@ class SqlTaskStore:
         self._database = database
 
     async def declare(self, rows: Sequence[TaskRow]) -> list[TaskRow]:
-        def write(connection: Connection) -> None:
-            insert = insert_by(tasks, connection).on_conflict_do_nothing()
-            connection.execute(insert, [asdict(row) for row in rows])
-
-        if not rows:
-            return []
-        await self._database.write_alone(write)
+        for start in range(0, len(rows), NAMES_MAX):
+            await self._database.write(_add, rows[start : start + NAMES_MAX])
         known = {row.name: row for row in await self._named([row.name for row in rows])}
+        if len(known) < len(rows):
+            raise LedgerError("a task was deleted while it was declared")
         return [known[row.name] for row in rows]
+
+    async def now_ms(self) -> int:
+        if self._database.dialect == "sqlite":
+            return time.time_ns() // 1_000_000
+        async with self._database.reading() as connection:
+            return int((await connection.execute(select(POSTGRES_NOW_MS))).scalar_one())
 
     async def step(self, step: Step) -> bool:
         return (await self._database.write(_steps, [step]))[0]
@@ -113,49 +121,73 @@ class SqlTaskStore:
         return found
 
     async def _read(self, query: Select[Any]) -> list[TaskRow]:
+        found: list[TaskRow] = []
         async with self._database.reading() as connection:
-            return [TaskRow(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
+            result = await connection.execute(query)
+            for rows in result.partitions(NAMES_MAX):
+                found += [TaskRow(**dict(zip(_NAMES, row, strict=True))) for row in rows]
+                await asyncio.sleep(0)  # thousands take a while
+        return found
+
+
+def _add(connection: Connection, rows: Sequence[TaskRow]) -> Sequence[None]:
+    connection.execute(insert_by(tasks, connection).on_conflict_do_nothing(), [asdict(row) for row in rows])
+    return [None] * len(rows)
 
 
 def _steps(connection: Connection, steps: Sequence[Step]) -> Sequence[bool]:
     made = [_change(connection, step) for step in steps]
     records = [step.record for step, is_made in zip(steps, made, strict=True) if is_made and step.record is not None]
-    for record in records:
-        _keep_record(connection, record)
+    if records:
+        connection.execute(_record_insert(connection.dialect.name), [_values(record) for record in records])
     return made
 
 
 def _change(connection: Connection, step: Step) -> bool:
     values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items()}
     values |= {f"by_{name}": value for name, value in step.adds.items()}
-    values |= {"of_name": step.name, "due_below": step.due_below_ms, "of_run": step.run_id, "of_version": step.version}
-    values["lost_by"] = step.lost_by_ms
-    statement = _statement(step, connection)
-    return connection.execute(statement, values).rowcount == 1
+    values["of_name"] = step.name
+    conditions = tuple(name for name in _CONDITIONS if getattr(step, name) is not None)
+    values |= {f"of_{name}": getattr(step, name) for name in conditions}
+    dialect = connection.dialect.name
+    if step.due_below_ms is not None and dialect == "sqlite":
+        values["now_ms"] = time.time_ns() // 1_000_000
+    return connection.execute(_statement(tuple(step.sets), tuple(step.adds), conditions, dialect), values).rowcount == 1
 
 
-def _statement(step: Step, connection: Connection) -> Update:
-    """Return the same statement for all steps of a kind, so that it is compiled once."""
+_CONDITIONS = ("due_below_ms", "run_id", "lost_by_ms", "version")
+
+
+@lru_cache(maxsize=500)
+def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[str, ...], dialect: str) -> Update:
+    """Return the same statement for all steps of a kind: making one takes longer than performing it."""
     is_meant: list[ColumnElement[bool]] = [tasks.c.name == bindparam("of_name")]
-    if step.due_below_ms is not None:
-        due: BindParameter[int] = bindparam("due_below", type_=tasks.c.due_at_ms.type)
-        is_meant += [tasks.c.due_at_ms < due, due <= database_now_ms(connection) + AHEAD_MS]
-    if step.run_id is not None:
-        is_meant.append(tasks.c.run_id == bindparam("of_run"))
-    if step.lost_by_ms is not None:
-        is_meant.append(tasks.c.run_until_ms <= bindparam("lost_by"))
-    if step.version is not None:
+    if "due_below_ms" in conditions:
+        due: BindParameter[int] = bindparam("of_due_below_ms", type_=tasks.c.due_at_ms.type)
+        now_ms = bindparam("now_ms", type_=tasks.c.due_at_ms.type) if dialect == "sqlite" else POSTGRES_NOW_MS
+        is_meant += [tasks.c.due_at_ms < due, due <= now_ms + AHEAD_MS]
+    if "run_id" in conditions:
+        is_meant.append(tasks.c.run_id == bindparam("of_run_id"))
+    if "lost_by_ms" in conditions:
+        is_meant.append(tasks.c.run_until_ms <= bindparam("of_lost_by_ms"))
+    if "version" in conditions:
         is_meant.append(tasks.c.version == bindparam("of_version"))
-    sets: dict[str, Any] = {name: bindparam(f"to_{name}") for name in step.sets}
-    adds = {name: tasks.c[name] + bindparam(f"by_{name}") for name in step.adds}
-    return update(tasks).where(*is_meant).values({**sets, **adds, "version": tasks.c.version + 1})
+    values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in sets}
+    values |= {name: tasks.c[name] + bindparam(f"by_{name}") for name in adds}
+    return update(tasks).where(*is_meant).values({**values, "version": tasks.c.version + 1})
 
 
-def _keep_record(connection: Connection, record: RunRecord) -> None:
-    values = asdict(record) | {"slot": record.number % HISTORY, "result": record.result.value if record.result else ""}
-    insert = insert_by(task_runs, connection)
-    newer = {name: insert.excluded[name] for name in values if name not in {"name", "slot"}}
-    connection.execute(insert.on_conflict_do_update(index_elements=["name", "slot"], set_=newer), values)
+def _values(record: RunRecord) -> dict[str, Any]:
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    return values | {"slot": record.number % HISTORY, "result": record.result.value if record.result else ""}
+
+
+@lru_cache(maxsize=2)
+def _record_insert(dialect: str) -> Insert:
+    insert = insert_into(task_runs, dialect)
+    insert = insert.values({column.name: bindparam(column.name) for column in task_runs.c})
+    newer = {column.name: insert.excluded[column.name] for column in task_runs.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=["name", "slot"], set_=newer)
 
 
 def _record(row: Row[Any]) -> RunRecord:

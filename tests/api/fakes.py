@@ -58,6 +58,7 @@ from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.scheduler.board import TaskBoard
 from tempogram.engine.sending.slots import NoWorker
 from tempogram.engine.services.catalogue import service_of
 from tempogram.engine.services.changed import ChangedServices
@@ -69,6 +70,8 @@ from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.messages import AttemptState, MessageState
 from tests.bot.memory_handles import MemoryHandles
+from tests.engine.scheduler.memory_beats import MemoryBeats
+from tests.engine.scheduler.memory_tasks import MemoryTaskStore
 from tests.engine.services.stored import Store
 from tests.fakes import START_MS, Clock, FlakyLedger
 
@@ -536,6 +539,8 @@ class World:
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
+    tasks: MemoryTaskStore = field(default_factory=MemoryTaskStore)
+    beats: MemoryBeats = field(default_factory=MemoryBeats)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
     stored_limits: ListedLimits = field(init=False)
@@ -626,6 +631,7 @@ class World:
             healthy=self.health,
             tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
+            tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
         )
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})

@@ -152,6 +152,8 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/bots/{bot_id}",
         "/bots/{bot_id}/webhook-secret",
         "/health",
+        "/health/cron",
+        "/health/cron/{service}",
         "/limits",
         "/messages",
         "/messages/batch",
@@ -170,6 +172,9 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/services/{name}/hold",
         "/services/{name}/operations/{operation}/breaker",
         "/services/{name}/operations/{operation}/hold",
+        "/tasks",
+        "/tasks/{name}",
+        "/tasks/{name}/run",
     ]
     submit = described["paths"]["/messages"]["post"]
     assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "409", "413", "422", "429", "503"]

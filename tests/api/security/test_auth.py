@@ -59,6 +59,13 @@ NEEDED = {
     ("GET", "/openapi.json"): Role.VIEWER,
     ("GET", "/queue/dlq"): Role.VIEWER,
     ("GET", "/queue/stats"): Role.VIEWER,
+    ("GET", "/health/cron"): Role.VIEWER,
+    ("GET", "/health/cron/{service}"): Role.VIEWER,
+    ("GET", "/tasks"): Role.VIEWER,
+    ("GET", "/tasks/{name}"): Role.VIEWER,
+    ("PATCH", "/tasks/{name}"): Role.OPERATOR,
+    ("POST", "/tasks/{name}/run"): Role.OPERATOR,
+    ("DELETE", "/tasks/{name}"): Role.OPERATOR,
     ("GET", "/services"): Role.VIEWER,
     ("GET", "/services/{name}"): Role.VIEWER,
     ("GET", "/services/{name}/calls"): Role.VIEWER,
@@ -89,7 +96,7 @@ NEEDED = {
 """What docs/operations.md says in words."""
 
 
-NAMED = {"bot_id": 7, "message_id": "none", "name": "shop", "operation": "pay", "call_id": "none"}
+NAMED = {"bot_id": 7, "message_id": "none", "name": "shop", "operation": "pay", "call_id": "none", "service": "poll"}
 
 
 def test_every_route_stands_in_the_table_of_roles() -> None:

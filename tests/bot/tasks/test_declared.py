@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,6 +66,13 @@ def test_the_environment_has_the_interval_in_milliseconds() -> None:
     assert declared({"TWITTER_POLL_INTERVAL": " "})[0].times == Every(120_000)
 
 
+@pytest.mark.parametrize(("value", "times"), [("60000", Every(60_000, 600_000)), ("700000", Every(700_000, 700_000))])
+def test_the_environment_has_the_lower_bound_of_an_interval_that_is_stretched(value: str, times: Every) -> None:
+    every("poll", (120, 600), work, env="TWITTER_POLL_INTERVAL")
+
+    assert declared({"TWITTER_POLL_INTERVAL": value})[0].times == times
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
@@ -122,6 +130,37 @@ def test_a_declaration_that_makes_no_sense_is_refused_in_a_sentence(options: dic
 def test_a_name_that_no_task_may_have_is_refused(name: str) -> None:
     with pytest.raises(SettingsError):
         every(name, 60, work)
+
+
+async def asks(bot: object, chat_id: int) -> None: ...
+
+
+async def yields() -> AsyncIterator[int]:
+    yield 1
+
+
+async def has_defaults(bot: object = None, *args: object, **words: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (asks, "task poll asks for bot, chat_id, but a task is called without arguments; let a hook of startup keep"),
+        (yields, "task poll has a yield, so calling it does nothing; leave the yield out"),
+        ("work", "task poll is 'work'; it must be a function"),
+    ],
+)
+def test_a_function_that_cannot_be_a_task_is_refused(function: Any, sentence: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        every("poll", 60, function)
+    assert str(refused.value).startswith(sentence)
+
+
+def test_a_function_whose_arguments_are_all_optional_is_a_task() -> None:
+    every("poll", 60, has_defaults)
+    every("part", 60, partial(asks, None, 7))
+
+    assert len(declared({})) == 2
 
 
 def test_a_decorator_without_its_name_says_so() -> None:

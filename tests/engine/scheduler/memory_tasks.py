@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -20,11 +21,15 @@ class MemoryTaskStore:
         self.runs: dict[str, list[RunRecord]] = defaultdict(list)
         self.is_away = False
         self.steps = 0
-        self._now_ms = now_ms
+        self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
 
     async def declare(self, rows: Sequence[TaskRow]) -> list[TaskRow]:
         self._ask()
         return [self.table.setdefault(row.name, row) for row in rows]
+
+    async def now_ms(self) -> int:
+        self._ask()
+        return self._now_ms()
 
     async def step(self, step: Step) -> bool:
         self._ask()
@@ -86,7 +91,7 @@ class MemoryTaskStore:
 
     def _holds(self, step: Step, row: TaskRow) -> bool:
         if step.due_below_ms is not None:
-            is_ahead = self._now_ms is not None and step.due_below_ms > self._now_ms() + AHEAD_MS
+            is_ahead = step.due_below_ms > self._now_ms() + AHEAD_MS
             if is_ahead or row.due_at_ms >= step.due_below_ms:
                 return False
         if step.lost_by_ms is not None and row.run_until_ms > step.lost_by_ms:

@@ -49,3 +49,13 @@ def test_a_cron_counts_with_the_window_in_which_it_is_due_most_often() -> None:
 
 def test_what_has_no_budget_is_left_out() -> None:
     assert plan([Task(name="free", times=Every(60_000), work=print, uses={"films:availability": 1})], LOOKUPS) == []
+
+
+def test_a_use_of_an_operation_takes_of_the_budget_of_its_service_too() -> None:
+    budgets = LOOKUPS | {"x": Budget(name="x", count=12, window_ms=900_000)}
+    poll = Task(name="poll", times=Every(180_000), work=print, uses={"x:tweet_lookup": 1, "x:mentions": 2})
+
+    service, lookups = plan([poll], budgets)
+
+    assert (service.budget.name, float(service.calls), service.holds) == ("x", 15, False)
+    assert (lookups.budget.name, float(lookups.calls), lookups.holds) == ("x:tweet_lookup", 5, True)

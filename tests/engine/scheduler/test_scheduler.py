@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,10 +23,14 @@ MINUTE_MS = 60_000
 class Process:
     """One process that runs tasks; it can be killed, and its clock stepped."""
 
-    def __init__(self, name: str, store: MemoryTaskStore, *tasks: Task, leads: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, name: str, store: MemoryTaskStore, *tasks: Task, leads: bool = True, runs: bool = True, **kwargs: Any
+    ) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.scheduler = Scheduler(tasks, store, process=name, clock=self.clock, **kwargs)
-        self._running = asyncio.create_task(self.scheduler.run())
+        self._running: asyncio.Task[None]
+        if runs:
+            self.run()
         self._leading = asyncio.create_task(self.scheduler.lead()) if leads else None
 
     async def stop(self) -> None:
@@ -37,6 +42,9 @@ class Process:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+    def run(self) -> None:
+        self._running = asyncio.create_task(self.scheduler.run())
 
     def lead(self) -> None:
         self._leading = asyncio.create_task(self.scheduler.lead())
@@ -177,9 +185,94 @@ def test_a_task_that_ignores_its_cancellation_does_not_run_twice_at_once() -> No
 def test_a_task_chooses_when_it_runs_next() -> None:
     async def scenario() -> None:
         log = Log()
-        async with running(every(600, log.task(returns=30.0))):
+        async with running(every(600, log.task(returns=timedelta(seconds=30)))):
             await asyncio.sleep(670)
         assert log.began == near(600, 630, 660)
+
+    in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("returned", [0, 3, 0.5, True, "soon", datetime.min])  # noqa: DTZ901 - it has no time in UTC
+def test_what_a_task_returns_that_is_no_time_changes_nothing(returned: Any) -> None:
+    async def scenario() -> None:
+        log = Log()
+        async with running(every(60, log.task(returns=returned))):
+            await asyncio.sleep(190)
+        assert log.began == near(60, 120, 180)
+
+    in_virtual_time(scenario())
+
+
+def test_a_time_that_has_passed_lets_a_task_run_again_at_once_and_a_far_one_within_a_year() -> None:
+    async def scenario() -> None:
+        past, far = Log(), Log()
+        async with running(
+            every(60, past.task(returns=datetime(2000, 1, 1, tzinfo=UTC)), name="past"),
+            every(60, far.task(returns=datetime.max.replace(tzinfo=UTC)), name="far"),
+        ) as store:
+            await asyncio.sleep(60.45)
+            assert past.began == near(60, 60.1, 60.2, 60.3, 60.4)
+            assert row_of(store, "far").next_due_ms == pytest.approx(START_MS + 60_000 + 366 * 86_400_000, abs=20)
+
+    in_virtual_time(scenario())
+
+
+def test_a_task_that_awaits_what_was_cancelled_has_failed() -> None:
+    async def awaits_cancelled() -> None:
+        other = asyncio.create_task(asyncio.sleep(1_000))
+        other.cancel()
+        await other
+
+    async def scenario() -> None:
+        async with running(every(60, awaits_cancelled, pause_after=2)) as store:
+            await asyncio.sleep(130)
+            assert row_of(store).failed == 2
+            assert row_of(store).is_failing
+
+    in_virtual_time(scenario())
+
+
+def test_what_is_due_when_a_process_begins_to_lead_runs_at_once_beside_what_runs_at_the_start() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        tasks = every(60, log.task(), name="due"), every(3_600, Log().task(), name="upkeep", at_start=True)
+        await Process("a", store, *tasks).stop()
+        await asyncio.sleep(70)
+        process = Process("b", SlowStore(store), *tasks, leads=False)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        process.lead()
+        await asyncio.sleep(0.5)
+        assert log.began == [pytest.approx(71, abs=0.1)]
+        await process.stop()
+
+    in_virtual_time(scenario())
+
+
+class SlowStore:
+    """Its answers take a moment, in which others go on."""
+
+    def __init__(self, store: MemoryTaskStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0.01)
+            return await getattr(self._store, name)(*args, **kwargs)
+
+        return answer
+
+
+def test_a_process_that_leads_before_its_tasks_are_known_runs_what_runs_at_the_start() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        process = Process("a", store, every(60, log.task(), at_start=True), runs=False)
+        await asyncio.sleep(5)
+        process.run()
+        await asyncio.sleep(10)
+        assert log.began == near(5)
+        await process.stop()
 
     in_virtual_time(scenario())
 

@@ -18,3 +18,10 @@ def test_leaders_that_are_killed_near_a_due_time_make_no_run_missed_or_double() 
     assert report.wrong() == []
     assert report.kills == 20
     assert report.results["lost"] > 0
+
+
+def test_leaders_that_are_frozen_and_clocks_that_are_stepped_make_no_run_missed_or_double() -> None:
+    report = in_virtual_time(simulate(2, seed=3, kills=5, freezes=25))
+
+    assert report.wrong() == []
+    assert report.freezes == 25

@@ -1,0 +1,57 @@
+"""The budgets that tasks use: what services allow of their operations, and whether tasks name them right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.scheduler.plan import Budget
+from tempogram.engine.scheduler.shortage import TELEGRAM
+from tempogram.engine.scheduler.task import Task
+from tempogram.engine.services.catalogue import ALL, Service
+from tempogram.engine.services.limit import CallLimit
+
+CALLS_MAX = 1_000_000
+
+
+def budgets_of(services: Mapping[str, Service]) -> dict[str, Budget]:
+    """Return the counts of all services and operations, by name: ``x:mentions``, and ``x`` of all its operations."""
+    found: dict[str, Budget] = {}
+    for service in services.values():
+        limits = {service.name: service.limit} if service.name != ALL else {}
+        limits |= {f"{service.name}:{name}": each.limit for name, each in service.operations.items()}
+        found |= {name: _budget(name, limit) for name, limit in limits.items() if limit.count}
+    return found
+
+
+def check_uses(tasks: Iterable[Task], services: Mapping[str, Service]) -> None:
+    """Refuse a task that uses what there is not.
+
+    Raises:
+        SettingsError: One sentence that names the task, and what there is.
+    """
+    for task in tasks:
+        for name, calls in task.uses.items():
+            if isinstance(calls, bool) or not isinstance(calls, int) or not 1 <= calls <= CALLS_MAX:
+                raise SettingsError(
+                    f"task {task.name} uses {calls!r} calls of {name}; "
+                    f"it must be a whole number from 1 to {CALLS_MAX:,}"
+                )
+            if name != TELEGRAM:
+                _check(task, name, services)
+
+
+def _check(task: Task, name: str, services: Mapping[str, Service]) -> None:
+    service, sign, operation = name.partition(":")
+    if service not in services or service == ALL:
+        known = ", ".join(sorted(services.keys() - {ALL} | {TELEGRAM}))
+        raise SettingsError(f"task {task.name} uses {name}, but there is no service {service!r}; declared are {known}")
+    if sign and operation not in services[service].operations:
+        known = ", ".join(services[service].operations)
+        raise SettingsError(
+            f"task {task.name} uses {name}, but {service} has no operation {operation!r}; it has {known}"
+        )
+
+
+def _budget(name: str, limit: CallLimit) -> Budget:
+    return Budget(name=name, count=limit.count, window_ms=limit.window_ms)
