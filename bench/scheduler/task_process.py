@@ -97,7 +97,7 @@ class TaskProcess:
 
     def _running(self, kind: Kind) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            of = self.scheduler._entries[kind.name].run  # noqa: SLF001 - a task is not told which run of it this is
+            of = self.scheduler._entries[kind.name].run  # noqa: SLF001 - a task does not know which run of it this is
             words = (kind.name, of.due_ms, of.run_id) if of is not None else (kind.name, 0, "")
             self._note("begins", *words)
             try:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    ScalarSelect,
     Select,
     Update,
     and_,
@@ -162,6 +163,8 @@ _CONDITIONS = ("due_below_ms", "run_id", "lost_by_ms", "version")
 def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[str, ...], dialect: str) -> Update:
     """Return the same statement for all steps of a kind: making one takes longer than performing it."""
     is_meant: list[ColumnElement[bool]] = [tasks.c.name == bindparam("of_name")]
+    if dialect != "sqlite" and {"due_below_ms", "lost_by_ms"}.intersection(conditions):
+        is_meant.append(tasks.c.name == _unlocked())
     if "due_below_ms" in conditions:
         due: BindParameter[int] = bindparam("of_due_below_ms", type_=tasks.c.due_at_ms.type)
         now_ms = bindparam("now_ms", type_=tasks.c.due_at_ms.type) if dialect == "sqlite" else POSTGRES_NOW_MS
@@ -175,6 +178,17 @@ def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[s
     values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in sets}
     values |= {name: tasks.c[name] + bindparam(f"by_{name}") for name in adds}
     return update(tasks).where(*is_meant).values({**values, "version": tasks.c.version + 1})
+
+
+def _unlocked() -> ScalarSelect[str]:
+    """Return the row's name if no other transaction has the row.
+
+    A process that is stopped within one must not keep others waiting, who begin the run after it at the next try.
+    """
+    row = tasks.alias()
+    return (
+        select(row.c.name).where(row.c.name == bindparam("of_name")).with_for_update(skip_locked=True).scalar_subquery()
+    )
 
 
 def _values(record: RunRecord) -> dict[str, Any]:

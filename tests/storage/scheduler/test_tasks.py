@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tempogram.storage.database.database import Database
 from tempogram.storage.scheduler.tasks import SqlTaskStore
-from tests.engine.scheduler.store_contract import TaskStoreContract
+from tests.engine.scheduler.store_contract import TaskStoreContract, begin, declared
+from tests.fakes import START_MS
 from tests.storage.backends import OnPostgres, OnSqlite
 
 
@@ -19,4 +24,14 @@ class TestOnSqlite(OnSqlite, StoredTasksContract):
 
 
 class TestOnPostgres(OnPostgres, StoredTasksContract):
-    pass
+    async def test_a_row_in_the_transaction_of_a_stopped_process_keeps_no_other_waiting(
+        self, store: SqlTaskStore, url: str
+    ) -> None:
+        await store.declare([declared("poll")])
+        stopped = create_async_engine(url)
+        async with stopped.begin() as connection:
+            await connection.execute(text("UPDATE tasks SET version = version + 1 WHERE name = 'poll'"))
+            async with asyncio.timeout(5):
+                assert not await store.step(begin("poll", START_MS + 60_000, "first"))
+        assert await store.step(begin("poll", START_MS + 60_000, "first"))
+        await stopped.dispose()
