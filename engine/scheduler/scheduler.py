@@ -21,9 +21,10 @@ import structlog
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError, LedgerError
+from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.ports.task_store import Step, TaskRow, TaskStore, applied
 from tempogram.engine.scheduler.by_hand import at_declared
-from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
+from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, jitter_ms, wakes_at_ms
 from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
 from tempogram.engine.scheduler.own_loop import OwnLoop
 from tempogram.engine.scheduler.run import Run, is_async
@@ -67,6 +68,7 @@ class Scheduler:
     Args:
         process: A name that no other process has, nor had.
         is_short: Tells whether what a task uses is short now; for intervals that may be stretched.
+        metrics: Counts the runs of this process.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Scheduler:
         process: str,
         clock: Clock,
         is_short: Callable[[Task], Awaitable[bool]] | None = None,
+        metrics: TaskMetrics | None = None,
     ) -> None:
         self._entries = {task.name: _Entry(task) for task in tasks}
         self._store = store
         self._process = process
         self._clock = clock
         self._is_short = is_short
+        self._metrics = metrics or TaskMetrics()
         self._watchdog = Watchdog(self._move_out)
         self._heap: list[tuple[int, str]] = []
         self._woken = asyncio.Event()
@@ -268,6 +272,7 @@ class Scheduler:
                 await self._step_or_read(entry, step)
             case Begin(step, due_ms):
                 if await self._step_or_read(entry, step):
+                    self._metrics.count_begin(late_ms=self._clock() - due_ms - jitter_ms(entry.task, due_ms))
                     entry.run = Run(entry.task, run_id, due_ms, own_loop=self._loop_of(entry))
                     self._begin(self._carried_out(entry, entry.run))
         return None
@@ -297,6 +302,8 @@ class Scheduler:
         finally:
             if is_here:
                 self._watchdog.end()
+        took_ms = self._clock() - entry.row.run_since_ms
+        self._metrics.count_end(entry.task.name, ended.result.value, took_ms=took_ms)
         is_short = await self._finds_short(entry.task)
         await self._conclude(
             entry,
