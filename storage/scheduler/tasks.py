@@ -30,6 +30,9 @@ AHEAD_MS = 1_000
 """How far the clock of a process may be ahead of the database's when it begins a run. A clock that was stepped forward
 must not use up due times that have not come."""
 
+PAGE = 1_000
+"""Rows that are read at once: making them takes 25 ms, in which nothing else is done."""
+
 NAMES_MAX = 1_000
 """In one statement."""
 
@@ -76,7 +79,13 @@ class SqlTaskStore:
         return await self._read(select(*_COLUMNS).where(tasks.c.changed_at_ms >= at_ms))
 
     async def rows(self) -> list[TaskRow]:
-        return await self._read(select(*_COLUMNS).order_by(tasks.c.name))
+        found: list[TaskRow] = []
+        page = select(*_COLUMNS).order_by(tasks.c.name).limit(PAGE)
+        while True:
+            read = await self._read(page.where(tasks.c.name > found[-1].name) if found else page)
+            found += read
+            if len(read) < PAGE:
+                return found
 
     async def row(self, name: str) -> TaskRow | None:
         return next(iter(await self._read(select(*_COLUMNS).where(tasks.c.name == name))), None)
