@@ -46,7 +46,7 @@ FOLLOW_S = 2.0
 """Between two looks for what was changed by hand, or is overdue."""
 
 FOLLOWED_MS = 10_000
-"""How far back changes are looked for: one that was being written, and clocks that differ."""
+"""How far back changes are looked for: one was being written, and a look may have been missed."""
 
 LEADER_MS = 3_000
 STANDBY_MS = 6_000
@@ -175,7 +175,7 @@ class Scheduler:
             now_ms = self._clock()
             patience_ms = LEADER_MS if self._is_leading else STANDBY_MS
             try:
-                changed = await self._store.changed_since(now_ms - FOLLOWED_MS)
+                changed = await self._store.changed_within(FOLLOWED_MS)
                 overdue = await self._store.overdue(now_ms - patience_ms, now_ms, limit=OVERDUE_MAX)
             except LedgerError as error:
                 log.debug("tasks_not_followed", reason=str(error))

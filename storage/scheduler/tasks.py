@@ -23,12 +23,14 @@ from sqlalchemy import (
 
 from tempogram.engine.ports.task_store import HISTORY, RunRecord, RunResult, Step, TaskRow
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.dialects import database_now_ms, insert_by
+from tempogram.storage.database.dialects import database_now_ms, insert_by, statement_now_ms
 from tempogram.storage.database.models import task_runs, tasks
 
 AHEAD_MS = 1_000
 """How far the clock of a process may be ahead of the database's when it begins a run. A clock that was stepped forward
 must not use up due times that have not come."""
+
+CHANGED = "changed_at_ms"
 
 PAGE = 1_000
 """Rows that are read at once: making them takes 25 ms, in which nothing else is done."""
@@ -75,8 +77,11 @@ class SqlTaskStore:
         due = and_(is_free, or_(is_late, is_asked))
         return await self._read(select(*_COLUMNS).where(tasks.c.is_declared, or_(due, is_lost)).limit(limit))
 
-    async def changed_since(self, at_ms: int) -> list[TaskRow]:
-        return await self._read(select(*_COLUMNS).where(tasks.c.changed_at_ms >= at_ms))
+    async def changed_within(self, ms: int) -> list[TaskRow]:
+        async with self._database.reading() as connection:
+            now_ms = statement_now_ms(connection.dialect.name)
+            query = select(*_COLUMNS).where(tasks.c.changed_at_ms >= now_ms - ms)
+            return [TaskRow(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
 
     async def rows(self) -> list[TaskRow]:
         found: list[TaskRow] = []
@@ -135,7 +140,7 @@ def _steps(connection: Connection, steps: Sequence[Step]) -> Sequence[bool]:
 
 
 def _change(connection: Connection, step: Step) -> bool:
-    values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items()}
+    values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items() if name != CHANGED}
     values |= {f"by_{name}": value for name, value in step.adds.items()}
     values |= {"of_name": step.name, "due_below": step.due_below_ms, "of_run": step.run_id, "of_version": step.version}
     values["lost_by"] = step.lost_by_ms
@@ -156,6 +161,8 @@ def _statement(step: Step, connection: Connection) -> Update:
     if step.version is not None:
         is_meant.append(tasks.c.version == bindparam("of_version"))
     sets: dict[str, Any] = {name: bindparam(f"to_{name}") for name in step.sets}
+    if CHANGED in sets:
+        sets[CHANGED] = database_now_ms(connection)
     adds = {name: tasks.c[name] + bindparam(f"by_{name}") for name in step.adds}
     return update(tasks).where(*is_meant).values({**sets, **adds, "version": tasks.c.version + 1})
 

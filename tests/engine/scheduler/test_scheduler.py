@@ -412,3 +412,16 @@ def test_a_budget_that_cannot_be_read_counts_as_not_short() -> None:
         assert row_of(store).interval_ms == 0
 
     in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("off_ms", [-3_600_000, 0, 3_600_000])
+def test_a_pause_is_followed_whatever_the_clock_of_the_process_that_was_asked(off_ms: int) -> None:
+    async def scenario() -> None:
+        log = Log()
+        async with running(every(60, log.task())) as store:
+            await asyncio.sleep(30)
+            await store.step(paused(row_of(store), START_MS + 30_000 + off_ms))
+            await asyncio.sleep(100)
+        assert log.began == []
+
+    in_virtual_time(scenario())
