@@ -35,7 +35,7 @@ class MemoryTaskStore:
             return False
         self.table[step.name] = applied(step, row)
         if "changed_at_ms" in step.sets:
-            self.table[step.name] = replace(self.table[step.name], changed_at_ms=self._clock())
+            self.table[step.name] = replace(self.table[step.name], changed_at_ms=self._database_now_ms())
         if step.record is not None:
             runs = self.runs[step.name]
             runs.append(step.record)
@@ -55,7 +55,7 @@ class MemoryTaskStore:
 
     async def changed_within(self, ms: int) -> list[TaskRow]:
         self._ask()
-        since_ms = self._clock() - ms
+        since_ms = self._database_now_ms() - ms
         return [row for row in self.table.values() if row.changed_at_ms >= max(1, since_ms)]
 
     async def rows(self) -> list[TaskRow]:
@@ -84,7 +84,7 @@ class MemoryTaskStore:
         self._ask()
         return self.runs[name][::-1]
 
-    def _clock(self) -> int:
+    def _database_now_ms(self) -> int:
         return self._now_ms() if self._now_ms is not None else time.time_ns() // 1_000_000
 
     def _ask(self) -> None:
