@@ -16,6 +16,8 @@ from tempogram.api.core.monitored import Monitored
 from tempogram.api.security.requests import principal_of
 from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
+from tempogram.engine.observability.task_metrics import Statuses
+from tempogram.engine.scheduler.board import TaskBoard
 
 log = structlog.get_logger()
 
@@ -70,9 +72,10 @@ def _wants_json(format_: str | None, accept: str) -> bool:
 
 async def _collector(monitored: Monitored) -> EngineCollector:
     counts = monitored.fleet_counts
-    queue, dead, _ = await asyncio.gather(
+    queue, dead, statuses, _ = await asyncio.gather(
         _if_there(monitored.broker.stats()),
         _if_there(monitored.history.dead_count()),
+        _if_there(_statuses(monitored.tasks)),
         _if_there(counts.refresh() if counts else asyncio.sleep(0)),
     )
     return EngineCollector(
@@ -80,8 +83,14 @@ async def _collector(monitored: Monitored) -> EngineCollector:
         queue=queue,
         dead=dead,
         conditions=monitored.conditions.current,
+        statuses=statuses,
         shared=counts.latest if counts else None,
     )
+
+
+async def _statuses(board: TaskBoard) -> Statuses:
+    tasks = {each.row.name: each.status.value for each in await board.tasks() if each.row.is_declared}
+    return Statuses(tasks, [(each.beat.loop, each.status.value) for each in await board.loops()])
 
 
 async def _if_there(number: Awaitable[Number]) -> Number | None:

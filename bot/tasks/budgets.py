@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tempogram.bot.tasks.shortage import TELEGRAM
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.scheduler.plan import Budget
-from tempogram.engine.scheduler.shortage import TELEGRAM
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.services.catalogue import ALL, Service
 from tempogram.engine.services.limit import CallLimit

@@ -112,7 +112,9 @@ async def front_of(
             changed_services=changed_services,
             alerting=alerting,
             tasks=tasks,
-            scheduler=scheduler_of(context, storage, queue, services, tasks) if context.role.does_upkeep else None,
+            scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
+            if context.role.does_upkeep
+            else None,
         )
 
 

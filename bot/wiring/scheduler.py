@@ -9,12 +9,13 @@ import structlog
 from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
+from tempogram.bot.tasks.shortage import Shortage
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
+from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.scheduler.plan import plan, sentence
 from tempogram.engine.scheduler.scheduler import Scheduler
-from tempogram.engine.scheduler.shortage import Shortage
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
 from tempogram.engine.services.services import Services
@@ -44,7 +45,12 @@ def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:
 
 
 def scheduler_of(
-    context: Context, storage: Storage, queue: Queue, services: Services, tasks: Mapping[str, Task]
+    context: Context,
+    storage: Storage,
+    queue: Queue,
+    services: Services,
+    tasks: Mapping[str, Task],
+    metrics: TaskMetrics,
 ) -> Scheduler:
     """Return the scheduler of a process that may run tasks."""
     warn_of_budgets(tasks.values(), services)
@@ -53,6 +59,7 @@ def scheduler_of(
         storage.tasks,
         process=f"{storage.process:08x}",
         clock=context.clock,
+        metrics=metrics,
         is_short=Shortage(services, queue.broker.stats, clock=context.clock).of,
     )
 

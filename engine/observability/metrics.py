@@ -20,7 +20,7 @@
     telegram_alert_deliveries_total{channel, outcome}     tries to bring a notice to a channel
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
-Those of calls to other services stand in ``service_metrics``.
+Those of calls to other services stand in ``service_metrics``, those of tasks in ``task_metrics``.
 
 Every name is an interface: dashboards and alerts depend on it. No label ever names a chat.
 
@@ -50,6 +50,7 @@ from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priorit
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled, Unready
 from tempogram.engine.observability.histogram import Histogram
 from tempogram.engine.observability.service_metrics import ServiceMetrics
+from tempogram.engine.observability.task_metrics import Statuses, TaskMetrics
 from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
@@ -72,6 +73,7 @@ class Metrics:
         handlers: Counts the handlers of updates by their state; set by what runs them.
         services: Of calls to other services.
         alerts_open: Counts the open alerts by their kind; set by what looks for them.
+        tasks: Of runs of tasks.
         changed: Set when one of ``shared`` has grown.
     """
 
@@ -89,6 +91,7 @@ class Metrics:
     services: ServiceMetrics = field(default_factory=ServiceMetrics)
     alerts_open: Callable[[], Mapping[str, int]] = dict
     alert_deliveries: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    tasks: TaskMetrics = field(default_factory=TaskMetrics)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -148,6 +151,7 @@ class EngineCollector:
         queue: From the broker; None leaves its gauges out, because a wrong 0 is worse than a gap.
         dead: Dead letters, from the ledger; None leaves the gauge out.
         conditions: Those that hold in this process.
+        statuses: Of tasks and loops, from the database; None leaves them out.
         shared: Of all processes, in place of those that this one has counted.
     """
 
@@ -158,6 +162,7 @@ class EngineCollector:
         queue: QueueStats | None,
         dead: int | None,
         conditions: Collection[Condition],
+        statuses: Statuses | None = None,
         shared: Mapping[str, int] | None = None,
     ) -> None:
         self._metrics = metrics
@@ -165,6 +170,7 @@ class EngineCollector:
         self._queue = queue
         self._dead = dead
         self._conditions = conditions
+        self._statuses = statuses
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
@@ -174,6 +180,9 @@ class EngineCollector:
         yield from self._histograms()
         yield from self._gauges()
         yield from self._metrics.services.collect()
+        yield from self._metrics.tasks.collect()
+        if self._statuses is not None:
+            yield from self._statuses.collect()
 
     def _counters(self) -> Iterator[Metric]:
         metrics, shared = self._metrics, self._shared

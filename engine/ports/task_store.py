@@ -155,8 +155,11 @@ class TaskStore(Protocol):
     async def overdue(self, before_ms: int, now_ms: int, *, limit: int) -> list[TaskRow]:
         """Return rows with something to do: due before a time, asked to run, or with a run that is lost."""
 
-    async def changed_since(self, at_ms: int) -> list[TaskRow]:
-        """Return the rows that were changed by hand at or after a time."""
+    async def changed_within(self, ms: int) -> list[TaskRow]:
+        """Return the rows that were changed by hand so long ago at most, by the database's clock.
+
+        A step that sets ``changed_at_ms`` sets it by that clock, too: those of two processes may be minutes apart.
+        """
 
     async def rows(self) -> list[TaskRow]:
         """Return all rows, by name."""

@@ -14,7 +14,6 @@ Read in this order:
     watchdog      names a task that blocks the others
     scheduler     all of it, in one process of many
     board         all tasks and loops, as an operator sees and changes them
-    shortage      whether what a task uses is short now
     plan          what tasks will call, against the budgets
     sweep         goes through everything before a deadline
 """

@@ -21,9 +21,10 @@ import structlog
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError, LedgerError
+from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.ports.task_store import RunResult, Step, TaskRow, TaskStore, applied
 from tempogram.engine.scheduler.by_hand import at_declared
-from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, wakes_at_ms
+from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, jitter_ms, wakes_at_ms
 from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
 from tempogram.engine.scheduler.own_loop import OwnLoop
 from tempogram.engine.scheduler.run import Ended, Run, is_async
@@ -50,7 +51,7 @@ FOLLOW_S = 2.0
 """Between two looks for what was changed by hand, or is overdue."""
 
 FOLLOWED_MS = 10_000
-"""How far back changes are looked for: one that was being written, and clocks that differ."""
+"""How far back changes are looked for: one was being written, and a look may have been missed."""
 
 LEADER_MS = 3_000
 STANDBY_MS = 6_000
@@ -79,6 +80,7 @@ class Scheduler:
     Args:
         process: A name that no other process has, nor had.
         is_short: Tells whether what a task uses is short now; for intervals that may be stretched.
+        metrics: Counts the runs of this process.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Scheduler:
         process: str,
         clock: Clock,
         is_short: Callable[[Task], Awaitable[bool]] | None = None,
+        metrics: TaskMetrics | None = None,
     ) -> None:
         self._entries = {task.name: _Entry(task) for task in tasks}
         self._store = store
         self._process = process
         self._clock = SharedClock(clock)
         self._is_short = is_short
+        self._metrics = metrics or TaskMetrics()
         self._watchdog = Watchdog(self._move_out)
         self._heap: list[tuple[int, str]] = []
         self._woken = asyncio.Event()
@@ -203,7 +207,7 @@ class Scheduler:
             try:
                 await self._read_clock()
                 now_ms = self._clock()
-                changed = await self._store.changed_since(now_ms - FOLLOWED_MS)
+                changed = await self._store.changed_within(FOLLOWED_MS)
                 overdue = await self._store.overdue(now_ms - patience_ms, now_ms, limit=OVERDUE_MAX)
             except LedgerError as error:
                 log.debug("tasks_not_followed", reason=str(error))
@@ -328,6 +332,8 @@ class Scheduler:
         row = entry.row
         if row.run_id != entry.run_id or self._clock() >= row.run_until_ms:
             return False
+        late_ms = self._clock() - row.run_due_ms - jitter_ms(entry.task, row.run_due_ms)
+        self._metrics.count_begin(late_ms=late_ms)
         entry.run = Run(entry.task, row.run_id, row.run_due_ms, own_loop=self._loop_of(entry))
         entry.run_id = new_run_id()
         self._begin(self._carried_out(entry, entry.run))
@@ -370,6 +376,8 @@ class Scheduler:
             if is_here:
                 self._watchdog.end()
         ended_ms = self._clock()  # writing it down may take long, and what is due meanwhile is not overrun
+        took_ms = ended_ms - entry.row.run_since_ms
+        self._metrics.count_end(entry.task.name, ended.result.value, took_ms=took_ms)
         is_short = await self._finds_short(entry.task)
         await self._conclude(
             entry,

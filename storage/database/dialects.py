@@ -33,3 +33,10 @@ def database_now_ms(connection: Connection) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
         return literal(time.time_ns() // 1_000_000)
     return POSTGRES_NOW_MS
+
+
+def statement_now_ms(dialect: str) -> ColumnElement[int]:
+    """Return the same for a condition that an index serves: when the statement began."""
+    if dialect == "sqlite":
+        return literal(time.time_ns() // 1_000_000)
+    return cast(func.extract("epoch", func.statement_timestamp()) * 1_000, BigInteger)

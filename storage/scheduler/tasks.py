@@ -28,12 +28,17 @@ from sqlalchemy import (
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports.task_store import HISTORY, RunRecord, RunResult, Step, TaskRow
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.dialects import POSTGRES_NOW_MS, Insert, insert_by, insert_into
+from tempogram.storage.database.dialects import POSTGRES_NOW_MS, Insert, insert_by, insert_into, statement_now_ms
 from tempogram.storage.database.models import task_runs, tasks
 
 AHEAD_MS = 1_000
 """How far the clock of a process may be ahead of the database's when it begins a run. A clock that was stepped forward
 must not use up due times that have not come."""
+
+CHANGED = "changed_at_ms"
+
+PAGE = 1_000
+"""Rows that are read at once: making them takes 25 ms, in which nothing else is done."""
 
 NAMES_MAX = 500
 """In one statement."""
@@ -81,11 +86,20 @@ class SqlTaskStore:
         due = and_(is_free, or_(is_late, is_asked))
         return await self._read(select(*_COLUMNS).where(tasks.c.is_declared, or_(due, is_lost)).limit(limit))
 
-    async def changed_since(self, at_ms: int) -> list[TaskRow]:
-        return await self._read(select(*_COLUMNS).where(tasks.c.changed_at_ms >= at_ms))
+    async def changed_within(self, ms: int) -> list[TaskRow]:
+        async with self._database.reading() as connection:
+            now_ms = statement_now_ms(connection.dialect.name)
+            query = select(*_COLUMNS).where(tasks.c.changed_at_ms >= now_ms - ms)
+            return [TaskRow(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
 
     async def rows(self) -> list[TaskRow]:
-        return await self._read(select(*_COLUMNS).order_by(tasks.c.name))
+        found: list[TaskRow] = []
+        page = select(*_COLUMNS).order_by(tasks.c.name).limit(PAGE)
+        while True:
+            read = await self._read(page.where(tasks.c.name > found[-1].name) if found else page)
+            found += read
+            if len(read) < PAGE:
+                return found
 
     async def row(self, name: str) -> TaskRow | None:
         return next(iter(await self._read(select(*_COLUMNS).where(tasks.c.name == name))), None)
@@ -145,13 +159,13 @@ def _steps(connection: Connection, steps: Sequence[Step]) -> Sequence[bool]:
 
 
 def _change(connection: Connection, step: Step) -> bool:
-    values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items()}
+    values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items() if name != CHANGED}
     values |= {f"by_{name}": value for name, value in step.adds.items()}
     values["of_name"] = step.name
     conditions = tuple(name for name in _CONDITIONS if getattr(step, name) is not None)
     values |= {f"of_{name}": getattr(step, name) for name in conditions}
     dialect = connection.dialect.name
-    if step.due_below_ms is not None and dialect == "sqlite":
+    if dialect == "sqlite" and (step.due_below_ms is not None or CHANGED in step.sets):
         values["now_ms"] = time.time_ns() // 1_000_000
     return connection.execute(_statement(tuple(step.sets), tuple(step.adds), conditions, dialect), values).rowcount == 1
 
@@ -165,9 +179,9 @@ def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[s
     is_meant: list[ColumnElement[bool]] = [tasks.c.name == bindparam("of_name")]
     if dialect != "sqlite" and {"due_below_ms", "lost_by_ms"}.intersection(conditions):
         is_meant.append(tasks.c.name == _unlocked())
+    now_ms = bindparam("now_ms", type_=tasks.c.due_at_ms.type) if dialect == "sqlite" else POSTGRES_NOW_MS
     if "due_below_ms" in conditions:
         due: BindParameter[int] = bindparam("of_due_below_ms", type_=tasks.c.due_at_ms.type)
-        now_ms = bindparam("now_ms", type_=tasks.c.due_at_ms.type) if dialect == "sqlite" else POSTGRES_NOW_MS
         is_meant += [tasks.c.due_at_ms < due, due <= now_ms + AHEAD_MS]
     if "run_id" in conditions:
         is_meant.append(tasks.c.run_id == bindparam("of_run_id"))
@@ -176,6 +190,8 @@ def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[s
     if "version" in conditions:
         is_meant.append(tasks.c.version == bindparam("of_version"))
     values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in sets}
+    if CHANGED in values:
+        values[CHANGED] = now_ms
     values |= {name: tasks.c[name] + bindparam(f"by_{name}") for name in adds}
     return update(tasks).where(*is_meant).values({**values, "version": tasks.c.version + 1})
 

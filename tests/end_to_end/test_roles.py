@@ -224,6 +224,42 @@ async def test_a_worker_serves_its_health_and_metrics_and_nothing_else(fleet: Se
     assert submitted == 404
 
 
+async def test_every_process_shows_the_tasks_and_the_loops_of_all(fleet: Several) -> None:
+    for member in (fleet.api, *fleet.all_of("worker"), *fleet.all_of("scheduler")):
+        await fleet.until(partial(shows_every_loop, fleet, member))
+
+    _, of_api = await fleet.ask("GET", "/health/cron", of=fleet.api)
+    _, of_worker = await fleet.ask("GET", "/health/cron", of=fleet.all_of("worker")[0])
+    assert of_api["x_api_status"]["tweetLookup"] == {"tokens": 15, "capacity": 15}
+    assert of_worker["limits"] is None, "a worker calls no service"
+
+
+async def shows_every_loop(fleet: Several, member: SupervisedProcess) -> bool:
+    status, health = await fleet.ask("GET", "/health/cron", of=member)
+    loops = Counter(each["service"].partition("@")[0] for each in health["services"])
+    return bool(
+        status == 200
+        and health["stalled_services"] == []
+        and (loops["cache_invalidation"], loops["recoverer"], loops["scheduler"]) == (4, 2, 1)
+        and any(each["service"] == "tempogram.retention" and each["status"] == "HEALTHY" for each in health["services"])
+    )
+
+
+async def test_a_run_that_is_asked_for_at_the_api_is_done_by_the_scheduler(fleet: Several) -> None:
+    _, before = await fleet.ask("GET", "/tasks/tempogram.retention")
+    status, _ = await fleet.ask("POST", "/tasks/tempogram.retention/run")
+
+    async def has_run() -> bool:
+        _, after = await fleet.ask("GET", "/tasks/tempogram.retention")
+        return bool(after["counts"]["runs"] > before["counts"]["runs"])
+
+    assert status == 202
+    await fleet.until(has_run)
+    (scheduler,) = fleet.all_of("scheduler")
+    _, numbers = await fleet.ask("GET", "/metrics?format=json", of=scheduler)
+    assert numbers['task_runs_total{result="done",task="tempogram.retention"}'] >= 2
+
+
 async def test_the_api_shows_the_sum_of_what_all_processes_counted_and_each_its_own_at_its_port(fleet: Several) -> None:
     await fleet.telegram.order(Fault(kind="5xx", bot_id=4, chat_id=700, times=2))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.ports.task_store import RunResult, TaskRow
 from tempogram.engine.scheduler.by_hand import at_interval, paused, resumed, run_now
 from tempogram.engine.scheduler.scheduler import Scheduler
@@ -471,5 +473,48 @@ def test_a_clock_stepped_forward_uses_up_no_due_time_that_has_not_come() -> None
         assert [time // 60 for time in log.began] == [1, 2, 3, 4]
         await wrong.stop()
         await right.stop()
+
+    in_virtual_time(scenario())
+
+
+def test_runs_are_counted_with_their_results_their_lateness_and_their_duration() -> None:
+    async def scenario() -> None:
+        metrics, log = TaskMetrics(), Log()
+        slow = every(60, log.task(lasts_s=2), name="slow", jitter_ms=30_000)
+        broken = every(60, log.task(fails=True), name="broken")
+        async with running(slow, broken, metrics=metrics):
+            await asyncio.sleep(200)
+        assert dict(metrics.tasks["slow"].runs) == {"done": 3}
+        assert dict(metrics.tasks["broken"].runs) == {"failed": 3}
+        assert metrics.tasks["slow"].duration_s == pytest.approx(6, abs=0.1)
+        assert metrics.lateness.sum < 0.2
+
+    in_virtual_time(scenario())
+
+
+def test_a_budget_that_cannot_be_read_counts_as_not_short() -> None:
+    async def scenario() -> None:
+        async def away(_: Task) -> bool:
+            raise BrokerUnavailable("connection refused")
+
+        log = Log()
+        task = Task(name="poll", times=Every(60_000, 240_000), work=log.task())
+        async with running(task, is_short=away) as store:
+            await asyncio.sleep(130)
+        assert log.began == near(60, 120)
+        assert row_of(store).interval_ms == 0
+
+    in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("off_ms", [-3_600_000, 0, 3_600_000])
+def test_a_pause_is_followed_whatever_the_clock_of_the_process_that_was_asked(off_ms: int) -> None:
+    async def scenario() -> None:
+        log = Log()
+        async with running(every(60, log.task())) as store:
+            await asyncio.sleep(30)
+            await store.step(paused(row_of(store), START_MS + 30_000 + off_ms))
+            await asyncio.sleep(100)
+        assert log.began == []
 
     in_virtual_time(scenario())

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from tempogram.bot.tasks.shortage import Shortage
 from tempogram.engine.ports.broker import QueueStats
-from tempogram.engine.scheduler.shortage import Shortage
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
 from tempogram.engine.services.calling.options import CallOptions

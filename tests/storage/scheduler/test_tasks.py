@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tempogram.engine.ports.task_store import TaskRow
 from tempogram.storage.database.database import Database
+from tempogram.storage.scheduler import tasks
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tests.engine.scheduler.store_contract import TaskStoreContract, begin, declared
 from tests.fakes import START_MS
@@ -17,6 +19,14 @@ class StoredTasksContract(TaskStoreContract):
     @pytest.fixture
     def store(self, database: Database) -> SqlTaskStore:
         return SqlTaskStore(database)
+
+    async def test_all_rows_are_read_page_by_page(self, store: SqlTaskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "PAGE", 2)
+        await store.declare([TaskRow(name=name) for name in "dbaec"])
+
+        assert [row.name for row in await store.rows()] == ["a", "b", "c", "d", "e"]
+        await store.declare([TaskRow(name="f")])
+        assert len(await store.rows()) == 6
 
 
 class TestOnSqlite(OnSqlite, StoredTasksContract):

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tempogram.bot.tasks.shortage import Shortage
 from tempogram.engine.model.messages import Priority
 from tempogram.engine.ports.broker import QueueStats
-from tempogram.engine.scheduler.shortage import Shortage
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Every
 from tempogram.engine.services.catalogue import service_of
