@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from tempogram.engine.alerts.rules import BacklogRule, DatabaseRule, OtherProces
 from tempogram.engine.alerts.sender import Sender
 from tempogram.engine.alerts.sightings import Sightings
 from tempogram.engine.alerts.trial import Trial
+from tempogram.engine.scheduler.task import Task
 from tempogram.engine.services.services import Services
 
 SIGHTED_CHECKS = 3
@@ -44,7 +45,13 @@ class Alerting:
 
 @asynccontextmanager
 async def alerts_of(
-    context: Context, storage: Storage, queue: Queue, engine: Engine, composer: Composer, services: Services
+    context: Context,
+    storage: Storage,
+    queue: Queue,
+    engine: Engine,
+    composer: Composer,
+    services: Services,
+    tasks: Mapping[str, Task],
 ) -> AsyncIterator[Alerting]:
     """Put them together; until the block ends, their channels can be used."""
     settings, clock, count = context.settings, context.clock, engine.metrics.count_alert_delivery
@@ -53,7 +60,7 @@ async def alerts_of(
         sender = Sender(storage.alerts, channels, clock=clock, count=count)
         alerts = Alerts(
             storage.alerts,
-            list(rules_of(context, storage, queue, own)),
+            list(rules_of(context, storage, queue, own, tasks)),
             own,
             sender,
             DatabaseWatch(
@@ -77,7 +84,9 @@ async def alerts_of(
         yield Alerting(sightings=sightings(context, storage, own), alerts=alerts, trial=Trial(channels, clock=clock))
 
 
-def rules_of(context: Context, storage: Storage, queue: Queue, own: ProcessRules) -> Iterable[Rule]:
+def rules_of(
+    context: Context, storage: Storage, queue: Queue, own: ProcessRules, tasks: Mapping[str, Task]
+) -> Iterable[Rule]:
     settings, clock = context.settings, context.clock
     check_ms = round(settings.alert_check_s * 1_000)
     yield DatabaseRule(
@@ -86,6 +95,7 @@ def rules_of(context: Context, storage: Storage, queue: Queue, own: ProcessRules
         dead_at_least=settings.alert_dead_letters,
         clock=clock,
         redacted=without_tokens,
+        jitter_ms=lambda name: tasks[name].jitter_ms if name in tasks else 0,
     )
     yield BacklogRule(queue.broker.stats, at_least=settings.alert_backlog, check_ms=check_ms, clock=clock)
     within_ms = SIGHTED_CHECKS * check_ms

@@ -99,23 +99,24 @@ async def front_of(
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
-        alerts_of(context, storage, queue, engine, updates.composer, services) as alerting,
     ):
         tasks = tasks_of(storage, services)
-        yield Front(
-            behaviours=behaviours,
-            fleet=fleet,
-            updates=updates,
-            removals=removals_of(context, storage, queue, fleet),
-            door=door,
-            services=services,
-            changed_services=changed_services,
-            alerting=alerting,
-            tasks=tasks,
-            scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
-            if context.role.does_upkeep
-            else None,
-        )
+        does_upkeep = context.role.does_upkeep
+        async with alerts_of(context, storage, queue, engine, updates.composer, services, tasks) as alerting:
+            yield Front(
+                behaviours=behaviours,
+                fleet=fleet,
+                updates=updates,
+                removals=removals_of(context, storage, queue, fleet),
+                door=door,
+                services=services,
+                changed_services=changed_services,
+                alerting=alerting,
+                tasks=tasks,
+                scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
+                if does_upkeep
+                else None,
+            )
 
 
 async def keep_modules(context: Context, storage: Storage, behaviours: Behaviours) -> None:
