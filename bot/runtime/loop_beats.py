@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -23,9 +23,9 @@ FIRST_S = 1.0
 SILENT_S = 120.0
 """A periodic loop that has not gone on for so long hangs."""
 
-PERIODIC = frozenset({"conditions", "memory_trim", "reconciler", "recoverer"})
-"""These go on at least once a minute. All others may wait for something that does not come, and run if they have not
-ended."""
+PERIODIC = frozenset({"alerts", "conditions", "memory_trim", "reconciler", "recoverer", "sightings"})
+"""These go on at least once a minute, if their periods are not set longer. All others may wait for something that does
+not come, and run if they have not ended."""
 
 
 class LoopBeats:
@@ -34,7 +34,7 @@ class LoopBeats:
     Args:
         process: The number of this process.
         role: As its command is called.
-        silent_s: See ``SILENT_S``; more if a periodic loop of this process has a longer period.
+        periods_s: Periods of loops that may be set longer than a minute, by name. They hang after twice as long.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LoopBeats:
         process: int,
         role: str,
         clock: Clock,
-        silent_s: float = SILENT_S,
+        periods_s: Mapping[str, float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._loops = loops
@@ -55,7 +55,7 @@ class LoopBeats:
         self._process = _name(process)
         self._role = role
         self._clock = clock
-        self._silent_s = max(SILENT_S, silent_s)
+        self._periods_s = periods_s or {}
         self._sleep = sleep
 
     async def run(self) -> None:
@@ -90,7 +90,7 @@ class LoopBeats:
         ]
 
     def _hangs(self, name: str, silent_s: float) -> bool:
-        return name in PERIODIC and silent_s > self._silent_s
+        return name in PERIODIC and silent_s > max(SILENT_S, 2 * self._periods_s.get(name, 0.0))
 
 
 def _name(process: int) -> str:
