@@ -107,7 +107,6 @@ class Scheduler:
         self._is_declared = asyncio.Event()
         self._is_leading = False
         self._is_stopping = False
-        self._is_declared = asyncio.Event()
         self._started_ms = 0
         self._kept_ms = 0
 
