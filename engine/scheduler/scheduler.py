@@ -251,7 +251,8 @@ class Scheduler:
         at_ms: int | None = None
         try:
             async with self._writes:
-                at_ms = await self._do_due(entry)
+                if not self._is_stopping:  # it may have waited for others
+                    at_ms = await self._do_due(entry)
         except LedgerError as error:
             log.warning("task_postponed", task=entry.task.name, reason=str(error))
             at_ms = entry.rests_until_ms = self._clock() + RETRY_MS
