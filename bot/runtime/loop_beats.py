@@ -10,6 +10,7 @@ import structlog
 from tempogram.bot.runtime.loops import Loops
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.ids import number_of
 from tempogram.engine.ports import Membership
 from tempogram.engine.ports.beat_store import BeatStore, LoopBeat
 
@@ -52,7 +53,7 @@ class LoopBeats:
         self._loops = loops
         self._store = store
         self._members = members
-        self._process = _name(process)
+        self._process = number_of(process)
         self._role = role
         self._clock = clock
         self._periods_s = periods_s or {}
@@ -73,7 +74,7 @@ class LoopBeats:
         await self._report([])
 
     async def _report(self, beats: list[LoopBeat]) -> None:
-        alive = {_name(process) for process in await self._members.alive()}
+        alive = {number_of(process) for process in await self._members.alive()}
         await self._store.report(self._process, beats, alive=alive | {self._process})
 
     def _beats(self) -> list[LoopBeat]:
@@ -91,7 +92,3 @@ class LoopBeats:
 
     def _hangs(self, name: str, silent_s: float) -> bool:
         return name in PERIODIC and silent_s > max(SILENT_S, 2 * self._periods_s.get(name, 0.0))
-
-
-def _name(process: int) -> str:
-    return f"{process:08x}"
