@@ -200,10 +200,10 @@ def _beats(built: Program) -> LoopBeats:
 
 def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (front := built.front_if_any) is not None and front.scheduler is not None:
-        yield _schedule(front.scheduler, front.updates.dispatchers)
+        yield _scheduler(front.scheduler, front.updates.dispatchers)
 
 
-async def _schedule(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
+async def _scheduler(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
     """Run tasks once the modules' hooks of startup have run: tasks use what these open."""
     await dispatchers.start()
     await scheduler.run()

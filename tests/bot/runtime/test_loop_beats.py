@@ -20,8 +20,9 @@ class Recoverer:
         await asyncio.Event().wait()
 
 
-class Sightings(Recoverer):
-    pass
+class Sightings:
+    async def run(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Intake(Recoverer):
