@@ -29,7 +29,8 @@ from bench.scheduler.disturbances import Disturbances
 from bench.scheduler.task_process import Kind
 from bench.scheduler.task_processes import Note, TaskProcesses, own_database, task_processes
 from tempogram.engine.ports.task_store import TaskRow
-from tempogram.engine.scheduler.scheduler import FOLLOW_S, RUN_LEASE_MS, STANDBY_MS
+from tempogram.engine.scheduler.lease_renewal import RUN_LEASE_MS
+from tempogram.engine.scheduler.scheduler import FOLLOW_S, STANDBY_MS
 from tempogram.storage.database.database import Database
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 

@@ -60,7 +60,7 @@ class ProcessRole(Enum):
 
     @property
     def does_upkeep(self) -> bool:
-        """Tell whether the process may do what one does for all: delete what is outdated, complete removals."""
+        """Tell whether the process may do what one does for all: run tasks, complete removals, say alerts."""
         return self.update_sources or self.is_embedded
 
 

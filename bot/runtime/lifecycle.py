@@ -186,6 +186,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
 
 def _beats(built: Program) -> LoopBeats:
     storage, settings = built.storage, built.context.settings
+    check_s = settings.alert_check_s
     return LoopBeats(
         built.loops,
         storage.beats,
@@ -193,16 +194,16 @@ def _beats(built: Program) -> LoopBeats:
         process=storage.process,
         role=built.context.role.command,
         clock=built.context.clock,
-        silent_s=settings.lease_ms / 1_000,  # the recoverer looks twice in this time
+        periods_s={"recoverer": settings.lease_ms / 2_000, "alerts": check_s, "sightings": check_s},
     )
 
 
 def _scheduling(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if (front := built.front_if_any) is not None and front.scheduler is not None:
-        yield _schedule(front.scheduler, front.updates.dispatchers)
+        yield _scheduler(front.scheduler, front.updates.dispatchers)
 
 
-async def _schedule(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
+async def _scheduler(scheduler: Scheduler, dispatchers: Dispatchers) -> None:
     """Run tasks once the modules' hooks of startup have run: tasks use what these open."""
     await dispatchers.start()
     await scheduler.run()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from tempogram.bot.runtime.loops import Loops
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.ids import number_of
 from tempogram.engine.ports import Membership
 from tempogram.engine.ports.beat_store import BeatStore, LoopBeat
 
@@ -23,9 +24,9 @@ FIRST_S = 1.0
 SILENT_S = 120.0
 """A periodic loop that has not gone on for so long hangs."""
 
-PERIODIC = frozenset({"conditions", "memory_trim", "reconciler", "recoverer"})
-"""These go on at least once a minute. All others may wait for something that does not come, and run if they have not
-ended."""
+PERIODIC = frozenset({"alerts", "conditions", "memory_trim", "reconciler", "recoverer", "sightings"})
+"""These go on at least once a minute, if their periods are not set longer. All others may wait for something that does
+not come, and run if they have not ended."""
 
 
 class LoopBeats:
@@ -34,7 +35,7 @@ class LoopBeats:
     Args:
         process: The number of this process.
         role: As its command is called.
-        silent_s: See ``SILENT_S``; more if a periodic loop of this process has a longer period.
+        periods_s: Periods of loops that may be set longer than a minute, by name. They hang after twice as long.
     """
 
     def __init__(
@@ -46,16 +47,16 @@ class LoopBeats:
         process: int,
         role: str,
         clock: Clock,
-        silent_s: float = SILENT_S,
+        periods_s: Mapping[str, float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._loops = loops
         self._store = store
         self._members = members
-        self._process = _name(process)
+        self._process = number_of(process)
         self._role = role
         self._clock = clock
-        self._silent_s = max(SILENT_S, silent_s)
+        self._periods_s = periods_s or {}
         self._sleep = sleep
 
     async def run(self) -> None:
@@ -73,7 +74,7 @@ class LoopBeats:
         await self._report([])
 
     async def _report(self, beats: list[LoopBeat]) -> None:
-        alive = {_name(process) for process in await self._members.alive()}
+        alive = {number_of(process) for process in await self._members.alive()}
         await self._store.report(self._process, beats, alive=alive | {self._process})
 
     def _beats(self) -> list[LoopBeat]:
@@ -90,8 +91,4 @@ class LoopBeats:
         ]
 
     def _hangs(self, name: str, silent_s: float) -> bool:
-        return name in PERIODIC and silent_s > self._silent_s
-
-
-def _name(process: int) -> str:
-    return f"{process:08x}"
+        return name in PERIODIC and silent_s > max(SILENT_S, 2 * self._periods_s.get(name, 0.0))

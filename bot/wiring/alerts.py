@@ -94,6 +94,7 @@ def rules_of(
         long_ms=long_hold_ms(settings),
         dead_at_least=settings.alert_dead_letters,
         clock=clock,
+        tasks_now_ms=storage.tasks.now_ms,
         redacted=without_tokens,
         jitter_ms=lambda name: tasks[name].jitter_ms if name in tasks else 0,
     )

@@ -53,7 +53,7 @@ class Program:
         front_if_any: None in a process that only sends.
         update_sources_lock: The process that holds it runs the update sources.
         sightings: What this process finds wrong in itself, for the one that looks for all.
-        upkeep_lock: The process that holds it does the upkeep: retention, unfinished removals and alerts.
+        upkeep_lock: The process that holds it does the upkeep: tasks, unfinished removals and alerts.
     """
 
     context: Context

@@ -13,6 +13,7 @@ from tempogram.bot.tasks.shortage import Shortage
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
+from tempogram.engine.model.ids import number_of
 from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.scheduler.plan import plan, sentence
 from tempogram.engine.scheduler.scheduler import Scheduler
@@ -57,7 +58,7 @@ def scheduler_of(
     return Scheduler(
         tasks.values(),
         storage.tasks,
-        process=f"{storage.process:08x}",
+        process=number_of(storage.process),
         clock=context.clock,
         metrics=metrics,
         is_short=Shortage(services, queue.broker.stats, clock=context.clock).of,

@@ -14,6 +14,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.ids import number_of
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
@@ -60,7 +61,7 @@ async def _limiter_of(context: Context, storage: Storage) -> AsyncIterator[Memor
             await alone.close()
         return
     redis = connect(settings.redis_url)
-    shared = RedisCallLimiter(redis, f"{storage.process:08x}", uses=storage.call_uses, here=context.clock)
+    shared = RedisCallLimiter(redis, number_of(storage.process), uses=storage.call_uses, here=context.clock)
     try:
         yield shared
     finally:

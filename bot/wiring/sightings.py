@@ -11,6 +11,7 @@ from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.alerts.process_rules import ProcessRules
 from tempogram.engine.alerts.sightings import Sightings
+from tempogram.engine.model.ids import number_of
 
 if TYPE_CHECKING:
     from tempogram.engine.services.services import Services
@@ -22,7 +23,7 @@ def sightings_of(context: Context, storage: Storage, queue: Queue, engine: Engin
 
 
 def sightings(context: Context, storage: Storage, own: ProcessRules) -> Sightings:
-    process, check_s = f"{storage.process:08x}", context.settings.alert_check_s
+    process, check_s = number_of(storage.process), context.settings.alert_check_s
     return Sightings(storage.alerts, own, process=process, check_s=check_s, clock=context.clock)
 
 

@@ -34,7 +34,7 @@ class ProcessRules:
     """See the module.
 
     Args:
-        failing: Returns the operations that are not called now, and until when; 0: until that is changed by hand.
+        failing: Returns the operations whose breaker has opened and not closed since, and until when none is called.
         held: Returns bot, chat and end of holds of single chats that this process has seen.
         long_ms: From which duration on, counted from now, such a hold is long.
     """

@@ -51,6 +51,7 @@ class DatabaseRule:
         long_ms: From which duration on a hold of a bot is long.
         dead_at_least: In ``DEAD_WITHIN_MS``; 0: no number of dead letters is worth an alert.
         redacted: Takes secrets out of the error of a task.
+        tasks_now_ms: Returns the time by the database's clock, which tasks keep; None: ``clock`` has it.
         jitter_ms: Of a task by its name, as far as this process knows it.
     """
 
@@ -63,6 +64,7 @@ class DatabaseRule:
         long_ms: int,
         dead_at_least: int,
         clock: Clock,
+        tasks_now_ms: Callable[[], Awaitable[int]] | None = None,
         redacted: Callable[[str], str] = str,
         jitter_ms: Callable[[str], int] = lambda _: 0,
     ) -> None:
@@ -70,16 +72,22 @@ class DatabaseRule:
         self._long_ms = long_ms
         self._dead_at_least = dead_at_least
         self._clock = clock
+        self._tasks_now_ms = tasks_now_ms
         self._redacted = redacted
         self._jitter_ms = jitter_ms
 
     async def find(self) -> list[Finding]:
         now_ms = self._clock()
+        tasks_now_ms = now_ms if self._tasks_now_ms is None else await self._tasks_now_ms()
         up_to = max(DEAD_COUNTED_MAX, self._dead_at_least)
         troubles = await self._readings.look(
-            now_ms, hold_over_ms=self._long_ms, dead_since_ms=now_ms - DEAD_WITHIN_MS, dead_up_to=up_to
+            now_ms,
+            tasks_now_ms=tasks_now_ms,
+            hold_over_ms=self._long_ms,
+            dead_since_ms=now_ms - DEAD_WITHIN_MS,
+            dead_up_to=up_to,
         )
-        found = [self._of_task(row, now_ms) for row in troubles.tasks]
+        found = [self._of_task(row, tasks_now_ms) for row in troubles.tasks]
         found += [_without_token(*each) for each in troubles.bots_without_token]
         found += [_held(each) for each in troubles.holds]
         if self._dead_at_least and troubles.dead >= self._dead_at_least:

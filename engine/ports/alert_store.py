@@ -177,11 +177,14 @@ class Troubles:
 class AlertReadings(Protocol):
     """What is looked for in the database."""
 
-    async def look(self, now_ms: int, *, hold_over_ms: int, dead_since_ms: int, dead_up_to: int) -> Troubles:
+    async def look(
+        self, now_ms: int, *, tasks_now_ms: int, hold_over_ms: int, dead_since_ms: int, dead_up_to: int
+    ) -> Troubles:
         """Read all of it at once: an idle fleet asks for it again and again.
 
         Args:
             now_ms: The time.
+            tasks_now_ms: The time by the database's clock, which tasks keep.
             hold_over_ms: How long a hold lasts in all that is returned, if it is not over.
             dead_since_ms: From when on dead letters are counted.
             dead_up_to: Up to which number.

@@ -43,7 +43,7 @@ class TaskRow:
         run_until_ms: Unless it is heard of before, it is lost.
         failures: In a row.
         successes: In a row.
-        is_failing: It has paused after failures, and is not well again.
+        is_failing: It has failed too often in a row, and is not well again.
     """
 
     name: str

@@ -37,6 +37,7 @@ class TaskBoard:
     """See the module.
 
     Args:
+        clock: Of the loops, whose processes report by their own clocks. Tasks keep the database's.
         declared: The tasks that this process knows, by name: only these have a jitter that is known.
     """
 
@@ -50,7 +51,8 @@ class TaskBoard:
 
     async def tasks(self) -> list[TaskHealth]:
         """Return all tasks, by name; those of an earlier version of the program, too. Raises ``LedgerError``."""
-        return await _each(await self._store.rows(), self._health)
+        now_ms = await self._store.now_ms()
+        return await _each(await self._store.rows(), lambda row: self._health(row, now_ms))
 
     async def loops(self) -> list[LoopHealth]:
         """Return the loops of all processes that live, by name. Raises ``LedgerError``."""
@@ -64,7 +66,7 @@ class TaskBoard:
             UnknownTask: There is none of this name.
             LedgerError: The database refuses.
         """
-        return self._health(await self._row(name))
+        return self._health(await self._row(name), await self._store.now_ms())
 
     async def history(self, name: str) -> list[RunRecord]:
         """Return the last runs of a task, newest first. Raises ``LedgerError``."""
@@ -115,11 +117,12 @@ class TaskBoard:
         """Make a step, again if the row has changed meanwhile; None: it is so already."""
         for _ in range(TRIES):
             row = await self._row(name)
-            step = step_of(row, self._clock())
+            now_ms = await self._store.now_ms()
+            step = step_of(row, now_ms)
             if step is None:
-                return self._health(row)
+                return self._health(row, now_ms)
             if await self._store.step(step):
-                return self._health(applied(step, row))
+                return self._health(applied(step, row), now_ms)
         raise TaskConflict(f"{name} changed again and again meanwhile; try again")
 
     async def _row(self, name: str) -> TaskRow:
@@ -128,9 +131,9 @@ class TaskBoard:
             raise UnknownTask(f"there is no task {name[:64]!r}")
         return row
 
-    def _health(self, row: TaskRow) -> TaskHealth:
+    def _health(self, row: TaskRow, now_ms: int) -> TaskHealth:
         task = self._declared.get(row.name)
-        return health_of(row, self._clock(), jitter_ms=task.jitter_ms if task else 0)
+        return health_of(row, now_ms, jitter_ms=task.jitter_ms if task else 0)
 
 
 async def _each(items: list[Item], seen: Callable[[Item], Seen]) -> list[Seen]:

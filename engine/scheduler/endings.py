@@ -14,6 +14,9 @@ from tempogram.engine.scheduler.times import INTERVAL_MS_MAX, INTERVAL_MS_MIN, E
 PAUSE_MS_MAX = 3_600_000
 """The longest pause after failures. untuned: what is well again should be seen within an hour."""
 
+FAILING_AFTER = 5
+"""Failures in a row after which a task that never pauses counts as failing."""
+
 STRETCH_PERCENT = 150
 """By how much an interval is stretched at once, and shortened again."""
 
@@ -74,7 +77,9 @@ def _health(task: Task, row: TaskRow, ended: Ended, now_ms: int) -> dict[str, An
         }
     if ended.result is RunResult.CANCELLED:
         return {}
-    return {"failures": row.failures + 1, "successes": 0}
+    failures = row.failures + 1
+    is_failing = row.is_failing or failures >= (task.pause_after or FAILING_AFTER)
+    return {"failures": failures, "successes": 0, "is_failing": is_failing}
 
 
 def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool
         if task.pause_after and failures >= task.pause_after:
             pause_ms = min(PAUSE_MS_MAX, task.pause_ms * 2 ** min(failures - task.pause_after, 20))
             until_ms = max(row.next_due_ms, now_ms + pause_ms)
-            return {"is_failing": True, "paused_until_ms": until_ms, "next_due_ms": until_ms}
+            return {"paused_until_ms": until_ms, "next_due_ms": until_ms}
     if (chosen_ms := _chosen_ms(ended.next, now_ms)) is not None:
         return {"next_due_ms": chosen_ms, "anchor_ms": chosen_ms}
     return _stretched(task, row, is_short=is_short)

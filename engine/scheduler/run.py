@@ -69,9 +69,13 @@ class Run:
         """Whether nothing of it goes on."""
         return self._work is None or self._work.done()
 
+    @property
+    def is_cancelled(self) -> bool:
+        return self._cancelled.done()
+
     def cancel(self, why: str) -> None:
         """End it; its attempt is cancelled, and it is not tried again."""
-        if not self._cancelled.done():
+        if not self.is_cancelled:
             self._why = why
             self._cancelled.set_result(None)
 
@@ -96,7 +100,7 @@ class Run:
     async def _pause(self, seconds: float) -> bool:
         """Wait before the next attempt; return False if the run was cancelled meanwhile."""
         await asyncio.wait((self._cancelled,), timeout=seconds)
-        return not self._cancelled.done()
+        return not self.is_cancelled
 
     async def _attempt(self, attempt: int) -> Ended:
         try:
@@ -108,7 +112,7 @@ class Run:
             await asyncio.wait((work, self._cancelled), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return _ended(self.task.name, work, attempt)
-            if self._cancelled.done():
+            if self.is_cancelled:
                 result, why = RunResult.CANCELLED, self._why
             else:
                 result, why = RunResult.TIMED_OUT, f"it took longer than {timeout_s:g} s"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import heappop, heappush
 
@@ -23,9 +22,12 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.ports.task_store import RunResult, Step, TaskRow, TaskStore, applied
+from tempogram.engine.resilience.retry import retry
 from tempogram.engine.scheduler.by_hand import at_declared
 from tempogram.engine.scheduler.decisions import Begin, Going, PassOver, Wait, decide, jitter_ms, wakes_at_ms
 from tempogram.engine.scheduler.endings import abandoned, ending, leftover_ended
+from tempogram.engine.scheduler.entry import Entry, new_run_id
+from tempogram.engine.scheduler.lease_renewal import RUN_LEASE_MS, LeaseRenewal
 from tempogram.engine.scheduler.own_loop import OwnLoop
 from tempogram.engine.scheduler.run import Ended, Run, is_async
 from tempogram.engine.scheduler.shared_clock import SharedClock
@@ -37,15 +39,6 @@ log = structlog.get_logger()
 
 LOOK_MS = 1_000
 """The longest sleep: that the time of all has moved is noticed after it."""
-
-RUN_LEASE_MS = 15_000
-"""From when on a run counts as lost that was not heard of. untuned: a database that fails over takes a few seconds."""
-
-KEEP_S = 4.0
-KEEP_TIMEOUT_S = 1.5
-KEPT_MARGIN_MS = 3_000
-"""So long before they count as lost, runs of which the database cannot hear are cancelled: it leaves them time to end.
-untuned: a second for a question that is not answered, one for the next, and one for the end."""
 
 FOLLOW_S = 2.0
 """Between two looks for what was changed by hand, or is overdue."""
@@ -93,13 +86,18 @@ class Scheduler:
         is_short: Callable[[Task], Awaitable[bool]] | None = None,
         metrics: TaskMetrics | None = None,
     ) -> None:
-        self._entries = {task.name: _Entry(task) for task in tasks}
+        self._entries = {task.name: Entry(task) for task in tasks}
         self._store = store
         self._process = process
         self._clock = SharedClock(clock)
         self._is_short = is_short
         self._metrics = metrics or TaskMetrics()
         self._watchdog = Watchdog(self._move_out)
+        self._renewal = LeaseRenewal(
+            lambda until_ms: self._store.keep(process, until_ms),
+            lambda: [entry.run for entry in self._entries.values() if entry.run is not None],
+            clock=self._clock,
+        )
         self._heap: list[tuple[int, str]] = []
         self._woken = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -107,9 +105,7 @@ class Scheduler:
         self._is_declared = asyncio.Event()
         self._is_leading = False
         self._is_stopping = False
-        self._is_declared = asyncio.Event()
         self._started_ms = 0
-        self._kept_ms = 0
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -124,7 +120,7 @@ class Scheduler:
         with self._watchdog.watching():
             try:
                 async with asyncio.TaskGroup() as group:
-                    for loop in (self._look(), self._follow(), self._keep()):
+                    for loop in (self._look(), self._follow(), self._renewal.run()):
                         group.create_task(loop)
             finally:
                 await self._give_up()
@@ -165,7 +161,7 @@ class Scheduler:
             await self._follow_declaration(entry)
             self._plan(entry)
 
-    async def _follow_declaration(self, entry: _Entry) -> None:
+    async def _follow_declaration(self, entry: Entry) -> None:
         """Count due times by the task's own times, if its row was written by a program that declares others."""
         if entry.row.times == stored(entry.task.times):
             return
@@ -221,50 +217,19 @@ class Scheduler:
                     await self._room()
                     self._attend(entry)
 
-    async def _keep(self) -> None:
-        """Be heard of while runs are under way; give up those that count as lost."""
-        self._kept_ms = self._clock()
-        sleep_s = KEEP_S
-        while True:
-            await asyncio.sleep(sleep_s)
-            sleep_s = KEEP_S
-            under_way = [entry for entry in self._entries.values() if entry.run is not None]
-            asked_ms = self._clock()
-            if not under_way:
-                self._kept_ms = asked_ms
-                continue
-            kept = await self._kept(asked_ms)
-            if kept is not None:
-                self._kept_ms = asked_ms
-            else:
-                sleep_s = RETRY_MS / 1_000
-            is_lost = kept is None and self._clock() >= self._kept_ms + RUN_LEASE_MS - KEPT_MARGIN_MS
-            for entry in under_way:
-                if entry.run is not None and (is_lost or (kept is not None and entry.run.run_id not in kept)):
-                    entry.run.cancel("it counts as lost: the database did not hear of it")
-
-    async def _kept(self, now_ms: int) -> frozenset[str] | None:
-        """Move the end of the runs of this process; return which are its own still, None: the database does not say."""
-        try:
-            async with asyncio.timeout(KEEP_TIMEOUT_S):
-                return await self._store.keep(self._process, now_ms + RUN_LEASE_MS)
-        except (LedgerError, TimeoutError) as error:
-            log.warning("task_runs_not_kept", reason=str(error) or "no answer in time")
-            return None
-
     # One task
 
-    def _take(self, entry: _Entry, row: TaskRow) -> None:
+    def _take(self, entry: Entry, row: TaskRow) -> None:
         """Know a row as it was read, unless a newer one is known."""
         if row.version > entry.row.version:
             entry.row = row
             self._plan(entry)
 
-    def _plan(self, entry: _Entry) -> None:
+    def _plan(self, entry: Entry) -> None:
         if (at_ms := wakes_at_ms(entry.task, entry.row)) is not None:
             self._wake(entry, at_ms)
 
-    def _wake(self, entry: _Entry, at_ms: int) -> None:
+    def _wake(self, entry: Entry, at_ms: int) -> None:
         if not entry.wakes_ms or at_ms < entry.wakes_ms:
             entry.wakes_ms = at_ms
             heappush(self._heap, (at_ms, entry.task.name))
@@ -277,16 +242,17 @@ class Scheduler:
             async with self._writes:
                 pass
 
-    def _attend(self, entry: _Entry) -> None:
+    def _attend(self, entry: Entry) -> None:
         if not (entry.is_attended or self._is_stopping or self._clock() < entry.rests_until_ms):
             entry.is_attended = True
             self._begin(self._attended(entry))
 
-    async def _attended(self, entry: _Entry) -> None:
+    async def _attended(self, entry: Entry) -> None:
         at_ms: int | None = None
         try:
             async with self._writes:
-                at_ms = await self._do_due(entry)
+                if not self._is_stopping:  # it may have waited for others
+                    at_ms = await self._do_due(entry)
         except LedgerError as error:
             log.warning("task_postponed", task=entry.task.name, reason=str(error))
             at_ms = entry.rests_until_ms = self._clock() + RETRY_MS
@@ -298,7 +264,7 @@ class Scheduler:
         if at_ms is not None:
             self._wake(entry, at_ms)
 
-    async def _do_due(self, entry: _Entry) -> int | None:
+    async def _do_due(self, entry: Entry) -> int | None:
         """Do what is to be done about a task now; return when to look again, None: as its row says."""
         now_ms = self._clock()
         if entry.run is not None:
@@ -327,7 +293,7 @@ class Scheduler:
                 self._begin_run(entry)
         return None
 
-    def _begin_run(self, entry: _Entry) -> bool:
+    def _begin_run(self, entry: Entry) -> bool:
         """Carry out the run that the row has from this process, also if the answer to its step was lost on the way."""
         row = entry.row
         if row.run_id != entry.run_id or self._clock() >= row.run_until_ms:
@@ -339,7 +305,7 @@ class Scheduler:
         self._begin(self._carried_out(entry, entry.run))
         return True
 
-    async def _step_or_read(self, entry: _Entry, step: Step) -> bool:
+    async def _step_or_read(self, entry: Entry, step: Step) -> bool:
         """Make a step; if its conditions do not hold, know the row as it is."""
         known = entry.row.version
         if is_made := await self._step(entry, step):
@@ -352,7 +318,7 @@ class Scheduler:
                 self._wake(entry, max(wakes_at_ms(entry.task, row) or 0, self._clock() + RETRY_MS))
         return is_made
 
-    async def _step(self, entry: _Entry, step: Step) -> bool:
+    async def _step(self, entry: Entry, step: Step) -> bool:
         before = entry.row
         if not await self._store.step(step):
             return False
@@ -362,7 +328,7 @@ class Scheduler:
             entry.row = row
         return True
 
-    async def _carried_out(self, entry: _Entry, run: Run) -> None:
+    async def _carried_out(self, entry: Entry, run: Run) -> None:
         """Carry a run out, and write down what came of it."""
         is_here = entry.own_loop is None and is_async(entry.task.work)
         if is_here:
@@ -403,7 +369,7 @@ class Scheduler:
             log.exception("task_budget_not_read", task=task.name)
             return False
 
-    async def _conclude(self, entry: _Entry, run: Run, step: Callable[[], Step]) -> None:
+    async def _conclude(self, entry: Entry, run: Run, step: Callable[[], Step]) -> None:
         async def write() -> None:
             async with self._writes:
                 is_ours = await self._step_or_read(entry, step())
@@ -412,7 +378,7 @@ class Scheduler:
 
         await _until_written(write)
 
-    def _loop_of(self, entry: _Entry) -> OwnLoop | None:
+    def _loop_of(self, entry: Entry) -> OwnLoop | None:
         if entry.own_loop is None and entry.task.has_own_thread and is_async(entry.task.work):
             entry.own_loop = OwnLoop(entry.task.name)
         return entry.own_loop
@@ -447,31 +413,6 @@ class Scheduler:
                 entry.own_loop.close()
 
 
-class _Entry:
-    """What this process knows of one task."""
-
-    __slots__ = ("is_attended", "own_loop", "rests_until_ms", "row", "run", "run_id", "task", "wakes_ms")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.row = TaskRow(name=task.name)
-        self.run: Run | None = None
-        self.run_id = new_run_id()  # of the next run
-        self.own_loop: OwnLoop | None = None
-        self.wakes_ms = 0  # 0: it is not in the heap
-        self.rests_until_ms = 0  # after an error
-        self.is_attended = False
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether its run is here, so that this process looks after it even if another one leads."""
-        return self.run is not None
-
-
-def new_run_id() -> str:
-    return secrets.token_hex(8)
-
-
 def _new_row(task: Task, now_ms: int) -> TaskRow | None:
     try:
         next_ms = task.times.due_after(now_ms, anchor_ms=now_ms) or 0
@@ -482,11 +423,8 @@ def _new_row(task: Task, now_ms: int) -> TaskRow | None:
 
 
 async def _until_written(write: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await write()
-        except LedgerError as error:
-            log.warning("tasks_postponed", reason=str(error))
-            await asyncio.sleep(RETRY_MS / 1_000)
-        else:
-            return
+    await retry(write, on=LedgerError, pause_s=RETRY_MS / 1_000, on_failure=_postponed)
+
+
+def _postponed(error: Exception) -> None:
+    log.warning("tasks_postponed", reason=str(error))

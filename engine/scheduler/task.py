@@ -52,7 +52,7 @@ class Task:
         catch_up_ms: How old a missed due time may be to be caught up.
         at_start: It runs when the program starts, besides its times.
         is_idempotent: A run whose process died is repeated; else it is counted as lost.
-        pause_after: After so many failures in a row it pauses for ``pause_ms``; 0: never.
+        pause_after: After so many failures in a row it is failing, and pauses for ``pause_ms``; 0: it never pauses.
         pause_ms: How long it pauses; doubled for each further failure, up to ``PAUSE_MS_MAX``.
         well_after: After so many successes in a row it counts as well again.
         env: The name of a variable of the environment with the interval in milliseconds, if it has one.

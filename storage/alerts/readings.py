@@ -24,9 +24,11 @@ class SqlAlertReadings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def look(self, now_ms: int, *, hold_over_ms: int, dead_since_ms: int, dead_up_to: int) -> Troubles:
+    async def look(
+        self, now_ms: int, *, tasks_now_ms: int, hold_over_ms: int, dead_since_ms: int, dead_up_to: int
+    ) -> Troubles:
         async with self._database.reading() as connection:
-            late = [TaskRow(**row._mapping) for row in await connection.execute(late_tasks(now_ms))]  # noqa: SLF001 - its public name
+            late = [TaskRow(**row._mapping) for row in await connection.execute(late_tasks(tasks_now_ms))]  # noqa: SLF001 - its public name
             refused = [(row[0], row[1]) for row in await connection.execute(_WITHOUT_TOKEN)]
             held = [LongHold(*row) for row in await connection.execute(long_holds(now_ms, hold_over_ms))]
             dead = (await connection.execute(dead_since(dead_since_ms, dead_up_to))).scalar_one()

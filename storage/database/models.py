@@ -15,6 +15,7 @@
     tasks        when each task is due, and how it goes      ``due_at_ms`` is the fence of its runs
     sweeps       how far each sweep is
     task_runs    the last runs of each task                  ``slot`` is the run's number modulo their number
+    loop_beats   which loops of which processes run          each process writes its own
     alerts       what is wrong, or was                       one row each; one open of a kind and key
     alert_notices  what is said of alerts, for each channel  ``attempts`` is the fence of its tries
     alert_sightings  what processes find in themselves       each writes its own

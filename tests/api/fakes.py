@@ -539,8 +539,8 @@ class World:
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
-    tasks: MemoryTaskStore = field(default_factory=MemoryTaskStore)
     beats: MemoryBeats = field(default_factory=MemoryBeats)
+    tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
     stored_limits: ListedLimits = field(init=False)
@@ -556,6 +556,7 @@ class World:
     anonymous: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
+        self.tasks = MemoryTaskStore(self.clock)
         self.storage = Storage(self.clock)
         self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)

@@ -22,6 +22,13 @@ OPERATORS = 555
 CHANNELS = ("chat", "email", "slack", "webhook")
 
 
+STAY_DECLARED = (
+    "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.is_declared = true; RETURN NEW; END $$"
+)
+BEFORE_UPDATES = "CREATE TRIGGER stay BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION stay()"
+"""The rows of ``stall`` are of no task that the program has, and it would note so when it starts again."""
+
+
 class Alerting:
     """A program, its four receivers, and its database."""
 
@@ -106,6 +113,8 @@ async def alerting(folder: Path, database_url: str, **environment: str) -> Async
             )
             try:
                 async with started(program):
+                    await world.write(STAY_DECLARED)
+                    await world.write(BEFORE_UPDATES)
                     yield world
             finally:
                 await engine.dispose()

@@ -20,6 +20,11 @@ class Recoverer:
         await asyncio.Event().wait()
 
 
+class Sightings:
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
 class Intake(Recoverer):
     async def adopt(self) -> None:
         await asyncio.Event().wait()
@@ -47,6 +52,7 @@ class World:
             process=0x1F,
             role="worker",
             clock=self.clock,
+            periods_s={"sightings": 300},
             sleep=self._sleep,
         )
 
@@ -109,6 +115,17 @@ async def test_a_periodic_loop_that_hangs_is_stalled_and_one_that_waits_is_not(w
         await world.passes(120)
 
         assert world.statuses() == {"intake": TaskStatus.HEALTHY, "recoverer": TaskStatus.STALLED}
+
+
+async def test_a_periodic_loop_with_a_long_period_is_stalled_after_twice_as_long(world: World) -> None:
+    (sightings,) = world.loops.start(Sightings().run())
+    async with world.reporting():
+        await world.passes(1)
+        await world.passes(599)
+        assert world.statuses()["sightings"] is TaskStatus.HEALTHY
+        await world.passes(60)
+        assert world.statuses()["sightings"] is TaskStatus.STALLED
+    sightings.cancel()
 
 
 async def test_a_process_that_cannot_report_is_stalled_after_two_minutes(world: World) -> None:

@@ -52,6 +52,19 @@ async def test_a_task_is_stalled_two_intervals_after_its_last_run(readings: Read
     assert found == [[], [Finding("task_stalled", "poll", text)]]
 
 
+async def test_a_task_is_not_stalled_because_the_clock_of_the_process_is_ahead(
+    readings: Readings, clock: Clock
+) -> None:
+    async def of_database() -> int:
+        return START_MS
+
+    readings.troubles = Troubles(tasks=[declared("poll", last_run_ms=START_MS)])
+    clock.advance(10 * MINUTE_MS)
+
+    assert await readings.rule(clock, tasks_now_ms=of_database).find() == []
+    assert readings.asked["tasks_now_ms"] == START_MS
+
+
 async def test_the_jitter_of_a_task_is_waited_for(readings: Readings, clock: Clock) -> None:
     readings.troubles = Troubles(tasks=[declared("poll", last_run_ms=START_MS)])
     clock.advance(2 * MINUTE_MS + 30_000)

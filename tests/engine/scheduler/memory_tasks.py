@@ -39,7 +39,7 @@ class MemoryTaskStore:
             return False
         self.table[step.name] = applied(step, row)
         if "changed_at_ms" in step.sets:
-            self.table[step.name] = replace(self.table[step.name], changed_at_ms=self._database_now_ms())
+            self.table[step.name] = replace(self.table[step.name], changed_at_ms=self._now_ms())
         if step.record is not None:
             runs = self.runs[step.name]
             runs.append(step.record)
@@ -59,7 +59,7 @@ class MemoryTaskStore:
 
     async def changed_within(self, ms: int) -> list[TaskRow]:
         self._ask()
-        since_ms = self._database_now_ms() - ms
+        since_ms = self._now_ms() - ms
         return [row for row in self.table.values() if row.changed_at_ms >= max(1, since_ms)]
 
     async def rows(self) -> list[TaskRow]:
@@ -87,9 +87,6 @@ class MemoryTaskStore:
     async def history(self, name: str) -> list[RunRecord]:
         self._ask()
         return self.runs[name][::-1]
-
-    def _database_now_ms(self) -> int:
-        return self._now_ms() if self._now_ms is not None else time.time_ns() // 1_000_000
 
     def _ask(self) -> None:
         if self.is_away:

@@ -33,8 +33,8 @@ class BusyStore(MemoryTaskStore):
 
 
 @pytest.fixture
-def store() -> BusyStore:
-    store = BusyStore()
+def store(clock: Clock) -> BusyStore:
+    store = BusyStore(clock)
     store.table["poll"] = POLL
     return store
 
@@ -110,6 +110,15 @@ async def test_a_run_is_asked_for_unless_the_task_is_running(board: TaskBoard, s
 
     with pytest.raises(TaskConflict, match="poll is running; wait for its end"):
         await board.run_now("poll")
+
+
+async def test_a_run_begins_at_once_though_the_clock_of_the_process_that_asks_is_ahead(store: BusyStore) -> None:
+    ahead = TaskBoard(store, MemoryBeats(), clock=lambda: START_MS + 600_000)
+
+    asked = await ahead.run_now("poll")
+
+    assert asked.status is TaskStatus.NEVER_RUN
+    assert store.table["poll"].run_at_ms == START_MS + 1
 
 
 async def test_a_task_that_no_process_has_cannot_run(board: TaskBoard, store: BusyStore) -> None:

@@ -301,6 +301,23 @@ def test_a_task_pauses_after_failures_and_is_well_after_successes() -> None:
     in_virtual_time(scenario())
 
 
+def test_a_task_that_never_pauses_is_failing_after_five_failures() -> None:
+    async def scenario() -> None:
+        async def work() -> None:
+            raise ValueError("no")
+
+        async with running(every(10, work, pause_after=0)) as store:
+            await asyncio.sleep(45)
+            assert not row_of(store).is_failing
+            await asyncio.sleep(10)
+            assert row_of(store).is_failing
+            assert row_of(store).paused_until_ms == 0
+            await asyncio.sleep(10)
+            assert row_of(store).failures == 6
+
+    in_virtual_time(scenario())
+
+
 def test_an_interval_is_stretched_while_the_budget_is_short_and_shortened_afterwards() -> None:
     async def scenario() -> None:
         short = True

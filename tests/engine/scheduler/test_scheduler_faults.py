@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports.task_store import Step, TaskRow
 from tempogram.engine.scheduler.by_hand import paused, resumed
+from tempogram.engine.scheduler.scheduler import WRITES_MAX
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Cron
 from tests.engine.scheduler.memory_tasks import MemoryTaskStore
@@ -363,6 +364,20 @@ def test_a_process_that_was_away_counts_no_due_time_as_missed_that_another_ran()
         assert [int(began // 60) for began in log.began] == [1, 2, 3, 4, 5, 6, 7]
         await away.stop()
         await stays.stop()
+
+    in_virtual_time(scenario())
+
+
+def test_a_process_that_ends_begins_none_of_the_tasks_that_wait_for_the_database() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = FaultyStore()
+        process = Process("a", store, *(every(60, log.task(), name=f"poll{number}") for number in range(50)))
+        await asyncio.sleep(59)
+        store.answers_after_s = 3
+        await asyncio.sleep(2)
+        await process.stop()
+        assert len(log.began) == store.most_at_once == WRITES_MAX
 
     in_virtual_time(scenario())
 

@@ -22,7 +22,7 @@ MINUTE_MS = 60_000
 
 
 async def look(readings: SqlAlertReadings, now_ms: int = START_MS, **changes: int) -> Troubles:
-    usual = {"hold_over_ms": 300_000, "dead_since_ms": now_ms, "dead_up_to": 10}
+    usual = {"tasks_now_ms": now_ms, "hold_over_ms": 300_000, "dead_since_ms": now_ms, "dead_up_to": 10}
     return await readings.look(now_ms, **usual | changes)
 
 
