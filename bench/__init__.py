@@ -23,4 +23,5 @@ python -m bench.scheduler.killed   processes with tasks are killed, stopped and 
 python -m bench.scheduler.lateness 10,000 tasks a minute on one process: how late, and what does an idle hour cost?
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
+python -m bench.alerts_of_several  an outage of Redis over a kill, in three processes: said once, and its end
 """
