@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes for the tests: one more than there are cores, as many tests wait for processes of their own.
+WORKERS = $(shell $(BIN)/python -c "import os; print(os.cpu_count() + 1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup env run demo test check format bench model chaos fuzz simulator migrate clean
@@ -29,7 +31,7 @@ demo: setup ## Show it at work against a simulated Telegram: load, faults, a kil
 	@$(BIN)/tempogram demo
 
 test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Format, lint, types and floors
 	$(BIN)/ruff format --check .
