@@ -1,4 +1,4 @@
-"""What several commands print and ask."""
+"""What several commands ask of the API, print, and ask of a person."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from tempogram.bot.commands.client import Client
+
+
+def api(url: str | None) -> Client:
+    """Return a client of the API at an address, or of the one that the settings start."""
+    from tempogram.bot.commands.client import client
+    from tempogram.bot.config.settings import load
+
+    return client(url, load())
 
 
 def show(answer: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> None:  # noqa: FBT001

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from tempogram.bot.commands.output import ask, show
+from tempogram.bot.commands.output import api, ask, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 @app.command()
 def stats(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
     """Count waiting messages by priority, and dead letters."""
-    show(_client(url).get("/queue/stats"), as_json, _stats_table)
+    show(api(url).get("/queue/stats"), as_json, _stats_table)
 
 
 @app.command()
@@ -46,7 +46,7 @@ def explain(
     """Explain why a message waits: at which limit, behind how many, and until when at least."""
     from tempogram.bot.commands.explanation import in_words
 
-    explained = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
+    explained = api(url).get(f"/messages/{quote(message_id, safe='')}/explain")
     show(explained, as_json, lambda answer: in_words(answer, datetime.now(UTC)))
 
 
@@ -57,7 +57,7 @@ def cancel(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Cancel every message that waits with a tag, such as those of one campaign."""
-    show(_cancel_tagged(_client(url), tag), as_json, _cancelled_in_words)
+    show(_cancel_tagged(api(url), tag), as_json, _cancelled_in_words)
 
 
 @letters.command("list")
@@ -69,13 +69,13 @@ def list_letters(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List dead letters with their reasons."""
-    show(_letters(_client(url), bot, tag, limit), as_json, _letters_table)
+    show(_letters(api(url), bot, tag, limit), as_json, _letters_table)
 
 
 @letters.command()
 def replay(url: Url = None, ids: Ids = None, bot: Bot = None, every: All = False, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Queue dead letters again: by id, all of a bot, or all."""
-    chosen, made = _chosen(ids, bot, every=every), _client(url)
+    chosen, made = _chosen(ids, bot, every=every), api(url)
     replayed = sum(made.post("/queue/dlq/replay", each)["replayed"] for each in chosen)
     show({"replayed": replayed}, as_json, lambda answer: f"{answer['replayed']} queued again")
 
@@ -90,18 +90,11 @@ def purge(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Delete dead letters for good: by id, all of a bot, or all."""
-    chosen, made = _chosen(ids, bot, every=every), _client(url)
+    chosen, made = _chosen(ids, bot, every=every), api(url)
     if not yes:
         ask(f"Delete {_named(ids, bot)} for good?")
     purged = sum(made.delete("/queue/dlq", _query(each))["purged"] for each in chosen)
     show({"purged": purged}, as_json, lambda answer: f"{answer['purged']} deleted")
-
-
-def _client(url: str | None) -> Client:
-    from tempogram.bot.commands.client import client
-    from tempogram.bot.config.settings import load
-
-    return client(url, load())
 
 
 def _cancel_tagged(made: Client, tag: str) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 from typer.core import TyperGroup
 
+from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
-
-if TYPE_CHECKING:
-    from tempogram.bot.commands.client import Client
 
 
 class ByName(TyperGroup):
@@ -47,13 +45,13 @@ def services(context: typer.Context, url: Url = None, as_json: AsJson = False) -
         return
     from tempogram.bot.commands.service_tables import all_services
 
-    print_answer(_client(url).get("/services"), as_json, all_services)
+    print_answer(api(url).get("/services"), as_json, all_services)
 
 
 @app.command()
 def show(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Show one service: what is allowed, what is used of it, holds and breakers."""
-    _print_service(_client(url).get(_path(name)), as_json=as_json)
+    _print_service(api(url).get(_path(name)), as_json=as_json)
 
 
 @app.command()
@@ -66,7 +64,7 @@ def calls(
     """List calls of a service that wait, with the reasons."""
     from tempogram.bot.commands.service_tables import waiting_calls
 
-    print_answer(_client(url).get(f"{_path(name)}/calls", [("limit", str(limit))]), as_json, waiting_calls)
+    print_answer(api(url).get(f"{_path(name)}/calls", [("limit", str(limit))]), as_json, waiting_calls)
 
 
 @app.command()
@@ -78,7 +76,7 @@ def explain(
     """Explain why a call waits: at which limiter, behind how many, and until when at least."""
     from tempogram.bot.commands.service_tables import in_words
 
-    print_answer(_client(url).get(f"/services/calls/{quote(call_id, safe='')}/explain"), as_json, in_words)
+    print_answer(api(url).get(f"/services/calls/{quote(call_id, safe='')}/explain"), as_json, in_words)
 
 
 @app.command()
@@ -89,13 +87,13 @@ def change(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Change what is allowed of a service, for all processes and for good: change twilio operations.sms.count=2."""
-    _print_service(_client(url).patch(_path(name), words_of(changes)), as_json=as_json)
+    _print_service(api(url).patch(_path(name), words_of(changes)), as_json=as_json)
 
 
 @app.command()
 def reset(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Return to what is shipped, in services.toml and in the environment."""
-    _print_service(_client(url).delete(f"{_path(name)}/changes"), as_json=as_json)
+    _print_service(api(url).delete(f"{_path(name)}/changes"), as_json=as_json)
 
 
 @app.command()
@@ -108,25 +106,25 @@ def hold(
 ) -> None:
     """Call nothing of a service or an operation for a while; what is called waits."""
     wanted = {"seconds": seconds, "reason": reason}
-    _print_service(_client(url).put(f"{_path(name)}/hold", wanted), as_json=as_json)
+    _print_service(api(url).put(f"{_path(name)}/hold", wanted), as_json=as_json)
 
 
 @app.command()
 def release(name: Named, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """End holds, also those that the service asked for."""
-    _print_service(_client(url).delete(f"{_path(name)}/hold"), as_json=as_json)
+    _print_service(api(url).delete(f"{_path(name)}/hold"), as_json=as_json)
 
 
 @app.command("open")
 def open_breaker(name: Named, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Refuse all calls of a service or an operation until it is closed."""
-    _print_service(_client(url).put(f"{_path(name)}/breaker", {"state": "open"}), as_json=as_json)
+    _print_service(api(url).put(f"{_path(name)}/breaker", {"state": "open"}), as_json=as_json)
 
 
 @app.command("close")
 def close_breaker(name: Named, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Let calls of a service or an operation be made again, whether failures or a person opened its breaker."""
-    _print_service(_client(url).put(f"{_path(name)}/breaker", {"state": "closed"}), as_json=as_json)
+    _print_service(api(url).put(f"{_path(name)}/breaker", {"state": "closed"}), as_json=as_json)
 
 
 def words_of(changes: Sequence[str]) -> dict[str, Any]:
@@ -165,13 +163,6 @@ def _path(name: str) -> str:
     service, sign, operation = name.partition(":")
     of_operation = f"/operations/{quote(operation, safe='')}" if sign else ""
     return f"/services/{quote(service, safe='')}{of_operation}"
-
-
-def _client(url: str | None) -> Client:
-    from tempogram.bot.commands.client import client
-    from tempogram.bot.config.settings import load
-
-    return client(url, load())
 
 
 def _print_service(answer: Any, *, as_json: bool) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
-
-if TYPE_CHECKING:
-    from tempogram.bot.commands.client import Client
 
 app = typer.Typer(help="Show all tasks, over the API.", invoke_without_command=True)
 
@@ -30,7 +28,7 @@ def tasks(context: typer.Context, url: Url = None, as_json: AsJson = False) -> N
         return
     from tempogram.bot.commands.task_tables import all_tasks
 
-    print_answer(_client(url).get("/tasks"), as_json, all_tasks)
+    print_answer(api(url).get("/tasks"), as_json, all_tasks)
 
 
 @app.command()
@@ -38,25 +36,25 @@ def history(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # no
     """Show the last 100 runs of a task, newest first."""
     from tempogram.bot.commands.task_tables import history as table
 
-    print_answer(_client(url).get(_path(name)), as_json, table)
+    print_answer(api(url).get(_path(name)), as_json, table)
 
 
 @app.command()
 def run(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Run a task once more, within some seconds; also one that is paused."""
-    _print_task(_client(url).post(f"{_path(name)}/run", {}), as_json=as_json)
+    _print_task(api(url).post(f"{_path(name)}/run", {}), as_json=as_json)
 
 
 @app.command()
 def pause(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Let a task run no more until it is resumed; a run that is under way goes on."""
-    _print_task(_client(url).patch(_path(name), {"is_paused": True}), as_json=as_json)
+    _print_task(api(url).patch(_path(name), {"is_paused": True}), as_json=as_json)
 
 
 @app.command()
 def resume(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Let a task run again when it is due the next time, whether failures or a person paused it."""
-    _print_task(_client(url).patch(_path(name), {"is_paused": False}), as_json=as_json)
+    _print_task(api(url).patch(_path(name), {"is_paused": False}), as_json=as_json)
 
 
 @app.command()
@@ -67,13 +65,13 @@ def interval(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Run a task at another interval, for all processes and for good, or at the declared one again."""
-    _print_task(_client(url).patch(_path(name), {"interval_s": _seconds(seconds)}), as_json=as_json)
+    _print_task(api(url).patch(_path(name), {"interval_s": _seconds(seconds)}), as_json=as_json)
 
 
 @app.command()
 def forget(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Delete a task that the program has no more, with its history."""
-    print_answer(_client(url).delete(_path(name)), as_json, lambda task: f"{task['name']} is forgotten.")
+    print_answer(api(url).delete(_path(name)), as_json, lambda task: f"{task['name']} is forgotten.")
 
 
 def _seconds(text: str) -> float | None:
@@ -92,13 +90,6 @@ def _seconds(text: str) -> float | None:
 
 def _path(name: str) -> str:
     return f"/tasks/{quote(name, safe='')}"
-
-
-def _client(url: str | None) -> Client:
-    from tempogram.bot.commands.client import client
-    from tempogram.bot.config.settings import load
-
-    return client(url, load())
 
 
 def _print_task(answer: Any, *, as_json: bool) -> None:

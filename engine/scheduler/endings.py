@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tempogram.engine.ports.task_store import RunRecord, RunResult, Step, TaskRow
+from tempogram.engine.resilience.backoff import doubled_ms
 from tempogram.engine.scheduler.decisions import FREED, times_of
 from tempogram.engine.scheduler.run import Ended, Run
 from tempogram.engine.scheduler.task import Next, Task
@@ -86,7 +87,7 @@ def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool
     if ended.result in {RunResult.FAILED, RunResult.TIMED_OUT}:
         failures = row.failures + 1
         if task.pause_after and failures >= task.pause_after:
-            pause_ms = min(PAUSE_MS_MAX, task.pause_ms * 2 ** min(failures - task.pause_after, 20))
+            pause_ms = doubled_ms(task.pause_ms, failures - task.pause_after, ms_max=PAUSE_MS_MAX)
             until_ms = max(row.next_due_ms, now_ms + pause_ms)
             return {"paused_until_ms": until_ms, "next_due_ms": until_ms}
     if (chosen_ms := _chosen_ms(ended.next, now_ms)) is not None:
