@@ -6,6 +6,7 @@ Read in this order:
     conversations  its chat, or what a bot says there in the name of a business account
     outcomes       what Telegram answered
     ids            message ids that sort by the time of submission
+    selection      which chats are meant, and the rules of campaigns
     errors         everything the engine raises
     clock          what time it is, as a value that is passed in
     batching       cuts a long list into batches

@@ -9,6 +9,8 @@
     holds        send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
     chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
+    chat_tags    tags of chats
+    campaign_claims  which campaign has written to which chat on which local date    the fence of its messages
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
@@ -71,6 +73,7 @@ IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
+IS_UNSUBMITTED = text("message_id IS NULL")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -292,12 +295,49 @@ chats = Table(
     Column("alias_of", Text),
     Column("alias_since_ms", BigInteger, nullable=False, server_default="0"),
     Column("last_message_in_at_ms", BigInteger),
+    Column("last_message_out_at_ms", BigInteger),
     Column("title", Text),
     Column("type", Text),
     Column("time_zone", Text),
+    Column("language", Text),
+    Column("opted_out_at_ms", BigInteger),
+    Column("quiet_from", Integer),  # minutes of the local day, as ``quiet_until``
+    Column("quiet_until", Integer),
     CheckConstraint("reachable OR reason IS NOT NULL", name="unreachable_has_reason"),
     CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
+    CheckConstraint("(quiet_from IS NULL) = (quiet_until IS NULL)", name="quiet_hours_have_both_ends"),
     Index("chats_by_alias", "bot_id", "alias_of"),
+    Index("chats_by_activity", "bot_id", "last_message_in_at_ms"),
+)
+
+chat_tags = Table(
+    "chat_tags",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tag", Text, primary_key=True),
+    Column("chat_id", Text, primary_key=True),
+    Index("chat_tags_of_chat", "bot_id", "chat_id"),
+    sqlite_with_rowid=False,
+)
+
+campaign_claims = Table(
+    "campaign_claims",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("local_date", Text, primary_key=True),  # of the chat's zone
+    Column("campaign", Text, primary_key=True),
+    # The number of the message to this chat on this date, over all campaigns: two cannot both be the last one allowed.
+    Column("slot", Integer, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("not_before_ms", BigInteger),
+    Column("day_ends_ms", BigInteger, nullable=False),
+    Column("claimed_at_ms", BigInteger, nullable=False),
+    Column("message_id", Text),
+    Index("campaign_claims_slots", "bot_id", "chat_id", "local_date", "slot", unique=True),
+    Index("campaign_claims_unsubmitted", "campaign", sqlite_where=IS_UNSUBMITTED, postgresql_where=IS_UNSUBMITTED),
+    Index("campaign_claims_by_time", "claimed_at_ms"),
+    sqlite_with_rowid=False,
 )
 
 limits = Table(

@@ -1,0 +1,51 @@
+"""The chats of a bot, asked in sets; and the fence that lets a campaign write to each once on a local date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tempogram.engine.model.selection import Preview, Recipient, Rules, Selection
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A campaign's right to write to a chat on a local date. There is at most one of the three.
+
+    Attributes:
+        message_id: Of the message that was submitted; None: none was yet, and whatever finds this submits it, with
+            ``dedup_key``, which makes doing so again harmless.
+    """
+
+    campaign: str
+    bot_id: int
+    recipient: Recipient
+    message_id: str | None = None
+
+    @property
+    def dedup_key(self) -> str:
+        return f"campaign:{self.campaign}:{self.recipient.chat_id}:{self.recipient.local_date}"
+
+
+class Audience(Protocol):
+    """Each method raises ``LedgerError`` if the database refuses. No answer is capped."""
+
+    async def preview(self, selection: Selection, rules: Rules, *, now_ms: int) -> Preview:
+        """Count who is selected now, and who is left out and why."""
+
+    async def page(
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Recipient]:
+        """Return who is selected, in the order of their ids as texts; ``after`` is the last of the page before."""
+
+    async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
+        """Claim chats, and return those that were to be had: no other has them, and the daily cap allows it."""
+
+    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
+        """Store that these were submitted; each has its ``message_id``."""
+
+    async def unsubmitted(self, campaign: str, *, now_ms: int, limit: int = PAGE) -> list[Claim]:
+        """Return claims on whose local date it still is and for which nothing was submitted: a process died."""
