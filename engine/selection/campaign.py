@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from tempogram.engine.model.batching import batches
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.selection import Rules, Selection
 from tempogram.engine.ports.audience import Audience, Claim
@@ -23,24 +22,36 @@ class Campaign:
     2.  For each, a message is submitted with ``Claim.dedup_key``, and then ``note`` is called. A process that dies
         in between leaves a claim that is given again; the key makes the second submission harmless.
     3.  Several processes may do so at the same time: each chat is claimed by one of them.
+
+    Args:
+        portion: Chats that are selected and claimed at once.
     """
 
-    def __init__(self, audience: Audience, selection: Selection, rules: Rules, *, clock: Clock) -> None:
+    def __init__(
+        self, audience: Audience, selection: Selection, rules: Rules, *, clock: Clock, portion: int = PORTION
+    ) -> None:
         self._audience = audience
         self._selection = selection
         self._rules = rules
         self._clock = clock
+        self._portion = portion
 
     async def claims(self) -> AsyncIterator[Claim]:
-        """Give the chats to write to now.
+        """Give the chats to write to now; raises as ``portions``."""
+        async for portion in self.portions():
+            for claim in portion:
+                yield claim
+
+    async def portions(self) -> AsyncIterator[list[Claim]]:
+        """Give the chats to write to now. Each portion is selected when it is asked for, however slow the writer is.
 
         Raises:
             LedgerError: The database refused. What was given stays claimed.
         """
-        async for claim in self._left_over():
-            yield claim
-        async for claim in self._selected():
-            yield claim
+        async for left_over in self._left_over():
+            yield left_over
+        async for claimed in self._selected():
+            yield claimed
 
     async def note(self, claim: Claim, message_id: str) -> None:
         """Store that the message of a claim was submitted; '' if it was refused for good.
@@ -50,19 +61,19 @@ class Campaign:
         """
         await self._audience.note_submitted([replace(claim, message_id=message_id)], now_ms=self._clock())
 
-    async def _left_over(self) -> AsyncIterator[Claim]:
+    async def _left_over(self) -> AsyncIterator[list[Claim]]:
         campaign, bot_id, after = self._rules.campaign, self._selection.bot_id, ""
-        while page := await self._audience.unsubmitted(campaign, bot_id=bot_id, now_ms=self._clock(), after=after):
+        while page := await self._audience.unsubmitted(
+            campaign, bot_id=bot_id, now_ms=self._clock(), after=after, limit=self._portion
+        ):
             after = str(page[-1].recipient.chat_id)
-            for claim in page:
-                yield claim
+            yield page
 
-    async def _selected(self) -> AsyncIterator[Claim]:
-        after = ""
-        while page := await self._audience.page(self._selection, self._rules, now_ms=self._clock(), after=after):
+    async def _selected(self) -> AsyncIterator[list[Claim]]:
+        bot_id, after = self._selection.bot_id, ""
+        while page := await self._audience.page(
+            self._selection, self._rules, now_ms=self._clock(), after=after, limit=self._portion
+        ):
             after = str(page[-1].chat_id)
-            for portion in batches(page, PORTION):
-                for claim in await self._audience.claim(
-                    portion, self._rules, bot_id=self._selection.bot_id, now_ms=self._clock()
-                ):
-                    yield claim
+            if claimed := await self._audience.claim(page, self._rules, bot_id=bot_id, now_ms=self._clock()):
+                yield claimed
