@@ -21,8 +21,8 @@ PATH = "/chat/completions"
 BODY_BYTES_MAX = 1 << 20
 """An answer of 4,096 characters and its metadata have some 30 KB."""
 
-SERVICE, OPERATION = "llm", "chat"
-"""As which the calls pass their limits; see ``engine.services``."""
+SERVICE, ANSWERS, REENGAGEMENT = "llm", "chat", "reengagement"
+"""The service, and as which of its operations calls pass their limits; see ``engine.services``."""
 
 TOKEN_BYTES = 4
 """About so many bytes of English are one token: https://platform.openai.com/docs/concepts. The answer corrects it."""
@@ -50,7 +50,12 @@ _decode = msgspec.json.Decoder(_Completion).decode
 
 
 class ChatCompletions:
-    """See ``TextGenerator``."""
+    """See ``TextGenerator``.
+
+    Args:
+        operation: As which its calls pass the limits of the service.
+        priority: Of its calls among all of the service.
+    """
 
     takes_time = True
 
@@ -63,6 +68,8 @@ class ChatCompletions:
         api_key: SecretStr,
         model: str,
         timeout_s: float,
+        operation: str = ANSWERS,
+        priority: str = "normal",
     ) -> None:
         self._session = session
         self._services = services
@@ -70,15 +77,22 @@ class ChatCompletions:
         self._api_key = api_key
         self._model = model
         self._timeout_s = timeout_s
+        self._operation = operation
+        self._priority = priority
 
     async def generate(self, conversation: Conversation) -> Written | NotWritten:
         body = msgspec.json.encode({"model": self._model, "messages": messages_of(conversation)})
         cost = len(body) // TOKEN_BYTES + ANSWER_TOKENS
         options = CallOptions(
-            deadline_s=self._timeout_s, timeout_s=self._timeout_s, cost=cost, used=total_tokens, is_idempotent=True
+            priority=self._priority,
+            deadline_s=self._timeout_s,
+            timeout_s=self._timeout_s,
+            cost=cost,
+            used=total_tokens,
+            is_idempotent=True,
         )
         try:
-            answer = await self._services.call_with(options, SERVICE, OPERATION, self._ask, body)
+            answer = await self._services.call_with(options, SERVICE, self._operation, self._ask, body)
         except TimeoutError:
             return NotWritten(f"no answer within {self._timeout_s:g} s")
         except ServiceError as error:

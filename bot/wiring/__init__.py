@@ -10,6 +10,7 @@ Read in this order:
     services   what behaviours call besides Telegram
     scheduler  tasks at their time
     updates    the parts that receive updates and answer them
+    reengagement  messages to users who have gone quiet
     door       the parts that serve the Bot API itself
     sightings  what each process finds wrong in itself
     alerts     what is looked for, and by which channels it is said

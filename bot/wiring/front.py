@@ -23,6 +23,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
+from tempogram.bot.wiring.reengagement import reengagement_of
 from tempogram.bot.wiring.scheduler import scheduler_of, tasks_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
@@ -99,8 +100,9 @@ async def front_of(
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
+        reengagement_of(context, storage, fleet, updates.gateway, services) as reengagement,
     ):
-        tasks = tasks_of(storage, services)
+        tasks = tasks_of(storage, services, reengagement)
         does_upkeep = context.role.does_upkeep
         async with alerts_of(context, storage, queue, engine, updates.composer, services, tasks) as alerting:
             yield Front(

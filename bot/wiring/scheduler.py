@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from tempogram.bot.behaviours.reengagement.task import Reengagement
 from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
@@ -18,15 +19,16 @@ from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.scheduler.plan import plan, sentence
 from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.scheduler.task import Task
-from tempogram.engine.scheduler.times import Every
+from tempogram.engine.scheduler.times import Cron, Every
 from tempogram.engine.services.services import Services
 
 log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
+QUARTER_MS = HOUR_MS // 4
 
 
-def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
+def tasks_of(storage: Storage, services: Services, reengagement: Reengagement) -> dict[str, Task]:
     """Return the tasks of the engine and of all modules, by name.
 
     Raises:
@@ -34,7 +36,7 @@ def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
     """
     of_modules = declared(variables())
     check_uses(of_modules, {name: services.service(name) for name in services.names()})
-    return {task.name: task for task in (*own_tasks(storage), *of_modules)}
+    return {task.name: task for task in (*own_tasks(storage, reengagement), *of_modules)}
 
 
 def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:
@@ -65,7 +67,7 @@ def scheduler_of(
     )
 
 
-def own_tasks(storage: Storage) -> list[Task]:
+def own_tasks(storage: Storage, reengagement: Reengagement) -> list[Task]:
     """Return what runs once for all processes, and not oftener than each minute."""
     return [
         Task(
@@ -76,5 +78,15 @@ def own_tasks(storage: Storage) -> list[Task]:
             is_idempotent=True,
             timeout_ms=HOUR_MS,
             pause_after=0,
-        )
+        ),
+        Task(
+            name=f"{RESERVED}reengagement",
+            times=Cron("*/15 * * * *"),
+            work=reengagement.run,
+            at_start=True,
+            is_idempotent=True,
+            timeout_ms=QUARTER_MS,
+            pause_after=0,  # a bot that fails must not cost the others their hour
+            has_own_thread=False,  # it uses the engine's connections
+        ),
     ]

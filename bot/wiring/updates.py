@@ -207,16 +207,20 @@ async def text_generator(settings: Settings, services: Services) -> AsyncIterato
     if not settings.llm_api_url:
         yield Templates()
         return
+    async with language_model(settings, services) as model:
+        yield Fallback(model, Templates())
+
+
+@asynccontextmanager
+async def language_model(settings: Settings, services: Services, **options: str) -> AsyncIterator[ChatCompletions]:
     # Its own connections, so that a slow server takes none from Telegram's.
     async with aiohttp.ClientSession() as session:
-        yield Fallback(
-            ChatCompletions(
-                session=session,
-                services=services,
-                api_url=settings.llm_api_url,
-                api_key=settings.llm_api_key,
-                model=settings.llm_model,
-                timeout_s=settings.llm_timeout,
-            ),
-            Templates(),
+        yield ChatCompletions(
+            session=session,
+            services=services,
+            api_url=settings.llm_api_url,
+            api_key=settings.llm_api_key,
+            model=settings.llm_model,
+            timeout_s=settings.llm_timeout,
+            **options,
         )
