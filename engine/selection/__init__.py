@@ -2,5 +2,6 @@
 
 Read in this order:
 
-    days  what day and what time of day it is, in every zone
+    days   what day and what time of day it is, in every zone
+    zones  zones by name, and by the city that a person writes
 """
