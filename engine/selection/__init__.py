@@ -3,5 +3,6 @@
 Read in this order:
 
     days      what day and what time of day it is, in every zone
+    zones     zones by name, and by the city that a person writes
     campaign  which chats to write to, each once on a local date
 """

@@ -9,10 +9,9 @@ from typing import Any
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.engine.alerts.quiet_hours import zone_of
-from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.messages import Guarantee
 from tempogram.engine.model.selection import DEFAULT_ZONE, QuietHours, Rules, Selection
+from tempogram.engine.selection.zones import is_zone
 
 CAMPAIGN = "reengagement"
 
@@ -113,12 +112,11 @@ def _whole_number(name: str, most: int) -> Callable[[object], int]:
 
 
 def _zone(value: object) -> str:
-    try:
-        return zone_of(value if isinstance(value, str) else "").key
-    except SettingsError:
+    if not isinstance(value, str) or not is_zone(value):
         raise Refusal(
             f"zone of reengagement is {short(value)}, which is no time zone; use a name such as Europe/Berlin"
-        ) from None
+        )
+    return value
 
 
 def _templates(value: object) -> tuple[str, ...]:
