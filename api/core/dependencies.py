@@ -16,6 +16,7 @@ from tempogram.api.core.ports import (
     Composer,
     DoorCalls,
     DoorTokens,
+    DryRuns,
     Fleet,
     Intake,
     PassThrough,
@@ -71,6 +72,7 @@ class Dependencies(Monitored):
 
     Attributes:
         services: What is called besides Telegram.
+        dry_runs: Whom bots would re-engage.
         door: None: the Bot API is not served here.
         alert_trial: Sends a notice to try each channel of alerts.
     """
@@ -91,6 +93,7 @@ class Dependencies(Monitored):
     removals: Removals
     services: Services
     changed_services: ChangedServices
+    dry_runs: DryRuns
     door: Door | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.model.selection import Preview, Recipient
 from tempogram.engine.ports import Progress, Result
 from tempogram.engine.ports.results import OnProgress
 from tempogram.storage.bots import RegisteredBot, Source
@@ -72,6 +73,41 @@ class Attachments(Protocol):
 
     async def forget(self, message: Outgoing) -> None:
         """Delete the files of a message that was not accepted; if the ledger has it after all, they stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMessage:
+    """A message that a campaign would send; its text is None if it is not known before."""
+
+    recipient: Recipient
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a campaign would do at a time, and a page of its messages."""
+
+    at_ms: int
+    preview: Preview
+    messages: Sequence[PlannedMessage]
+
+
+class DryRuns(Protocol):
+    """Says what re-engagement would do."""
+
+    async def of(self, bot: RegisteredBot, *, at_ms: int | None, after: str, limit: int) -> DryRun:
+        """Return who would get what, from the chat after ``after`` on.
+
+        Args:
+            bot: Whose users are meant.
+            at_ms: Only those whose hour it is then; None: all whose turn it is today, whatever the hour.
+            after: The last chat of the page before; '' is the first page.
+            limit: How many messages.
+
+        Raises:
+            Refusal: The bot does not have the behaviour.
+            LedgerError: The database cannot be read.
+        """
 
 
 class Composer(Protocol):

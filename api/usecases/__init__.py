@@ -7,6 +7,7 @@ Read in this order:
     queued_message   one message: its state, why it waits, its cancellation
     tagged_messages  cancels what waits with a tag
     queue_stats      counts the queue
+    reengagement     shows whom a bot would re-engage
     services         shows and changes services
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks

@@ -12,6 +12,7 @@ Read in this order:
     service_tables  services as tables
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API
+    reengagement  ``tempogram reengagement``: whom a bot would re-engage, over the API
     task_tables  tasks and their runs as tables
     plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself

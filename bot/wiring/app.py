@@ -61,6 +61,7 @@ def dependencies(built: Program) -> Dependencies:
         tasks=task_board(built),
         services=front.services,
         changed_services=front.changed_services,
+        dry_runs=front.dry_runs,
         metrics=engine.metrics,
         conditions=queue.conditions,
         clock=built.context.clock,

@@ -11,6 +11,7 @@ import structlog
 from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.api.core.dependencies import Door
+from tempogram.api.core.ports import DryRuns
 from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.bot_objects import Defaults
@@ -23,7 +24,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
-from tempogram.bot.wiring.reengagement import reengagement_of
+from tempogram.bot.wiring.reengagement import dry_runs_of, reengagement_of
 from tempogram.bot.wiring.scheduler import scheduler_of, tasks_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
@@ -49,6 +50,7 @@ class Front:
         door: What serves the Bot API itself; None: it is not served here.
         tasks: By name, whether they run here or in another process.
         scheduler: None: another process runs the tasks.
+        dry_runs: Whom bots would re-engage.
     """
 
     behaviours: Behaviours
@@ -60,6 +62,7 @@ class Front:
     changed_services: ChangedServices
     tasks: Mapping[str, Task]
     scheduler: Scheduler | None
+    dry_runs: DryRuns
     alerting: Alerting
 
 
@@ -115,6 +118,7 @@ async def front_of(
                 changed_services=changed_services,
                 alerting=alerting,
                 tasks=tasks,
+                dry_runs=dry_runs_of(context, storage),
                 scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
                 if does_upkeep
                 else None,

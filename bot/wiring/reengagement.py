@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiogram.methods import SendMessage
 
+from tempogram.bot.behaviours.reengagement.dry_run import ReengagementDryRuns
 from tempogram.bot.behaviours.reengagement.task import Reengagement
 from tempogram.bot.behaviours.reengagement.writer import Writer
 from tempogram.bot.calls.claimed import submit_claimed
@@ -39,6 +40,11 @@ async def reengagement_of(
     async with _model_of(context, services) as model:
         writer = Writer(model, texts=storage.texts if keep_ms else None, keep_ms=keep_ms, clock=clock)
         yield Reengagement(bots=storage.bots, audience=storage.audience, writer=writer, submit=submit, clock=clock)
+
+
+def dry_runs_of(context: Context, storage: Storage) -> ReengagementDryRuns:
+    has_model = bool(context.settings.llm_api_url)
+    return ReengagementDryRuns(storage.audience, has_model=has_model, clock=context.clock)
 
 
 @asynccontextmanager

@@ -378,6 +378,22 @@ class ListedLimits:
         return self._now
 
 
+class ListedDryRuns:
+    """See ``DryRuns``: one page of what a test lists."""
+
+    def __init__(self) -> None:
+        self.messages: list[PlannedMessage] = []
+        self.left_out: dict[Reason, int] = {}
+        self.asked: list[tuple[int, int | None, str, int]] = []
+
+    async def of(self, bot: RegisteredBot, *, at_ms: int | None, after: str, limit: int) -> DryRun:
+        self.asked.append((bot.bot_id, at_ms, after, limit))
+        if "reengagement" not in bot.behaviours:
+            raise Refusal(f"bot {bot.bot_id} does not have the behaviour reengagement")
+        preview = Preview(selected=len(self.messages), held=0, left_out=self.left_out)
+        return DryRun(at_ms=at_ms or START_MS, preview=preview, messages=self.messages)
+
+
 class ListBots:
     """The bots' repository, in memory."""
 
@@ -606,6 +622,7 @@ class World:
                 ),
             ),
         )
+        self.dry_runs = ListedDryRuns()
         self.services = Services(SERVICES, MemoryCallLimiter(clock=self.clock, after_start=False), clock=self.clock)
         self.dependencies = Dependencies(
             intake=self.intake,
@@ -625,6 +642,7 @@ class World:
             limits=self.stored_limits,
             removals=self.removals,
             services=self.services,
+            dry_runs=self.dry_runs,
             changed_services=ChangedServices(self.services, SERVICES, Store(), MemoryChanges()),
             metrics=self.metrics,
             conditions=self.conditions,

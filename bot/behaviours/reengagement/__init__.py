@@ -5,6 +5,7 @@ Read in this order:
     settings  what a bot's owner chooses
     task      every quarter of an hour: whose hour it is, and a message to each
     writer    the text: by a language model, or from a template
+    dry_run   who would get what
     router    what users may do about it: opt out
 """
 
