@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Dependencies
-from tempogram.api.core.ports import Refusal, RemovalProgress
+from tempogram.api.core.ports import DryRun, PlannedMessage, Refusal, RemovalProgress
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
@@ -40,6 +40,7 @@ from tempogram.engine.model.messages import (
     Settlement,
     Status,
 )
+from tempogram.engine.model.selection import Preview, Reason
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import (
     Accepted,
