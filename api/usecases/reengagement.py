@@ -9,9 +9,7 @@ from tempogram.api.schemas.reengagement import DryRunOut
 PAGE_MAX = 1_000
 
 
-async def dry_run(
-    dependencies: Dependencies, bot_id: int, *, at_ms: int | None, after: str, limit: int
-) -> DryRunOut:
+async def dry_run(dependencies: Dependencies, bot_id: int, *, at_ms: int | None, after: str, limit: int) -> DryRunOut:
     """Return who would get what; raises ``Refusal`` if the bot does not have the behaviour."""
     bot = await dependencies.bots.get(bot_id)
     if bot is None:

@@ -9,6 +9,7 @@ Read in this order:
     own          loads a user's modules, which are asked first
     cutting      cuts a text to what one message takes
     commands     answers commands with templates
+    reengagement/  writes to users who have gone quiet
     replies      answers mentions and replies, by a text generator
     echo         repeats every text
     registry     every behaviour by name, and which a new bot has

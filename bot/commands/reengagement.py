@@ -11,7 +11,7 @@ from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.table import Table
 
 BY_MODEL = "(by the language model)"
 
@@ -31,18 +31,19 @@ def reengagement(
     print_answer(api(url).get(f"/bots/{bot}/reengagement?{urlencode(query)}"), as_json, shown)
 
 
-def shown(answer: dict[str, Any]) -> Group:
-    from rich.console import Group
+def shown(answer: dict[str, Any]) -> Table | str:
+    if not answer["messages"]:
+        return counts(answer)
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, title=counts(answer), title_justify="left")
     for column in ("chat", "name", "time zone", "date", "not before", "text"):
         table.add_column(column)
     for each in answer["messages"]:
         words = each["title"] or "", each["time_zone"], each["local_date"], each["not_before"] or ""
         table.add_row(str(each["chat_id"]), *map(escape, (*words, each["text"] or BY_MODEL)))
-    return Group(counts(answer), *([table] if answer["messages"] else []))
+    return table
 
 
 def counts(answer: dict[str, Any]) -> str:

@@ -149,12 +149,10 @@ def _quiet_hours(value: object) -> QuietHours | None:
 
 
 def _delivery(value: object) -> Guarantee:
-    try:
-        return Guarantee(value)
-    except ValueError:
-        raise Refusal(
-            f"delivery of reengagement is {short(value)}; choose from {', '.join(each.value for each in Guarantee)}"
-        ) from None
+    known = {each.value: each for each in Guarantee}
+    if not isinstance(value, str) or value not in known:
+        raise Refusal(f"delivery of reengagement is {short(value)}; choose from {', '.join(known)}")
+    return known[value]
 
 
 _READERS: Mapping[str, tuple[str, Callable[[object], Any]]] = {

@@ -67,7 +67,7 @@ class MemoryAudience:
             claimed.append(self.claims[key])
         return claimed
 
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:  # noqa: ARG002 - of the port
+    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
         for each in claims:
             self.claims[each.bot_id, each.recipient.chat_id, each.recipient.local_date, each.campaign] = each
 
@@ -102,9 +102,7 @@ class MemoryAudience:
 
     def _is_closed(self, bot_id: int, chat_id: ChatId) -> bool:
         return any(
-            chat.is_opted_out or not chat.is_reachable
-            for chat in self.chats.get(bot_id, ())
-            if chat.chat_id == chat_id
+            chat.is_opted_out or not chat.is_reachable for chat in self.chats.get(bot_id, ()) if chat.chat_id == chat_id
         )
 
     def _count(self, bot_id: int, to: Recipient) -> int:
