@@ -16,7 +16,19 @@ from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.routes import alerts, bots, cron_health, health, limits, messages, metrics, queue, services, tasks
+from tempogram.api.routes import (
+    alerts,
+    bots,
+    chats,
+    cron_health,
+    health,
+    limits,
+    messages,
+    metrics,
+    queue,
+    services,
+    tasks,
+)
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -29,6 +41,8 @@ ROUTERS = (
     messages.router,
     queue.router,
     bots.router,
+    chats.imports,
+    chats.router,
     limits.router,
     services.router,
     alerts.router,
@@ -79,6 +93,7 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
             bytes_max=dependencies.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: dependencies.batch_bytes_max},
             bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
+            bytes_max_of_lists={chats.IMPORT_PATH: dependencies.batch_bytes_max},
             memory=memory,
             bounds_itself=is_of_a_bot if dependencies.door is not None else lambda _: False,
         ),

@@ -8,6 +8,7 @@ Read in this order:
     messages  a message to send, and its state
     queue     counts and dead letters
     bots      a bot
+    chats     what is known of a chat
     limits    the limits
     services  a service, and a call of it that waits
     alerts    what is wrong

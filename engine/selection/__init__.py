@@ -2,6 +2,7 @@
 
 Read in this order:
 
-    days   what day and what time of day it is, in every zone
-    zones  zones by name, and by the city that a person writes
+    days       what day and what time of day it is, in every zone
+    zones      zones by name, and by the city that a person writes
+    languages  language tags
 """
