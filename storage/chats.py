@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tempogram.engine.model.conversations import BUSINESS, conversation
+from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.model.selection import QuietHours
 from tempogram.storage.chat_facts import ChatFacts, set_facts
@@ -21,6 +21,9 @@ from tempogram.storage.database.models import chat_tags, chats
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.ledger.chat_changes import ChatChange, change_chats
+
+FIRST_OF_CHATS = "-@0123456789"
+"""With which the id or the name of a chat begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +141,9 @@ def _activity(note: ChatActivity) -> ChatChange:
 
 
 def _page(bot_id: int, after: str, tag: str | None) -> Select[Any]:
-    is_conversation = chats.c.chat_id.startswith(BUSINESS, autoescape=True)
-    page = select(chats).where(chats.c.bot_id == bot_id, chats.c.alias_of.is_(None), ~is_conversation)
+    # Not what a bot says for a business, nor what else is no chat: their names begin with a word.
+    is_chat = func.substr(chats.c.chat_id, 1, 1).in_(list(FIRST_OF_CHATS))
+    page = select(chats).where(chats.c.bot_id == bot_id, chats.c.alias_of.is_(None), is_chat)
     if tag is None:
         return page.where(chats.c.chat_id > after).order_by(chats.c.chat_id)
     of_tag = chat_tags.c.bot_id == chats.c.bot_id, chat_tags.c.chat_id == chats.c.chat_id, chat_tags.c.tag == tag

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.chat_facts import ChatFacts
+from tempogram.storage.chats import KnownChat
 from tempogram.storage.messages import MessageState
 
 
@@ -47,3 +49,13 @@ class Bots(Protocol):
     async def among(self, bot_ids: Collection[int]) -> set[int]: ...
 
     async def set_weight(self, bot_id: int, weight: int) -> bool: ...
+
+
+class Chats(Protocol):
+    """See ``storage.chats.Chats``."""
+
+    async def get(self, bot_id: int, chat_id: ChatId) -> KnownChat | None: ...
+
+    async def page(self, bot_id: int, *, after: str, limit: int, tag: str | None = None) -> list[KnownChat]: ...
+
+    async def set_facts(self, bot_id: int, facts: Sequence[ChatFacts]) -> None: ...

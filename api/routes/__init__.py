@@ -7,6 +7,7 @@ Read in this order:
     messages  submit, read and cancel messages
     queue     counts, and dead letters
     bots      add, read, change and remove bots
+    chats     see, change and import what is known of chats
     reengagement  whom a bot would re-engage
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram

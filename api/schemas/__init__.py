@@ -8,6 +8,7 @@ Read in this order:
     messages  a message to send, and its state
     queue     counts and dead letters
     bots      a bot
+    chats     what is known of a chat
     reengagement  whom a bot would re-engage
     limits    the limits
     services  a service, and a call of it that waits

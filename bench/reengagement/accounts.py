@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 DEFAULT_ZONE = "America/Los_Angeles"
@@ -40,7 +41,7 @@ class Account:
 
 def is_due(account: Account, now_ms: int) -> bool:
     """Tell whether it is this account's turn: its hour is the set one, and so on, in the words of the mission."""
-    zone = ZoneInfo(account.zone or DEFAULT_ZONE)
+    zone = zone_of(account)
     now = datetime.fromtimestamp(now_ms / 1_000, zone)
     if now.hour != HOUR or account.is_opted_out or not account.is_reachable:
         return False
@@ -52,15 +53,24 @@ def is_due(account: Account, now_ms: int) -> bool:
     return datetime.fromtimestamp(account.got_ms / 1_000, zone).date() != now.date()
 
 
+def zone_of(account: Account) -> ZoneInfo:
+    return _kept(account.zone or DEFAULT_ZONE)
+
+
+@cache
+def _kept(name: str) -> ZoneInfo:
+    return ZoneInfo(name)  # which keeps eight, and reads the others from disk again
+
+
 def local_date(account: Account, now_ms: int) -> str:
-    return datetime.fromtimestamp(now_ms / 1_000, ZoneInfo(account.zone or DEFAULT_ZONE)).date().isoformat()
+    return datetime.fromtimestamp(now_ms / 1_000, zone_of(account)).date().isoformat()
 
 
 class Life:
     """All accounts, and what they do: by one seed always the same."""
 
     def __init__(self, count: int, *, start_ms: int, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._random = random.Random(seed)
         self._zones: Sequence[str | None] = [None, *sorted(available_timezones())]
         self.accounts = {number: self._account(number, start_ms) for number in range(1, count + 1)}
         self._next = [(start_ms + self._gap_ms(), number) for number in self.accounts]

@@ -66,7 +66,7 @@ class Year:
     def __init__(self, life: Life, processes: Processes, *, seed: int) -> None:
         self._life = life
         self._processes = processes
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._random = random.Random(seed)
         self._done: set[Written] = set()
         self._claimable: set[Written] = set()
         self._away_for = 0
@@ -135,7 +135,7 @@ async def lived(*, accounts: int, start: str, days: int, seed: int, progress: bo
             processes = Processes(database, file, lambda: now_ms)
             processes.store(life.accounts.values())
             year = Year(life, processes, seed=seed)
-            for number, now_ms in enumerate(steps, start=1):  # noqa: B007 - the clock reads it
+            for number, now_ms in enumerate(steps, start=1):
                 await year.step(now_ms)
                 if progress and number % (7 * 96) == 0:
                     sys.stdout.write(

@@ -7,7 +7,6 @@ follows while all its rows are locked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, case, func, null, or_
@@ -28,7 +27,7 @@ class ChatChange(NamedTuple):
 
     Attributes:
         message_in_at_ms: A message came from there, so the chat is reachable.
-        message_out_at_ms: A message was sent there.
+        message_out_at_ms: A message was sent there; alone, that is a ``SentTo``.
         reason: Why it is unreachable, or ``REACHABLE``; that is for a chat that has a row.
         language: It is only stored while none is known.
         then: What is done after all rows were changed, and are locked.
@@ -45,7 +44,16 @@ class ChatChange(NamedTuple):
     then: Callable[[Connection], None] | None = None
 
 
-def change_chats(connection: Connection, changes: Iterable[ChatChange]) -> None:
+class SentTo(NamedTuple):
+    """A message was sent to a chat: most changes are so, and only so."""
+
+    bot_id: int
+    chat_id: str
+    at_ms: int
+    type: str | None
+
+
+def change_chats(connection: Connection, changes: Iterable[ChatChange | SentTo]) -> None:
     """Change chats at the end of the transaction."""
     at_end(connection, _write, changes)
 
@@ -58,20 +66,25 @@ def type_of(chat_id: ChatId) -> str | None:
     return "private" if isinstance(chat_id, int) and chat_id > 0 else None
 
 
-def _write(connection: Connection, changes: Sequence[ChatChange]) -> None:
+def _write(connection: Connection, changes: Sequence[ChatChange | SentTo]) -> None:
+    sent = [change for change in changes if isinstance(change, SentTo)]
+    if len(sent) == len(changes):
+        # Sorted, the latest of each chat is the last one of it.
+        NOTE_SENT.run(connection, list({each[:2]: each for each in sorted(sent)}.values()))
+        return
+    others = [change for change in changes if isinstance(change, ChatChange)]
     merged: dict[tuple[int, str], ChatChange] = {}
-    for change in changes:
-        key = change[:2]
-        before = merged.get(key)
-        merged[key] = change if before is None else _merge(before, change)
-    ordered = sorted(merged.values(), key=itemgetter(0, 1))
-    if all(map(_is_only_sent, ordered)):
-        NOTE_SENT.run(connection, [(each.bot_id, each.chat_id, each.message_out_at_ms, each.type) for each in ordered])
-    else:
-        CHANGE_CHATS.run(connection, list(map(_row, ordered)))
-    for change in changes:
+    for change in (*map(_as_change, sent), *others):
+        before = merged.get(change[:2])
+        merged[change[:2]] = change if before is None else _merge(before, change)
+    CHANGE_CHATS.run(connection, [_row(merged[key]) for key in sorted(merged)])
+    for change in others:
         if change.then is not None:
             change.then(connection)
+
+
+def _as_change(sent: SentTo) -> ChatChange:
+    return ChatChange(sent.bot_id, sent.chat_id, message_out_at_ms=sent.at_ms, type=sent.type)
 
 
 def _merge(before: ChatChange, after: ChatChange) -> ChatChange:
@@ -93,10 +106,6 @@ def _later(one_ms: int | None, other_ms: int | None) -> int | None:
 
 def _says_reach(change: ChatChange) -> bool:
     return change.reason is not None or change.message_in_at_ms is not None
-
-
-def _is_only_sent(change: ChatChange) -> bool:
-    return change.message_out_at_ms is not None and change.message_in_at_ms is None and change.reason is None
 
 
 def _row(change: ChatChange) -> tuple[Any, ...]:

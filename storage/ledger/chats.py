@@ -12,7 +12,7 @@ from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_OPEN, chat_tags, chats, holds, messages
 from tempogram.storage.fsm import writes as state_writes
 from tempogram.storage.ledger import holds as hold_writes
-from tempogram.storage.ledger.chat_changes import REACHABLE, ChatChange, change_chats, type_of
+from tempogram.storage.ledger.chat_changes import REACHABLE, ChatChange, SentTo, change_chats, type_of
 
 KNOWN = (
     chats.c.last_message_in_at_ms,
@@ -62,22 +62,17 @@ def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: 
     change_chats(connection, [old, new._replace(then=move_locked)])
 
 
-def _sent(each: Record) -> ChatChange | None:
+def _sent(each: Record) -> SentTo | None:
     chat_id = each.chat_id if each.migrated_to is None else each.migrated_to
     is_message = each.status is Status.SENT and each.telegram_message_id is not None
-    if not is_message or each.conversation not in {None, each.chat_id} or not _is_chat(chat_id):
+    if not is_message or each.conversation not in {None, each.chat_id} or chat_id is None or not _is_chat(chat_id):
         return None
-    return ChatChange(
-        each.bot_id,
-        str(chat_id),
-        message_out_at_ms=each.recorded_at_ms,
-        type=None if chat_id is None else type_of(chat_id),
-    )
+    return SentTo(each.bot_id, str(chat_id), each.recorded_at_ms, type_of(chat_id))
 
 
-def _is_chat(chat_id: ChatId | None) -> bool:
+def _is_chat(chat_id: ChatId) -> bool:
     """Tell whether it is a chat, and not an inline message, or a call that concerns none."""
-    return isinstance(chat_id, int) or (chat_id is not None and chat_id.startswith("@"))
+    return isinstance(chat_id, int) or chat_id.startswith("@")
 
 
 def _move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId, at_ms: int) -> None:

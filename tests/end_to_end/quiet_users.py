@@ -106,7 +106,8 @@ async def quiet_users(
         built = await stack.enter_async_context(wiring.program(chosen, clock=calendar))
         await stack.enter_async_context(running(built))
         await built.front.fleet.change(BOT_ID, behaviours=behaviours)
-        await built.front.fleet.reload([BOT_ID])
+        built.front.updates.update_sources.start()
+        stack.push_async_callback(built.front.updates.update_sources.stop)
         yield QuietUsers(built, simulator, calendar, bot)
 
 

@@ -1,4 +1,4 @@
-"""Users who have gone quiet are written to: the whole program, a simulated Telegram, and a clock on which weeks pass."""
+"""Users who have gone quiet are written to: the whole program, and a clock on which weeks pass in a moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tempogram.bot.behaviours.reengagement.router import STOPPED
+from tempogram.bot.behaviours.preferences import TEMPLATES
 from tempogram.bot.config.settings import Settings
 from tests.end_to_end.quiet_users import BOT_ID, ModelServer, QuietUsers, model_server, quiet_users
 
@@ -42,7 +42,7 @@ async def test_quiet_users_are_written_to_once_and_an_answer_makes_one_active_ag
         assert after_a_week == {
             "Anna": ["hi", "Hello Anna, how are you?"],
             "Boris": ["hi", "still here"],
-            "Clara": ["hi", STOPPED],
+            "Clara": ["hi", TEMPLATES["stop"]],
         }
         assert world.got("Anna")[2:] == ["fine", "Hello Anna, how are you?"]
         assert world.got("Boris")[2:] == ["Hello Boris, how are you?"]

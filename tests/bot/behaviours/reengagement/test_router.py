@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tempogram.bot.behaviours.reengagement.router import STOPPED
+from tempogram.bot.behaviours.preferences import TEMPLATES
 from tempogram.storage.chats import Chats, KnownChat
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID
@@ -20,7 +20,7 @@ async def test_a_user_opts_out_by_a_command_and_is_answered_plainly(database: Da
     async with talk(database, clock, settings=SETTINGS) as talking:
         await talking.hears(update("/stop"))
 
-        assert talking.said == [STOPPED]
+        assert talking.said == [TEMPLATES["stop"]]
         assert (await chat_of(talking.chats)).opted_out_at_ms == clock()
 
 
@@ -28,7 +28,7 @@ async def test_start_opts_in_again_and_leaves_the_answer_to_others(database: Dat
     async with talk(database, clock, settings={"reengagement": {}, "echo": {}}) as talking:
         await talking.hears(update("/stop"), update("/start"))
 
-        assert talking.said == [STOPPED, "/start"]
+        assert talking.said == [TEMPLATES["stop"], "/start"]
         assert (await chat_of(talking.chats)).opted_out_at_ms is None
 
 
