@@ -25,6 +25,7 @@ from tests.end_to_end.test_telegram_answers import until
 
 BOT_ID = 42
 QUARTER_MS = 15 * 60_000
+DAY_MS = 96 * QUARTER_MS
 TASK = "tempogram.reengagement"
 
 
@@ -68,8 +69,11 @@ class QuietUsers:
         await self.until_sent()
 
     async def pass_days(self, days: int) -> None:
-        """Let so many days pass, a quarter of an hour at a step; each wakes the task, as its cron does."""
-        for _ in range(days * 96):
+        await self.pass_quarters(days * 96)
+
+    async def pass_quarters(self, quarters: int) -> None:
+        """Let so many quarters of an hour pass; each wakes the task, as its cron does."""
+        for _ in range(quarters):
             self.calendar.leap(QUARTER_MS)
             await self.built.front.tasks[TASK].work()  # type: ignore[misc]
             await self.until_sent()
@@ -147,7 +151,7 @@ class ModelServer:
 async def model_server() -> AsyncIterator[ModelServer]:
     server, app = ModelServer(), web.Application()
     app.router.add_post("/v1/chat/completions", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -62,4 +62,4 @@ async def test_a_bot_without_the_behaviour_and_one_that_there_is_not_are_refused
     refused, missing = await world.client.get(PATH), await world.client.get("/bots/999/reengagement")
 
     assert (refused.status_code, missing.status_code) == (400, 404)
-    assert "does not have the behaviour reengagement" in error_of(refused)[1]
+    assert "does not have the behaviour reengagement" in error_of(refused)[2]
