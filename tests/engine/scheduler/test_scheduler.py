@@ -384,6 +384,23 @@ def test_a_killed_process_loses_its_run_and_an_idempotent_task_is_repeated() -> 
     in_virtual_time(scenario())
 
 
+def test_a_task_that_kills_its_process_again_and_again_counts_as_failing() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        for number in range(5):
+            process = Process(f"p{number}", store, every(60, log.task(lasts_s=50)))
+            await asyncio.sleep(70)
+            kill(process)
+        last = Process("last", store, every(60, log.task(lasts_s=50)), leads=False)
+        await asyncio.sleep(20)
+        assert row_of(store).lost == row_of(store).failures == 5
+        assert row_of(store).is_failing
+        await last.stop()
+
+    in_virtual_time(scenario())
+
+
 def kill(process: Process) -> None:
     """Let a process do nothing any more: no end of its runs is written."""
     process.way.leads_to = Dead()
