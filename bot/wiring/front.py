@@ -100,7 +100,7 @@ async def front_of(
         updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):
-        tasks = tasks_of(storage, services)
+        tasks = tasks_of(context, storage, services, updates.webhook_checkup)
         does_upkeep = context.role.does_upkeep
         async with alerts_of(context, storage, queue, engine, updates.composer, services, tasks) as alerting:
             yield Front(

@@ -10,6 +10,7 @@ from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
 from tempogram.bot.tasks.shortage import Shortage
+from tempogram.bot.updates.webhook_checkup import WebhookCheckup
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
@@ -25,8 +26,11 @@ log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
 
+JITTER_MS = 60_000
+"""Of what asks Telegram: programs that were started together need not ask together."""
 
-def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
+
+def tasks_of(context: Context, storage: Storage, services: Services, checkup: WebhookCheckup) -> dict[str, Task]:
     """Return the tasks of the engine and of all modules, by name.
 
     Raises:
@@ -34,7 +38,10 @@ def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
     """
     of_modules = declared(variables())
     check_uses(of_modules, {name: services.service(name) for name in services.names()})
-    return {task.name: task for task in (*own_tasks(storage), *of_modules)}
+    own = [retention_task(storage)]
+    if context.settings.public_url and not context.role.is_embedded:
+        own.append(webhooks_task(checkup))
+    return {task.name: task for task in (*own, *of_modules)}
 
 
 def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:
@@ -65,16 +72,25 @@ def scheduler_of(
     )
 
 
-def own_tasks(storage: Storage) -> list[Task]:
-    """Return what runs once for all processes, and not oftener than each minute."""
-    return [
-        Task(
-            name=f"{RESERVED}retention",
-            times=Every(HOUR_MS),
-            work=storage.retention.purge,
-            at_start=True,
-            is_idempotent=True,
-            timeout_ms=HOUR_MS,
-            pause_after=0,
-        )
-    ]
+def retention_task(storage: Storage) -> Task:
+    return Task(
+        name=f"{RESERVED}retention",
+        times=Every(HOUR_MS),
+        work=storage.retention.purge,
+        at_start=True,
+        is_idempotent=True,
+        timeout_ms=HOUR_MS,
+        pause_after=0,
+    )
+
+
+def webhooks_task(checkup: WebhookCheckup) -> Task:
+    return Task(
+        name=f"{RESERVED}webhooks",
+        times=Every(HOUR_MS),
+        work=checkup.run,
+        jitter_ms=JITTER_MS,
+        is_idempotent=True,
+        timeout_ms=HOUR_MS,
+        pause_after=0,
+    )
