@@ -175,14 +175,14 @@ class Services(ServiceCalls):
             self._limiter.change(operation_limiter(service, operation))
             self._limiter.change(token_limiter(service, operation))
 
-    def failing(self) -> list[tuple[str, int]]:
-        """Return the operations whose breaker has opened and not closed since, and until when they are not called.
+    def failing(self) -> list[str]:
+        """Return the operations whose breaker has opened and not closed since.
 
         One that is tried no more after it was open is left out after ``UNTRIED_MS``.
         """
         now_ms = self._clock()
         opened = [(each.name, each.breaker.open_until_ms) for each in self._endpoints.values()]
-        return [(name, until_ms) for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
+        return [name for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
 
     async def state(self, name: str) -> ServiceState:
         """Return what is seen of a service now, over all processes; breakers are of this one.
