@@ -13,6 +13,7 @@ from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.telegram.aiogram_import import import_aiogram
 
 app = typer.Typer(
     name="tempogram",
@@ -56,6 +57,7 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """Check what a production start needs, and say how to fix what is missing; status 1 if something is."""
+    import_aiogram()
     from tempogram.bot.commands.doctor import diagnose
 
     raise typer.Exit(diagnose())
@@ -69,6 +71,7 @@ def plan(
     ] = None,
 ) -> None:
     """Add up what tasks will call of each service, and say what does not fit; status 1 if something does not."""
+    import_aiogram()
     from tempogram.bot.commands.plan import planned
 
     raise typer.Exit(planned(modules or []))
