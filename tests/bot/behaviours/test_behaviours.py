@@ -190,7 +190,9 @@ def test_a_module_without_a_check_takes_any_object() -> None:
 
 
 def test_an_unknown_behaviour_is_refused_with_the_names_of_the_users_own_first() -> None:
-    with pytest.raises(Refusal, match="'shp' is not a behaviour; choose from preferences, shop, commands, replies, echo"):
+    with pytest.raises(
+        Refusal, match="'shp' is not a behaviour; choose from preferences, shop, commands, replies, echo"
+    ):
         Behaviours([shop()]).check({"shp": {}})
 
 
