@@ -56,8 +56,8 @@ BROKEN_MS = 60_000
 
 WRITES_MAX = 64
 """Steps that are made at once. After an outage thousands of tasks are due together, and share the database with all
-that is sent: that waits for no more than these. Measured: with 32, 10,000 runs need twice as many commits in PostgreSQL; with 128
-others wait longer."""
+that is sent: that waits for no more than these. Measured: with 32, 10,000 runs need twice
+as many commits in PostgreSQL; with 128 others wait longer."""
 
 
 class Scheduler:
