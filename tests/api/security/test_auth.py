@@ -52,6 +52,8 @@ NEEDED = {
     ("GET", "/alerts"): Role.VIEWER,
     ("GET", "/bots"): Role.VIEWER,
     ("GET", "/bots/{bot_id}"): Role.VIEWER,
+    ("GET", "/bots/{bot_id}/chats"): Role.VIEWER,
+    ("GET", "/bots/{bot_id}/chats/{chat_id}"): Role.VIEWER,
     ("GET", "/limits"): Role.VIEWER,
     ("GET", "/messages/{message_id}"): Role.VIEWER,
     ("GET", "/messages/{message_id}/explain"): Role.VIEWER,
@@ -63,6 +65,8 @@ NEEDED = {
     ("GET", "/health/cron/{service}"): Role.VIEWER,
     ("GET", "/tasks"): Role.VIEWER,
     ("GET", "/tasks/{name}"): Role.VIEWER,
+    ("PATCH", "/bots/{bot_id}/chats/{chat_id}"): Role.OPERATOR,
+    ("POST", "/bots/{bot_id}/chats/import"): Role.OPERATOR,
     ("PATCH", "/tasks/{name}"): Role.OPERATOR,
     ("POST", "/tasks/{name}/run"): Role.OPERATOR,
     ("DELETE", "/tasks/{name}"): Role.OPERATOR,
@@ -96,7 +100,15 @@ NEEDED = {
 """What docs/operations.md says in words."""
 
 
-NAMED = {"bot_id": 7, "message_id": "none", "name": "shop", "operation": "pay", "call_id": "none", "service": "poll"}
+NAMED = {
+    "bot_id": 7,
+    "message_id": "none",
+    "name": "shop",
+    "operation": "pay",
+    "call_id": "none",
+    "service": "poll",
+    "chat_id": 7,
+}
 
 
 def test_every_route_stands_in_the_table_of_roles() -> None:
