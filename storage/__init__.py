@@ -5,6 +5,7 @@ Read in this order:
     database/      opens, writes and reads a database; the tables
     ledger/        the engine's port: messages and their outcomes, in batches
     messages       reads the history of messages and the dead letters
+    lookups        queries that find messages by Telegram's number, by chat and by time
     handles        provisional numbers of messages that wait
     updates        received updates, until they are handled
     bots, chats    the registered bots, and the state of their chats

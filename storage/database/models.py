@@ -70,6 +70,10 @@ IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 IS_PARKED = text(f"settled_at_ms IS NULL AND ready_at_ms = {PARKED_MS}")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
+IS_NUMBERED = text("telegram_message_id IS NOT NULL")
+IS_NUMBERED_OUT = text("telegram_message_id IS NOT NULL AND direction = 'out'")
+IS_IN = text("direction = 'in'")
+IS_OUT = text("direction = 'out'")
 IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
@@ -141,6 +145,30 @@ messages = Table(
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_dead_by_time", "settled_at_ms", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
+    # Partial, so that a message is entered once it has Telegram's number, and each direction only where it is looked up.
+    Index(
+        "ix_messages_chat_telegram_msg",
+        "chat_id",
+        "telegram_message_id",
+        sqlite_where=IS_NUMBERED,
+        postgresql_where=IS_NUMBERED,
+    ),
+    Index(
+        "ix_messages_reply_lookup",
+        "chat_id",
+        "bot_id",
+        "telegram_message_id",
+        sqlite_where=IS_NUMBERED_OUT,
+        postgresql_where=IS_NUMBERED_OUT,
+    ),
+    Index(
+        "ix_messages_incoming",
+        "bot_id",
+        "submitted_at_ms",
+        "chat_id",
+        sqlite_where=IS_IN,
+        postgresql_where=IS_IN,
+    ),
     sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id
 )
 
