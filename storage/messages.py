@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
@@ -127,7 +128,7 @@ class MessageHistory:
         await self._database.write(_note_incoming, [incoming])
 
     async def of_number(self, chat_id: ChatId, number: int, *, bot_id: int | None = None) -> list[ChatMessage]:
-        """Return the messages that have a number of Telegram's in a chat.
+        """Return the messages that have a number of Telegram's in a chat, oldest first: one, and then its edits.
 
         Args:
             chat_id: Of a bot also under the other name of a public chat; of all bots only under this one.
@@ -139,7 +140,8 @@ class MessageHistory:
             if bot_id is not None:
                 names += (await connection.execute(lookups.other_names(bot_id, names[0]))).scalars()
             rows = await connection.execute(lookups.of_number(names, number, bot_id=bot_id))
-            return [_chat_message(row) for row in rows if number in (row.telegram_message_id, *(row.item_ids or ()))]
+            found = [_chat_message(row) for row in rows if number in (row.telegram_message_id, *(row.item_ids or ()))]
+        return sorted(found, key=attrgetter("id"))
 
     async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
         """Return the messages of a chat, newest first; ``before_id`` is the last id of the page before.

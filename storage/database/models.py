@@ -145,7 +145,7 @@ messages = Table(
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_dead_by_time", "settled_at_ms", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
-    # Partial, so that a message is entered once it has Telegram's number, and each direction only where it is looked up.
+    # Partial: a message is entered once it has Telegram's number, and only where its direction is looked up.
     Index(
         "ix_messages_chat_telegram_msg",
         "chat_id",
