@@ -22,7 +22,7 @@ from tempogram.storage.files import writes as file_writes
 from tempogram.storage.files.uploads import StoredFile, files_of
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
-from tempogram.storage.ledger.rows import outgoing, with_payloads
+from tempogram.storage.ledger.rows import BY_CALL, outgoing, with_payloads
 
 PAGE = 1_000
 """Messages deleted or replayed in one transaction, so that other writes do not wait long behind it."""
@@ -114,7 +114,7 @@ class MessageHistory:
     async def message(self, message_id: str) -> MessageState | None:
         """Return one message with its attempts, oldest first, and its files."""
         is_meant = messages.c.id == message_id, IS_OUTGOING
-        of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.id)
+        of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(BY_CALL)
         async with self._database.reading() as connection:
             row = (await connection.execute(select(messages).where(*is_meant))).first()
             if row is None:

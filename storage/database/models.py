@@ -490,7 +490,6 @@ tasks = Table(
     Column("overruns", BigInteger, nullable=False),
     Column("missed", BigInteger, nullable=False),
     PrimaryKeyConstraint("name", name="tasks_key"),
-    Index("tasks_due", "next_due_ms"),
     Index("tasks_changed", "changed_at_ms"),
     Index("tasks_run_by", "run_by"),
 )

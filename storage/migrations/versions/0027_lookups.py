@@ -1,5 +1,7 @@
 """Indexes by which messages are found: by Telegram's number, and what came in for a bot by its time.
 
+``tasks_due`` goes: no query uses it, since the scheduler knows the times of its tasks.
+
 While one is created, PostgreSQL lets nothing be written into ``messages``; ``docs/operations.md`` says for how long.
 Not ``CONCURRENTLY``: all migrations are one transaction, in which that is refused.
 """
@@ -32,8 +34,10 @@ def upgrade() -> None:
             sqlite_where=sa.text(where),
             postgresql_where=sa.text(where),
         )
+    op.drop_index("tasks_due", "tasks")
 
 
 def downgrade() -> None:
+    op.create_index("tasks_due", "tasks", ["next_due_ms"])
     for name in INDEXES:
         op.drop_index(name, "messages")
