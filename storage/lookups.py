@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, and_, or_, select, tuple_
 
-from tempogram.storage.database.models import IS_IN, IS_OUT, chats, messages
+from tempogram.storage.database.models import IS_IN, IS_OUT, IS_SHARED, chats, messages
 
 ALBUM_MAX = 10
 """Items of an album: https://core.telegram.org/bots/api#sendmediagroup. Their numbers follow one another."""
@@ -45,14 +45,15 @@ def other_names(bot_id: int, name: str) -> Select[Any]:
 def of_number(names: Collection[str], number: int, *, bot_id: int | None) -> Select[Any]:
     """Select what may have a number of Telegram's in a chat: with a bot what it sent, else what any sent or received.
 
+    Without a bot nothing of a private chat is found, in which each bot counts for itself.
+
     An album is stored with the number of its first item, so those shortly before are selected, too.
     """
     numbers = messages.c.telegram_message_id
     is_near = messages.c.chat_id.in_(names), numbers > number - ALBUM_MAX, numbers <= number
     found = select(messages).where(*is_near)
-    if bot_id is not None:
-        found = found.where(messages.c.bot_id == bot_id, IS_OUT)
-    return found.order_by(numbers.desc()).limit(FOUND_MAX)
+    of_bot = (IS_SHARED,) if bot_id is None else (messages.c.bot_id == bot_id, IS_OUT)
+    return found.where(*of_bot).order_by(numbers.desc()).limit(FOUND_MAX)
 
 
 def of_chat(bot_id: int, name: str, *, before_id: str | None, limit: int) -> Select[Any]:

@@ -133,7 +133,8 @@ class MessageHistory:
         Args:
             chat_id: Of a bot also under the other name of a public chat; of all bots only under this one.
             number: Of a message, or of any item of an album.
-            bot_id: Only what this bot sent. None: what any bot sent or received; each bot has a message of its own.
+            bot_id: Only what this bot sent. None: what any bot sent or received in a group or a channel; each bot has
+                a message of its own.
         """
         names = [str(chat_id)]
         async with self._database.reading() as connection:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, error_responses
+from tempogram.api.core.ports import Refusal
 from tempogram.api.routes.bots import BotPath
 from tempogram.api.schemas.fields import SEND_AT_S_MAX, BotId, ChatField, MessageId, QueryTimeMs
 from tempogram.api.schemas.history import (
@@ -31,16 +32,18 @@ router = APIRouter(tags=["history"], route_class=GuardedRoute)
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
-@router.get("/messages", dependencies=[requires(Role.VIEWER)], responses=error_responses(Invalid, LedgerError))
+@router.get("/messages", dependencies=[requires(Role.VIEWER)], responses=error_responses(Refusal, Invalid, LedgerError))
 async def find(
     dependencies: DependenciesOf, chat_id: ChatField, telegram_message_id: TelegramNumber, bot: BotId | None = None
 ) -> FoundOut:
     """Find messages by Telegram's number in their chat: which of ours did a user answer?
 
     With ``bot`` what that bot sent, also under the other name of a public chat. Without, what any bot sent or received
-    under this ``chat_id``: in a group each bot has a message of its own for what was received. An album is found by the
-    number of any of its items.
+    in a group or channel, under this ``chat_id``: each bot has a message of its own for what was received. An album is
+    found by the number of any of its items.
     """
+    if bot is None and isinstance(chat_id, int) and chat_id > 0:
+        raise Refusal("bot is missing: in a private chat each bot has its own numbers")
     found = await dependencies.history.of_number(chat_id, telegram_message_id, bot_id=bot)
     return FoundOut(messages=[HistoryOut.of(each) for each in found])
 

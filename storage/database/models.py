@@ -70,7 +70,10 @@ IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 IS_PARKED = text(f"settled_at_ms IS NULL AND ready_at_ms = {PARKED_MS}")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
-IS_NUMBERED = text("telegram_message_id IS NOT NULL")
+IS_SHARED = text("substr(chat_id, 1, 1) IN ('-', '@')")
+"""The chat is a group or a channel. In a private chat each bot counts for itself."""
+
+IS_NUMBERED = text(f"telegram_message_id IS NOT NULL AND {IS_SHARED.text}")
 IS_NUMBERED_OUT = text("telegram_message_id IS NOT NULL AND direction = 'out'")
 IS_IN = text("direction = 'in'")
 IS_OUT = text("direction = 'out'")

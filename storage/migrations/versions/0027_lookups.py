@@ -15,7 +15,10 @@ revision = "0027"
 down_revision = "0026"
 
 INDEXES = {
-    "ix_messages_chat_telegram_msg": (["chat_id", "telegram_message_id"], "telegram_message_id IS NOT NULL"),
+    "ix_messages_chat_telegram_msg": (
+        ["chat_id", "telegram_message_id"],
+        "telegram_message_id IS NOT NULL AND substr(chat_id, 1, 1) IN ('-', '@')",
+    ),
     "ix_messages_reply_lookup": (
         ["chat_id", "bot_id", "telegram_message_id"],
         "telegram_message_id IS NOT NULL AND direction = 'out'",

@@ -22,17 +22,17 @@ def shown(number: int, **changes: object) -> ChatMessage:
 
 
 async def test_a_message_is_found_by_telegrams_number(world: World) -> None:
-    world.storage.shown = [shown(1), shown(2), shown(2, id="f" * 26, bot_id=43)]
+    world.storage.shown = [shown(1, chat_id=-5), shown(2, chat_id=-5), shown(2, chat_id=-5, id="f" * 26, bot_id=43)]
 
-    of_bot = await world.client.get("/messages", params={"chat_id": 7, "telegram_message_id": 2, "bot": BOT_ID})
-    of_all = await world.client.get("/messages", params={"chat_id": 7, "telegram_message_id": 2})
+    of_bot = await world.client.get("/messages", params={"chat_id": -5, "telegram_message_id": 2, "bot": BOT_ID})
+    of_all = await world.client.get("/messages", params={"chat_id": -5, "telegram_message_id": 2})
 
     assert of_bot.json() == {
         "messages": [
             {
                 "id": shown(2).id,
                 "bot": "42",
-                "chat_id": 7,
+                "chat_id": -5,
                 "direction": "out",
                 "method": "sendMessage",
                 "status": "sent",
@@ -67,6 +67,13 @@ async def test_what_a_bot_received_comes_in_pages_oldest_first(world: World) -> 
     assert rest["next_after"] is None
 
 
+async def test_in_a_private_chat_a_number_means_nothing_without_its_bot(world: World) -> None:
+    response = await world.client.get("/messages", params={"chat_id": 7, "telegram_message_id": 2})
+
+    said = "bot is missing: in a private chat each bot has its own numbers"
+    assert error_of(response) == (400, "refused", said)
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
@@ -88,5 +95,5 @@ async def test_a_question_without_sense_is_refused(world: World, path: str, sent
 async def test_the_history_is_unknown_while_the_database_is_away(world: World) -> None:
     world.storage.asleep = True
 
-    for path in ("/messages?chat_id=7&telegram_message_id=1", "/bots/42/messages?chat_id=7", "/bots/42/incoming"):
+    for path in ("/messages?chat_id=-5&telegram_message_id=1", "/bots/42/messages?chat_id=7", "/bots/42/incoming"):
         assert error_of(await world.client.get(path))[:2] == (503, "ledger_unavailable")
