@@ -183,7 +183,6 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "POST /bots": at("/bots", json={"token": TOKEN.format(9_000)}),
     "GET /bots/{bot_id}": at(f"/bots/{BOT}"),
     "PATCH /bots/{bot_id}": at(f"/bots/{BOT}", json={"weight": 2}),
-    "DELETE /bots/{bot_id}": removed,
     "GET /bots/{bot_id}/webhook-secret": at(f"/bots/{BOT}/webhook-secret"),
     "POST /bots/{bot_id}/webhook-secret": at(f"/bots/{BOT}/webhook-secret"),
     "GET /limits": at("/limits"),
@@ -215,6 +214,7 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "GET /health/cron/{service}": at("/health/cron/task0"),
     "GET /openapi.json": at("/openapi.json"),
     "DELETE /tasks/{name}": forgotten,
+    "DELETE /bots/{bot_id}": removed,  # the last: it goes on in the background
 }
 
 REFUSED = {
@@ -250,6 +250,7 @@ async def stocked(directory: Path, url: str, count: int) -> AsyncIterator[Stocke
                 world = Stocked(built, client, count)
                 await world.stock()
                 yield world
+            await built.front.removals.end()  # type: ignore[attr-defined]
 
 
 async def asked_of(world: Stocked, name: str) -> list[str]:
