@@ -7,6 +7,7 @@ Read in this order:
     gateway       the way of a call into the engine, and of its answer back
     intents       a call, with what its update and the blocks around it say
     answers       what became of a message, as aiogram returns or raises it
+    claimed       submits what a campaign has claimed
     endings       tells callers how messages end
     handles       what becomes of calls that refer to messages by their handles
     amendments    what a message that waits is after an edit

@@ -18,11 +18,12 @@ class Selection:
     Days are counted on the calendar of each chat's zone: 0 is today, 1 yesterday.
 
     Attributes:
-        types: Telegram's types of chats: ``private``, ``group``, ``supergroup``, ``channel``.
+        types: Telegram's types of chats: ``private``, ``group``, ``supergroup``, ``channel``. A chat whose type is not
+            known is private if its id is above 0.
         chats: Only these.
         tags: Chats that have any of them.
         without_tags: Chats that have none of them.
-        languages: IETF tags, as in ``de``; ``pt`` means ``pt-BR`` as well.
+        languages: IETF tags, as in ``de``; ``pt`` means ``pt-BR`` as well. Upper and lower case are the same.
         wrote_days_ago: The last message from the chat came on the day so many days ago.
         active_days: The last message from the chat came on one of the last so many days, or today.
         quiet_days: The last message from the chat came before the last so many days, or none ever came.
@@ -43,6 +44,9 @@ class Selection:
 class QuietHours:
     """When nothing is sent of the bot's own accord, in minutes of the local day; ``until`` may be on the next one.
 
+    They end when a clock on the wall shows ``until`` next; where that is skipped, when it jumps over it. Two ends that
+    are the same are no quiet hours.
+
     >>> night = QuietHours(from_minute=22 * 60, until_minute=8 * 60)
     """
 
@@ -61,6 +65,8 @@ class Rules:
         quiet_hours: Of chats that have none of their own. What is selected in them is held until they end.
         daily_cap: A chat gets at most so many messages on a local date, over all campaigns; None: any number.
         not_if_written_today: Chats to which the bot has written on this local date, in whatever way, are left out.
+
+    What is held is counted on the local date on which its quiet hours end, and not on the one before.
     """
 
     campaign: str
@@ -89,9 +95,10 @@ class Recipient:
 
     Attributes:
         zone: Its own, or the default.
-        local_date: Its date when it was selected, as in ``2026-03-29``.
+        local_date: Its date when it is to be written to, as in ``2026-03-29``: today's, or, if it is held over
+            midnight, that of ``not_before_ms``.
         not_before_ms: When its quiet hours end; None: it is not in them.
-        day_ends_ms: When its local date ends.
+        day_ends_ms: When ``local_date`` ends.
     """
 
     chat_id: ChatId

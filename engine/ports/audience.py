@@ -16,8 +16,8 @@ class Claim:
     """A campaign's right to write to a chat on a local date. There is at most one of the three.
 
     Attributes:
-        message_id: Of the message that was submitted; None: none was yet, and whatever finds this submits it, with
-            ``dedup_key``, which makes doing so again harmless.
+        message_id: Of the message that was submitted; '': it was refused for good. None: none was yet, and whatever
+            finds this submits it, with ``dedup_key``, which makes doing so again harmless.
     """
 
     campaign: str
@@ -39,13 +39,24 @@ class Audience(Protocol):
     async def page(
         self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
     ) -> list[Recipient]:
-        """Return who is selected, in the order of their ids as texts; ``after`` is the last of the page before."""
+        """Return who is selected, in the order of their ids as texts; ``after`` is the last of the page before.
+
+        Only a page without any is the last one.
+        """
 
     async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
-        """Claim chats, and return those that were to be had: no other has them, and the daily cap allows it."""
+        """Claim chats, and return those that were to be had.
+
+        No other has them, the daily cap allows it, they have not opted out since, and their local date has not ended.
+        """
 
     async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
         """Store that these were submitted; each has its ``message_id``."""
 
-    async def unsubmitted(self, campaign: str, *, now_ms: int, limit: int = PAGE) -> list[Claim]:
-        """Return claims on whose local date it still is and for which nothing was submitted: a process died."""
+    async def unsubmitted(
+        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Claim]:
+        """Return claims for which nothing was submitted, by chat as ``page``: a process died.
+
+        Without those whose local date has ended, and those of chats that have opted out or cannot be reached.
+        """
