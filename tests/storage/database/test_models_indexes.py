@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from bench.selection.rows import BOT, Size, make_accounts, make_messages
+from tempogram.engine.model.selection import Rules, Selection
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
 from tempogram.storage.database.database import Database
@@ -23,6 +24,7 @@ from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.scheduler.tasks import SqlTaskStore
+from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
@@ -55,8 +57,10 @@ async def forget_a_file(database: Database) -> None:
     await Uploads(database).forget("a")
 
 
-FOR_UNIQUENESS = {"alerts_open"}
+FOR_UNIQUENESS = {"alerts_open", "campaign_claims_slots"}
 """They keep a second row out, and no query needs them."""
+
+RULES = Rules(campaign="spring")
 
 ASKED: dict[str, Ask] = {
     "messages_once_in": lambda database: SqlLedger(database).known([message(dedup_key="order-7")]),
@@ -82,6 +86,16 @@ ASKED: dict[str, Ask] = {
     "updates_handled": purge,
     "holds_until": purge,
     "chats_by_alias": lambda database: SqlLedger(database).open_of_chat(BOT, -1_001, after_id="", limit=9),
+    "chats_by_activity": lambda database: SqlAudience(database).preview(
+        Selection(bot_id=BOT, wrote_days_ago=7), RULES, now_ms=NOW_MS
+    ),
+    "chat_tags_of_chat": lambda database: SqlAudience(database).preview(
+        Selection(bot_id=BOT, without_tags=("vip",)), RULES, now_ms=NOW_MS
+    ),
+    "campaign_claims_unsubmitted": lambda database: SqlAudience(database).unsubmitted(
+        "spring", bot_id=BOT, now_ms=NOW_MS
+    ),
+    "campaign_claims_by_end": purge,
     "texts_of_chat": lambda database: Texts(database, keep_ms=1).recent(BOT, 7, since_ms=0, limit=9),
     "texts_said": purge,
     "attachments_of_file": forget_a_file,
