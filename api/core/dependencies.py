@@ -22,7 +22,7 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Bots, StoredLimits
+from tempogram.api.core.repositories import Bots, Chats, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.closing.closer import Closer
@@ -87,6 +87,7 @@ class Dependencies(Monitored):
     results: Results
     handles: Handles
     bots: Bots
+    chats: Chats
     limits: StoredLimits
     removals: Removals
     services: Services

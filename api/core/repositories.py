@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.chat_facts import ChatFacts
+from tempogram.storage.chats import KnownChat
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import ChatMessage, MessageState
 
@@ -58,3 +60,13 @@ class Bots(Protocol):
     async def among(self, bot_ids: Collection[int]) -> set[int]: ...
 
     async def set_weight(self, bot_id: int, weight: int) -> bool: ...
+
+
+class Chats(Protocol):
+    """See ``storage.chats.Chats``."""
+
+    async def get(self, bot_id: int, chat_id: ChatId) -> KnownChat | None: ...
+
+    async def page(self, bot_id: int, *, after: str, limit: int, tag: str | None = None) -> list[KnownChat]: ...
+
+    async def set_facts(self, bot_id: int, facts: Sequence[ChatFacts]) -> None: ...

@@ -6,6 +6,7 @@ Read in this order:
     body_reader       the pace of a body, and the memory of all unfinished ones
     multipart         reads a form as it arrives
     forms             a message with files, as a form
+    lines             the lines of a body as it arrives
     batch_entries     the entries of a batch, each by itself
     call_params       the parameters of a call of the Bot API
     disconnection     notices that a client has gone

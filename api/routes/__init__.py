@@ -8,6 +8,7 @@ Read in this order:
     history   find what was sent and received
     queue     counts, and dead letters
     bots      add, read, change and remove bots
+    chats     see, change and import what is known of chats
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
     alerts    what is wrong, and whether its channels work

@@ -9,6 +9,7 @@ Read in this order:
     history   what was sent and received
     queue     counts and dead letters
     bots      a bot
+    chats     what is known of a chat
     limits    the limits
     services  a service, and a call of it that waits
     alerts    what is wrong

@@ -8,6 +8,8 @@ Read in this order:
     tagged_messages  cancels what waits with a tag
     queue_stats      counts the queue
     services         shows and changes services
+    chats            shows and changes what is known of chats
+    chat_import      reads it from a list
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks
     cron_health      how tasks, loops and budgets are

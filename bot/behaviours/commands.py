@@ -38,11 +38,16 @@ class KnownCommand(Filter):
     async def __call__(
         self, message: Message, registered: RegisteredBot, config: Mapping[str, str]
     ) -> bool | dict[str, str]:
-        matched = _COMMAND.match(message.text or "")
-        if matched is None or (matched[2] and matched[2].lower() != registered.username.lower()):
-            return False
-        template = config.get(matched[1].lower())
+        template = config.get(command_of(message, registered) or "")
         return False if template is None else {"template": template}
+
+
+def command_of(message: Message, registered: RegisteredBot) -> str | None:
+    """Return the command of a message, in small letters; None if it has none, or one for another bot."""
+    matched = _COMMAND.match(message.text or "")
+    if matched is None or (matched[2] and matched[2].lower() != registered.username.lower()):
+        return None
+    return matched[1].lower()
 
 
 def router() -> Router:

@@ -1,4 +1,7 @@
-"""Every behaviour of this process, in the order in which they are asked: a user's own, then the bundled ones."""
+"""Every behaviour of this process, in the order in which they are asked.
+
+``preferences`` is first, so that no other one takes its commands; then come a user's own, and the other bundled ones.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import Any
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.bot.behaviours import commands, echo, replies
+from tempogram.bot.behaviours import commands, echo, preferences, replies
 from tempogram.bot.behaviours.behaviour import Behaviour
 
-BUNDLED = (commands, replies, echo)
+BUNDLED = (preferences, commands, replies, echo)
 
 GREETING: Mapping[str, Any] = {
     commands.NAME: {
@@ -46,7 +49,8 @@ class Behaviours:
         ]
         self._own = tuple(own)
         self._simulated = simulated
-        self._by_name = {each.name: each for each in (*own, *bundled)}
+        first = [each for each in bundled if each.name == preferences.NAME]
+        self._by_name = {each.name: each for each in (*first, *own, *bundled)}
 
     @property
     def names(self) -> Sequence[str]:

@@ -27,6 +27,10 @@ class CallFailed(EngineError):
     """The API could not be reached, or refused."""
 
 
+class NotNow(CallFailed):
+    """There was no answer, or a 503: the same again may succeed."""
+
+
 class Client:
     """Makes calls, one after the other."""
 
@@ -39,6 +43,9 @@ class Client:
 
     def post(self, path: str, body: object) -> Any:
         return asyncio.run(self._call("POST", path, json=body))
+
+    def send(self, path: str, body: bytes, content_type: str) -> Any:
+        return asyncio.run(self._call("POST", path, data=body, headers={"Content-Type": content_type}))
 
     def put(self, path: str, body: object) -> Any:
         return asyncio.run(self._call("PUT", path, json=body))
@@ -58,7 +65,7 @@ class Client:
             ):
                 return self._answer(response.status, await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise CallFailed(
+            raise NotNow(
                 f"nothing answers at {self._url} ({type(error).__name__}); start tempogram run, "
                 "or give its address with --url"
             ) from error
@@ -71,7 +78,8 @@ class Client:
         if status == 401:
             raise CallFailed(f"{self._url} refused this token; set ADMIN_TOKEN to the one that it was started with")
         if answer is None or status >= 300:
-            raise CallFailed(f"{self._url} refused: {_sentence(answer) or f'HTTP {status}'}")
+            kind = NotNow if status == 503 else CallFailed
+            raise kind(f"{self._url} refused: {_sentence(answer) or f'HTTP {status}'}")
         return answer
 
 

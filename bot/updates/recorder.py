@@ -10,6 +10,7 @@ from tempogram.bot.behaviours import replies
 from tempogram.bot.generator.conversation import ConversationWriter, without_nul
 from tempogram.bot.updates.reachability import ReachabilityObserver, is_bot_leaving
 from tempogram.engine.model.ids import Ids
+from tempogram.engine.selection.languages import is_language
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.messages import Incoming, MessageHistory
@@ -74,7 +75,17 @@ class Recorder:
 
 def _activity(message: Message, bot_id: int, at_ms: int) -> ChatActivity:
     chat = message.chat
-    return ChatActivity(bot_id=bot_id, chat_id=chat.id, at_ms=at_ms, title=_title(chat), type=chat.type)
+    return ChatActivity(
+        bot_id=bot_id, chat_id=chat.id, at_ms=at_ms, title=_title(chat), type=chat.type, language=_language(message)
+    )
+
+
+def _language(message: Message) -> str | None:
+    """Return the language of a private chat: the one that the user's app is set to."""
+    if message.chat.type != "private" or message.from_user is None:
+        return None
+    language = message.from_user.language_code
+    return language if language is not None and is_language(language) else None
 
 
 def _title(chat: Chat) -> str | None:

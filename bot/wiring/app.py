@@ -56,6 +56,7 @@ def dependencies(built: Program) -> Dependencies:
         handles=storage.handles,
         history=storage.history,
         bots=storage.bots,
+        chats=storage.chats,
         limits=storage.limits,
         removals=front.removals,
         tasks=task_board(built),

@@ -102,7 +102,7 @@ async def updates_of(
             behaviours.all if context.role.handles_updates else (),
             fleet.registry,
             storage=DatabaseStorage(storage.states, clock=clock),
-            bundled={"conversation_writer": conversation_writer},
+            bundled={"conversation_writer": conversation_writer, "chats": storage.chats, "clock": clock},
         )
         observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)
         recorder = Recorder(

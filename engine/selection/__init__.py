@@ -2,7 +2,9 @@
 
 Read in this order:
 
-    days      what day and what time of day it is, in every zone
-    quiet     when a chat's quiet hours end
-    campaign  which chats to write to, each once on a local date
+    days       what day and what time of day it is, in every zone
+    zones      zones by name, and by the city that a person writes
+    languages  language tags
+    quiet      when a chat's quiet hours end
+    campaign   which chats to write to, each once on a local date
 """

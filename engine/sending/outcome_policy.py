@@ -150,7 +150,7 @@ def record_of(ruled: Ruled, now_ms: int) -> Record:
         if isinstance(then, HoldChat)
         else None,
         unreachable=ruling.unreachable,
-        conversation=None if ruling.unreachable is None else conversation_of(message),
+        conversation=conversation_of(message),
         is_paid=message.is_paid,
         migrated_to=ruling.chat_id,
         delivered_items=ruling.delivered_items,

@@ -6,6 +6,7 @@ Read in this order:
     engines        opens the connections
     database       reads and writes through them
     group_commit   many callers, one transaction
+    at_end         what a transaction writes last, in one order
     writers        the one connection that writes
     bulk           a statement for many rows
     json_rows      rows that a statement reads as a table

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.resilience.batcher import Batcher
+from tempogram.storage.database.at_end import forget_collected, write_collected
 from tempogram.storage.database.driver_errors import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
@@ -184,7 +185,11 @@ class _Entry:
 
 
 def perform(connection: Connection, entries: Sequence[_Entry]) -> None:
-    """Perform each verb once over the items of all entries that have it, up to the next one that is alone."""
+    """Perform each verb once over the items of all entries that have it, up to the next one that is alone.
+
+    What they leave for the end (see ``at_end``) is written last.
+    """
+    forget_collected(connection)
     groups: dict[Verb[Any, Any], list[_Entry]] = {}
     for entry in entries:
         if entry.alone:
@@ -194,6 +199,7 @@ def perform(connection: Connection, entries: Sequence[_Entry]) -> None:
         else:
             groups.setdefault(entry.verb, []).append(entry)
     _perform_groups(connection, groups)
+    write_collected(connection)
     for entry in entries:
         entry.performed = True
 

@@ -81,6 +81,7 @@ IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
 IS_UNSUBMITTED = text("message_id IS NULL")
+IS_ALIAS = text("alias_of IS NOT NULL")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -337,7 +338,7 @@ chats = Table(
     CheckConstraint("reachable OR reason IS NOT NULL", name="unreachable_has_reason"),
     CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
     CheckConstraint("(quiet_from IS NULL) = (quiet_until IS NULL)", name="quiet_hours_have_both_ends"),
-    Index("chats_by_alias", "bot_id", "alias_of"),
+    Index("chats_by_alias", "bot_id", "alias_of", sqlite_where=IS_ALIAS, postgresql_where=IS_ALIAS),
     Index("chats_by_activity", "bot_id", "time_zone", "last_message_in_at_ms"),
 )
 
@@ -371,6 +372,7 @@ campaign_claims = Table(
         "bot_id",
         "campaign",
         "chat_id",
+        "local_date",
         sqlite_where=IS_UNSUBMITTED,
         postgresql_where=IS_UNSUBMITTED,
     ),

@@ -116,8 +116,14 @@ def forget_file_id(connection: Connection, wrong: Sequence[tuple[int, str]]) -> 
     return [None] * len(wrong)
 
 
+ANY_ATTACHMENT = "SELECT 1 FROM attachments LIMIT 1"
+"""Where bots send texts only, this spares a look for each message."""
+
+
 def release_bytes(connection: Connection, message_ids: Sequence[str]) -> None:
     """Delete the bytes for those messages that will not be sent (again); nearly none has any."""
+    if not message_ids or connection.exec_driver_sql(ANY_ATTACHMENT).first() is None:
+        return
     freed = RELEASE_BYTES.run(connection, [(message_id,) for message_id in message_ids])
     _drop_unneeded(connection, {row.sha256 for row in freed})
 

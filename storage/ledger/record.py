@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, column, delete, insert, select, update, values
@@ -99,7 +99,8 @@ def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         yield from ([each] for each in records)
 
 
-def _learn_of_chats(connection: Connection, records: Iterable[Record]) -> None:
+def _learn_of_chats(connection: Connection, records: Sequence[Record]) -> None:
+    chat_writes.note_sent(connection, records)
     for each in records:
         if each.chat_id is not None and each.unreachable is not None:
             chat_writes.mark_unreachable(connection, each.bot_id, each.conversation or each.chat_id, each.unreachable)

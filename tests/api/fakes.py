@@ -70,6 +70,7 @@ from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import AttemptState, ChatMessage, MessageState
+from tests.api.memory_chats import MemoryChats
 from tests.bot.memory_handles import MemoryHandles
 from tests.engine.scheduler.memory_beats import MemoryBeats
 from tests.engine.scheduler.memory_tasks import MemoryTaskStore
@@ -578,6 +579,7 @@ class World:
         self.tasks = MemoryTaskStore(self.clock)
         self.storage = Storage(self.clock)
         self.conditions = Conditions(self.clock)
+        self.chats = MemoryChats()
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
@@ -641,6 +643,7 @@ class World:
             results=self.results,
             history=self.storage,
             bots=self.bots,
+            chats=self.chats,
             limits=self.stored_limits,
             removals=self.removals,
             services=self.services,

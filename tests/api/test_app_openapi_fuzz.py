@@ -59,9 +59,11 @@ async def test_every_route_answers_as_the_openapi_description_says(tmp_path: Pat
 def with_what_there_is(description: dict[str, Any], message_id: str) -> dict[str, Any]:
     """Return the description for what there is, so that requests are accepted and not only refused.
 
-    The Bot API door is not in ours, since it is Telegram's; here it is described for one call.
+    The Bot API door is not in ours, since it is Telegram's; here it is described for one call. Schemathesis cannot make
+    JSON lines.
     """
     schemas = description["components"]["schemas"]
+    del description["paths"]["/bots/{bot_id}/chats/import"]["post"]["requestBody"]["content"]["application/x-ndjson"]
     schemas["MessageIn"]["properties"]["bot"] = {"enum": ["42", 42]}
     operations = [operation for path in description["paths"].values() for operation in path.values()]
     for parameter in (each for operation in operations for each in operation.get("parameters", ())):

@@ -116,7 +116,7 @@ class Talk:
         return await self.dispatchers.feed_update(bot, update, registered=registered)
 
     async def set_up(self, behaviours: Behaviours) -> None:
-        bundled = {"conversation_writer": self.conversation_writer}
+        bundled = {"conversation_writer": self.conversation_writer, "chats": self.chats, "clock": self.clock}
         self.dispatchers = await dispatchers_of(behaviours.all, self.fleet, bundled=bundled)
 
     async def hears(self, *updates: dict[str, Any]) -> None:

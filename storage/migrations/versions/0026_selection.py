@@ -9,6 +9,7 @@ revision = "0026"
 down_revision = "0025"
 
 IS_UNSUBMITTED = sa.text("message_id IS NULL")
+IS_ALIAS = sa.text("alias_of IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -20,6 +21,9 @@ def upgrade() -> None:
         chats.add_column(sa.Column("quiet_until", sa.Integer))
         chats.create_check_constraint("quiet_hours_have_both_ends", "(quiet_from IS NULL) = (quiet_until IS NULL)")
     op.create_index("chats_by_activity", "chats", ["bot_id", "time_zone", "last_message_in_at_ms"])
+    # From now on each message sent may add a chat, and few chats have another name.
+    op.drop_index("chats_by_alias", "chats")
+    op.create_index("chats_by_alias", "chats", ["bot_id", "alias_of"], sqlite_where=IS_ALIAS, postgresql_where=IS_ALIAS)
     op.create_table(
         "chat_tags",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -50,7 +54,7 @@ def upgrade() -> None:
     op.create_index(
         "campaign_claims_unsubmitted",
         "campaign_claims",
-        ["bot_id", "campaign", "chat_id"],
+        ["bot_id", "campaign", "chat_id", "local_date"],
         sqlite_where=IS_UNSUBMITTED,
         postgresql_where=IS_UNSUBMITTED,
     )
@@ -60,6 +64,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("campaign_claims")
     op.drop_table("chat_tags")
+    op.drop_index("chats_by_alias", "chats")
+    op.create_index("chats_by_alias", "chats", ["bot_id", "alias_of"])
     op.drop_index("chats_by_activity", "chats")
     with op.batch_alter_table("chats") as chats:
         chats.drop_constraint("quiet_hours_have_both_ends", type_="check")

@@ -219,3 +219,17 @@ async def test_the_message_that_the_bot_itself_was_removed_does_not_regain_the_g
 
 async def lost_chats(database: Database) -> list[ChatId]:
     return [chat_id for _, chat_id, _ in await SqlLedger(database).unreachable_chats(limit=9)]
+
+
+async def test_the_language_of_a_private_chat_is_that_of_the_users_app_and_a_group_has_none(
+    database: Database, clock: Clock
+) -> None:
+    german: dict[str, Any] = {"from": {"id": 5, "is_bot": False, "first_name": "Anna", "language_code": "de"}}
+
+    async with talk(database, clock) as talking:
+        await talking.hears(update("hello", **german), update("hello", chat_id=GROUP, **german))
+        private, group = [await talking.chats.get(BOT_ID, chat_id) for chat_id in (PRIVATE, GROUP)]
+
+    assert private is not None
+    assert group is not None
+    assert (private.language, group.language) == ("de", None)

@@ -16,6 +16,7 @@ class ListWriter:
 
     def __init__(self) -> None:
         self.rows: list[str] = []
+        self.info: dict[str, object] = {}
         self.sizes: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()

@@ -15,6 +15,7 @@ from bench.selection.rows import BOT, Size, make_accounts, make_messages
 from tempogram.engine.model.selection import Rules, Selection
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
+from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import metadata
 from tempogram.storage.files.uploads import Uploads
@@ -89,9 +90,7 @@ ASKED: dict[str, Ask] = {
     "chats_by_activity": lambda database: SqlAudience(database).preview(
         Selection(bot_id=BOT, wrote_days_ago=7), RULES, now_ms=NOW_MS
     ),
-    "chat_tags_of_chat": lambda database: SqlAudience(database).preview(
-        Selection(bot_id=BOT, without_tags=("vip",)), RULES, now_ms=NOW_MS
-    ),
+    "chat_tags_of_chat": lambda database: Chats(database).get(BOT, 1_000_007),
     "campaign_claims_unsubmitted": lambda database: SqlAudience(database).unsubmitted(
         "spring", bot_id=BOT, now_ms=NOW_MS
     ),
