@@ -159,6 +159,12 @@ async def update(_: Stocked) -> Ask:
     return f"/webhook/telegram/{TOKEN.format(BOT)}", {"json": body}
 
 
+async def imported(world: Stocked) -> Ask:
+    lines = [f"{1_000 + number},de,vip" for number in range(world.count)]
+    csv = "\n".join(["chat_id,language,tags", *lines])
+    return f"/bots/{BOT}/chats/import", {"content": csv, "headers": {"Content-Type": "text/csv"}}
+
+
 HELLO = {"bot": BOT, "chat_id": CHAT, "text": "hello"}
 SHIPPED = "/services/twilio"
 HOLD = {"seconds": 9}
@@ -175,6 +181,11 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "DELETE /messages": tagged,
     "GET /bots/{bot_id}/messages": at(f"/bots/{BOT}/messages?chat_id={CHAT}"),
     "GET /bots/{bot_id}/incoming": at(f"/bots/{BOT}/incoming"),
+    "POST /bots/{bot_id}/chats/import": imported,
+    "GET /bots/{bot_id}/chats": at(f"/bots/{BOT}/chats"),
+    "GET /bots/{bot_id}/chats, with a tag": at(f"/bots/{BOT}/chats?tag=vip"),
+    "GET /bots/{bot_id}/chats/{chat_id}": at(f"/bots/{BOT}/chats/1000"),
+    "PATCH /bots/{bot_id}/chats/{chat_id}": at(f"/bots/{BOT}/chats/1000", json={"tags": ["a", "b"]}),
     "GET /queue/stats": at("/queue/stats"),
     "GET /queue/dlq": at("/queue/dlq"),
     "POST /queue/dlq/replay": replayed,
