@@ -5,12 +5,12 @@ Question    How long does it take to find whom re-engagement would write to now,
             index but the key, with the indexes that were there before, and with those made for it?
 Workload    One bot. 1,000,000 private chats over all zones, 1 of 40 unreachable, 1 of 50 opted out, whose last messages
             came within a month; 30,000,000 messages of that month, one of ten in 30 groups. SQL makes them in the
-            database. SQLite and PostgreSQL one after the other; the three states of each in one run.
+            database. SQLite and PostgreSQL one after the other; the states of each in one run.
 Measured    From the call of our repository to its answer, in this process: the due query as pages and as a preview;
             each lookup up to 50 times, for as many chats, within 20 s. Sizes, and how long making all of it takes.
 Not measured  A cold disk: what was made last is in memory, as far as it fits.
 Checked     The due ones are exactly those that a loop over all accounts finds; each lookup has the same answer in all
-            three states; with its index each is faster than without any.
+            states; with its index each is faster than without any.
 
     python -m bench.selection.due_query                                     (PostgreSQL: TEST_POSTGRES_URL)
     python -m bench.selection.due_query --accounts=10000 --messages=300000  (a hundredth)
@@ -50,6 +50,10 @@ Answer = TypeVar("Answer")
 
 NEW = ("ix_messages_chat_telegram_msg", "ix_messages_reply_lookup", "ix_messages_incoming")
 BARE, BEFORE, NOW = "no index but the key", "the indexes of before", "with its index"
+REPLY_IN_GROUP, REPLY_IN_PRIVATE = "a reply in a group", "a reply in a private chat"
+SERVED_BEFORE = {REPLY_IN_GROUP, REPLY_IN_PRIVATE}
+"""``messages_of_chat`` has bot and chat. For the others all was read, on SQLite through that index, which takes longer."""
+
 TIMES_MIN, TIMES_MAX, SECONDS = 1, 50, 20.0
 PLAN_WIDTH = 150
 HOUR_MS = 3_600_000
@@ -225,7 +229,8 @@ async def lookups_in_three_states(database: Database, admin: Admin, size: Size) 
             await admin(lambda connection, new=state == NOW: create(connection, new=new))  # type: ignore[misc]
             await admin(analyze)
         for name, look in lookups(MessageHistory(database), size).items():
-            found[name][state] = await repeated(look)
+            if state != BEFORE or name in SERVED_BEFORE:
+                found[name][state] = await repeated(look)
     return found
 
 
@@ -240,8 +245,8 @@ def lookups(history: MessageHistory, size: Size) -> dict[str, Callable[[int], Aw
 
     return {
         "of a group, whichever bot": lambda turn: history.of_number(*ours(turn, in_group=True)),
-        "a reply in a group": lambda turn: history.of_number(*ours(turn, in_group=True), bot_id=BOT),
-        "a reply in a private chat": lambda turn: history.of_number(*ours(turn, in_group=False), bot_id=BOT),
+        REPLY_IN_GROUP: lambda turn: history.of_number(*ours(turn, in_group=True), bot_id=BOT),
+        REPLY_IN_PRIVATE: lambda turn: history.of_number(*ours(turn, in_group=False), bot_id=BOT),
         "received in an hour": lambda turn: history.incoming(
             BOT,
             since_ms=size.now_ms - (turn + 2) * HOUR_MS,
@@ -267,7 +272,7 @@ def compare(checks: Checks, name: str, lookup: str, states: Times) -> None:
     for state, (times_ms, _) in states.items():
         print(f"    {lookup}, {state}: {spread(times_ms, 'ms', digits=2)}")
     median = {state: statistics.median(times_ms) for state, (times_ms, _) in states.items()}
-    times = [f"{median[state] / median[NOW]:,.1f} times as fast as with {state}" for state in (BARE, BEFORE)]
+    times = [f"{median[state] / median[NOW]:,.1f} times as fast as with {state}" for state in states if state != NOW]
     print(f"    {lookup}: {', '.join(times)}")
     least = min(len(answers) for _, answers in states.values())
     answers = [answers[:least] for _, answers in states.values()]

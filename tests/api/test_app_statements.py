@@ -261,7 +261,7 @@ async def stocked(directory: Path, url: str, count: int) -> AsyncIterator[Stocke
                 world = Stocked(built, client, count)
                 await world.stock()
                 yield world
-            await built.front.removals.end()  # type: ignore[attr-defined]
+            await built.front.removals.end()
 
 
 async def asked_of(world: Stocked, name: str) -> list[str]:

@@ -58,7 +58,7 @@ async def test_a_chats_messages_come_in_pages_newest_first(world: World) -> None
 
 async def test_what_a_bot_received_comes_in_pages_oldest_first(world: World) -> None:
     world.storage.shown = [shown(number, direction=Direction.IN, status="received") for number in range(1, 6)]
-    span = {"since": "2023-11-14T22:13:22Z", "until": "2023-11-14T22:13:25Z", "limit": 2}
+    span: dict[str, str | int] = {"since": "2023-11-14T22:13:22Z", "until": "2023-11-14T22:13:25Z", "limit": 2}
 
     first = (await world.client.get("/bots/42/incoming", params=span)).json()
     rest = (await world.client.get("/bots/42/incoming", params=span | {"after": first["next_after"]})).json()

@@ -37,7 +37,7 @@ SIZE = Size(accounts=500, messages=20_000, now_ms=NOW_MS)
 FILLED = {"messages", "attempts", "chats"}
 """Tables with so many rows that PostgreSQL reads none as a whole without a need."""
 
-INDEXES = {index.name: table.name for table in metadata.tables.values() for index in table.indexes}
+INDEXES = {str(index.name): table.name for table in metadata.tables.values() for index in table.indexes}
 
 PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
