@@ -15,6 +15,7 @@ Read in this order:
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
     alerts/        what is wrong, and what is still to be said of it
+    selection/     which chats a campaign writes to, and its claims
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

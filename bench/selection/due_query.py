@@ -52,7 +52,7 @@ NEW = ("ix_messages_chat_telegram_msg", "ix_messages_reply_lookup", "ix_messages
 BARE, BEFORE, NOW = "no index but the key", "the indexes of before", "with its index"
 REPLY_IN_GROUP, REPLY_IN_PRIVATE = "a reply in a group", "a reply in a private chat"
 SERVED_BEFORE = {REPLY_IN_GROUP, REPLY_IN_PRIVATE}
-"""``messages_of_chat`` has bot and chat. For the others all was read, on SQLite through that index, which takes longer."""
+"""``messages_of_chat`` has bot and chat. For the others all was read, on SQLite through that index: it takes longer."""
 
 TIMES_MIN, TIMES_MAX, SECONDS = 1, 50, 20.0
 PLAN_WIDTH = 150

@@ -14,8 +14,8 @@ MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
 """``IS_OPEN`` for a query over several tables; it still repeats the text of the partial index."""
 
 BY_CALL = attempts.c.id + 0
-"""The order of calls, as no index has it: PostgreSQL, which is told not to sort, would read all attempts in the order
-of their ids to find those of one message."""
+"""The order of calls, as no index has it: PostgreSQL, which sorts only if it must (``PLANNER_SETTINGS``), would read
+all attempts in the order of their ids to find those of one message."""
 
 
 def with_payloads() -> Select[Any]:
