@@ -24,4 +24,6 @@ python -m bench.scheduler.lateness 10,000 tasks a minute on one process: how lat
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
 python -m bench.alerts_of_several  an outage of Redis over a kill, in three processes: said once, and its end
+python -m bench.selection.due_query   a campaign's query and lookups among 30,000,000 messages
+python -m bench.selection.index_cost  what the indexes of these lookups cost the ledger
 """

@@ -5,6 +5,7 @@ Read in this order:
     database/      opens, writes and reads a database; the tables
     ledger/        the engine's port: messages and their outcomes, in batches
     messages       reads the history of messages and the dead letters
+    lookups        queries that find messages by Telegram's number, by chat and by time
     handles        provisional numbers of messages that wait
     updates        received updates, until they are handled
     bots, chats    the registered bots, and the state of their chats
@@ -15,6 +16,7 @@ Read in this order:
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
     alerts/        what is wrong, and what is still to be said of it
+    selection/     which chats a campaign writes to, and its claims
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
@@ -154,7 +155,8 @@ def _page(bot_id: int, after: str, tag: str | None) -> Select[Any]:
 async def _tags(connection: AsyncConnection, bot_id: int, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     is_meant = chat_tags.c.bot_id == bot_id, chat_tags.c.chat_id.in_(names)
     tags: dict[str, tuple[str, ...]] = {}
-    for row in await connection.execute(select(chat_tags).where(*is_meant).order_by(chat_tags.c.tag)):
+    # Not sorted by the database: PostgreSQL would read all tags of the bot in this order, to sort none.
+    for row in sorted(await connection.execute(select(chat_tags).where(*is_meant)), key=attrgetter("tag")):
         tags[row.chat_id] = (*tags.get(row.chat_id, ()), row.tag)
     return tags
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, exists, func, select
@@ -54,18 +55,9 @@ class SqlHandles:
         referring = select(*columns).select_from(tables.outerjoin(chats, is_chat_of(messages)))
         is_meant = referrals.c.target_id.in_(target_ids), referrals.c.is_named, IS_OPEN
         async with self._database.reading() as connection:
-            rows = await connection.execute(referring.where(*is_meant).order_by(referrals.c.message_id))
-            return [
-                Referral(
-                    message_id=row.message_id,
-                    target_id=row.target_id,
-                    chat_id=chat_ids.from_text(row.real_chat_id),
-                    method=row.method,
-                    priority=Priority(row.priority),
-                    ready_at_ms=row.ready_at_ms,
-                )
-                for row in rows
-            ]
+            found = [_referral(row) for row in await connection.execute(referring.where(*is_meant))]
+        # Not by the database: PostgreSQL would read all referrals in this order, to sort none.
+        return sorted(found, key=attrgetter("message_id"))
 
     async def releasable(self, *, limit: int) -> list[str]:
         other, target = referrals.alias(), messages.alias()
@@ -135,6 +127,17 @@ def _targets(bot_id: int, numbers: Iterable[int]) -> Select[Any]:
     columns = handles.c.number, handles.c.item, items.label("items"), messages, real_chat(messages)
     tables = handles.join(messages, messages.c.id == handles.c.message_id).outerjoin(chats, is_chat_of(messages))
     return select(*columns).select_from(tables).where(handles.c.bot_id == bot_id, handles.c.number.in_(numbers))
+
+
+def _referral(row: Row[Any]) -> Referral:
+    return Referral(
+        message_id=row.message_id,
+        target_id=row.target_id,
+        chat_id=chat_ids.from_text(row.real_chat_id),
+        method=row.method,
+        priority=Priority(row.priority),
+        ready_at_ms=row.ready_at_ms,
+    )
 
 
 def _target(row: Row[Any]) -> Target:

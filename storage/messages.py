@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, literal_column, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
+from tempogram.storage import lookups
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
@@ -20,7 +22,7 @@ from tempogram.storage.files import writes as file_writes
 from tempogram.storage.files.uploads import StoredFile, files_of
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
-from tempogram.storage.ledger.rows import outgoing, with_payloads
+from tempogram.storage.ledger.rows import BY_CALL, outgoing, with_payloads
 
 PAGE = 1_000
 """Messages deleted or replayed in one transaction, so that other writes do not wait long behind it."""
@@ -69,6 +71,8 @@ class ChatMessage:
     """One message of a chat, in either direction. ``status`` is ``received`` for an incoming one."""
 
     id: str
+    bot_id: int
+    chat_id: ChatId
     direction: Direction
     method: str
     status: str
@@ -110,7 +114,7 @@ class MessageHistory:
     async def message(self, message_id: str) -> MessageState | None:
         """Return one message with its attempts, oldest first, and its files."""
         is_meant = messages.c.id == message_id, IS_OUTGOING
-        of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.id)
+        of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(BY_CALL)
         async with self._database.reading() as connection:
             row = (await connection.execute(select(messages).where(*is_meant))).first()
             if row is None:
@@ -123,18 +127,37 @@ class MessageHistory:
         """Store an incoming message; if its update is handled again, nothing is stored."""
         await self._database.write(_note_incoming, [incoming])
 
+    async def of_number(self, chat_id: ChatId, number: int, *, bot_id: int | None = None) -> list[ChatMessage]:
+        """Return the messages that have a number of Telegram's in a chat, oldest first: one, and then its edits.
+
+        Args:
+            chat_id: Of a bot also under the other name of a public chat; of all bots only under this one.
+            number: Of a message, or of any item of an album.
+            bot_id: Only what this bot sent. None: what any bot sent or received in a group or a channel; each bot has
+                a message of its own.
+        """
+        names = [str(chat_id)]
+        async with self._database.reading() as connection:
+            if bot_id is not None:
+                names += (await connection.execute(lookups.other_names(bot_id, names[0]))).scalars()
+            rows = await connection.execute(lookups.of_number(names, number, bot_id=bot_id))
+            found = [_chat_message(row) for row in rows if number in (row.telegram_message_id, *(row.item_ids or ()))]
+        return sorted(found, key=attrgetter("id"))
+
     async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
         """Return the messages of a chat, newest first; ``before_id`` is the last id of the page before.
 
         Calls that show none (a deletion) are left out.
         """
-        is_shown = or_(messages.c.direction == Direction.IN.value, messages.c.cost > 0)
-        page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id), is_shown)
-        if before_id is not None:
-            page = page.where(messages.c.id < before_id)
-        async with self._database.reading() as connection:
-            rows = await connection.execute(page.order_by(messages.c.id.desc()).limit(limit))
-            return [_chat_message(row) for row in rows]
+        return await self._chat_messages(lookups.of_chat(bot_id, str(chat_id), before_id=before_id, limit=limit))
+
+    async def incoming(
+        self, bot_id: int, *, since_ms: int, until_ms: int, after: lookups.After | None, limit: int
+    ) -> list[ChatMessage]:
+        """Return what a bot received in a time, oldest first; ``after`` is the last message of the page before."""
+        return await self._chat_messages(
+            lookups.incoming(bot_id, since_ms=since_ms, until_ms=until_ms, after=after, limit=limit)
+        )
 
     async def dead_count(self, bot_id: int | None = None) -> int:
         async with self._database.reading() as connection:
@@ -166,6 +189,10 @@ class MessageHistory:
         if message_ids is not None:
             chosen = chosen.where(messages.c.id.in_(message_ids))
         return await self._remove_all(chosen)
+
+    async def _chat_messages(self, page: Select[Any]) -> list[ChatMessage]:
+        async with self._database.reading() as connection:
+            return [_chat_message(row) for row in await connection.execute(page)]
 
     async def _remove_all(self, chosen: Select[Any]) -> int:
         removed = 0
@@ -229,6 +256,8 @@ INSERT_INCOMING = BulkStatement(_INCOMING, _insert_incoming)
 def _chat_message(row: Row[Any]) -> ChatMessage:
     return ChatMessage(
         id=row.id,
+        bot_id=row.bot_id,
+        chat_id=chat_ids.required(row.chat_id),
         direction=Direction(row.direction),
         method=row.method,
         status=row.status,

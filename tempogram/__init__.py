@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
-    from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
+    from tempogram.bot.embedding.functions import (
+        cancel,
+        dead_letters,
+        explain,
+        find,
+        send,
+        state,
+        stats,
+        submit,
+        submit_many,
+    )
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
@@ -72,6 +82,7 @@ __all__ = [
     "dead_letters",
     "every",
     "explain",
+    "find",
     "once_for_fleet",
     "options",
     "priority",
@@ -118,6 +129,7 @@ HOMES = {
     "dead_letters": "bot.embedding.functions",
     "every": "bot.tasks.declared",
     "explain": "bot.embedding.functions",
+    "find": "bot.embedding.functions",
     "once_for_fleet": "bot.behaviours.once",
     "options": "bot.calls.call_options",
     "priority": "bot.calls.call_options",

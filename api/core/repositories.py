@@ -10,13 +10,24 @@ from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
-from tempogram.storage.messages import MessageState
+from tempogram.storage.lookups import After
+from tempogram.storage.messages import ChatMessage, MessageState
 
 
 class MessageHistory(Protocol):
     """See ``storage.messages.MessageHistory``. Each raises ``LedgerError`` if the database is unavailable."""
 
     async def message(self, message_id: str) -> MessageState | None: ...
+
+    async def of_number(self, chat_id: ChatId, number: int, *, bot_id: int | None = None) -> list[ChatMessage]: ...
+
+    async def of_chat(
+        self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int
+    ) -> list[ChatMessage]: ...
+
+    async def incoming(
+        self, bot_id: int, *, since_ms: int, until_ms: int, after: After | None, limit: int
+    ) -> list[ChatMessage]: ...
 
     async def dead_count(self, bot_id: int | None = None) -> int: ...
 

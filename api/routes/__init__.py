@@ -5,6 +5,7 @@ Read in this order:
     webhook   where Telegram delivers updates; the hot path
     bot_api   the Bot API itself, for clients that know nothing of us
     messages  submit, read and cancel messages
+    history   find what was sent and received
     queue     counts, and dead letters
     bots      add, read, change and remove bots
     chats     see, change and import what is known of chats

@@ -6,6 +6,7 @@ Read in this order:
     fields    the types of fields
     sending   how a message is sent
     messages  a message to send, and its state
+    history   what was sent and received
     queue     counts and dead letters
     bots      a bot
     chats     what is known of a chat

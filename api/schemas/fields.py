@@ -193,6 +193,12 @@ TimeMs = Annotated[
     ),
 ]
 
+QueryTimeMs = Annotated[
+    int,
+    BeforeValidator(read_time_ms),
+    _either({"type": "string", "format": "date-time"}, description="ISO 8601 with a zone."),
+]
+
 Tag = Annotated[
     str,
     BeforeValidator(read_tag),

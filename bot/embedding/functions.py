@@ -27,7 +27,7 @@ from tempogram.bot.embedding import current
 from tempogram.bot.embedding.current import RunningEngine
 from tempogram.bot.telegram.method_classes import AnyMethod
 from tempogram.bot.telegram.methods import QUEUED
-from tempogram.engine.model.messages import Guarantee, Priority
+from tempogram.engine.model.messages import ChatId, Guarantee, Priority
 
 Returned = TypeVar("Returned")
 
@@ -208,6 +208,27 @@ async def state(message_id: str) -> MessageOut:
     return MessageOut.of(found)
 
 
+async def find(bot: Bot | int, chat_id: ChatId, telegram_message_id: int) -> MessageOut | None:
+    """Return the message of ours that has a number of Telegram's, as ``state``: what did a user answer?
+
+    Args:
+        bot: The bot that sent it, or its id.
+        chat_id: Its chat.
+        telegram_message_id: Its number there, or that of an item of its album:
+            ``message.reply_to_message.message_id``.
+
+    Returns:
+        None: the bot did not send it through the engine, or longer ago than ``RETENTION_DAYS``.
+
+    Raises:
+        LedgerError: The database cannot be reached.
+        RuntimeError: No engine runs.
+    """
+    engine = current.engine()
+    bot_id = bot if isinstance(bot, int) else bot.id
+    return await engine.gateway.loop.run(_find(engine, bot_id, chat_id, telegram_message_id))
+
+
 async def explain(message_id: str) -> ExplanationOut:
     """Return why a message waits, behind how many, and until when at least, as ``GET /messages/{id}/explain``.
 
@@ -272,6 +293,13 @@ async def _submit_many(
     engine: RunningEngine, bot: Bot | int, methods: Sequence[AnyMethod], options: CallOptions
 ) -> list[Submitted | Exception]:
     return await engine.gateway.submit_many(await engine.bot(bot), methods, options)
+
+
+async def _find(engine: RunningEngine, bot_id: int, chat_id: ChatId, number: int) -> MessageOut | None:
+    history = engine.dependencies.history
+    found = await history.of_number(chat_id, number, bot_id=bot_id)
+    state = await history.message(found[0].id) if found else None
+    return None if state is None else MessageOut.of(state)
 
 
 def _known(message_id: str) -> str:

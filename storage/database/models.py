@@ -70,6 +70,13 @@ IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 IS_PARKED = text(f"settled_at_ms IS NULL AND ready_at_ms = {PARKED_MS}")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
+IS_SHARED = text("substr(chat_id, 1, 1) IN ('-', '@')")
+"""The chat is a group or a channel. In a private chat each bot counts for itself."""
+
+IS_NUMBERED = text(f"telegram_message_id IS NOT NULL AND {IS_SHARED.text}")
+IS_NUMBERED_OUT = text("telegram_message_id IS NOT NULL AND direction = 'out'")
+IS_IN = text("direction = 'in'")
+IS_OUT = text("direction = 'out'")
 IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
@@ -142,6 +149,30 @@ messages = Table(
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_dead_by_time", "settled_at_ms", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
+    # Partial: a message is entered once it has Telegram's number, and only where its direction is looked up.
+    Index(
+        "ix_messages_chat_telegram_msg",
+        "chat_id",
+        "telegram_message_id",
+        sqlite_where=IS_NUMBERED,
+        postgresql_where=IS_NUMBERED,
+    ),
+    Index(
+        "ix_messages_reply_lookup",
+        "chat_id",
+        "bot_id",
+        "telegram_message_id",
+        sqlite_where=IS_NUMBERED_OUT,
+        postgresql_where=IS_NUMBERED_OUT,
+    ),
+    Index(
+        "ix_messages_incoming",
+        "bot_id",
+        "submitted_at_ms",
+        "chat_id",
+        sqlite_where=IS_IN,
+        postgresql_where=IS_IN,
+    ),
     sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id
 )
 
@@ -341,6 +372,7 @@ campaign_claims = Table(
         "bot_id",
         "campaign",
         "chat_id",
+        "local_date",
         sqlite_where=IS_UNSUBMITTED,
         postgresql_where=IS_UNSUBMITTED,
     ),
@@ -470,7 +502,6 @@ tasks = Table(
     Column("overruns", BigInteger, nullable=False),
     Column("missed", BigInteger, nullable=False),
     PrimaryKeyConstraint("name", name="tasks_key"),
-    Index("tasks_due", "next_due_ms"),
     Index("tasks_changed", "changed_at_ms"),
     Index("tasks_run_by", "run_by"),
 )

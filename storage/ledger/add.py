@@ -15,6 +15,7 @@ from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import attempts, messages, payloads
 from tempogram.storage.files import writes as file_writes
 from tempogram.storage.ledger import chat_ids
+from tempogram.storage.ledger.rows import BY_CALL
 
 ACCEPTED = Accepted()
 
@@ -65,13 +66,16 @@ def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, K
         return {}
     columns = messages.c.bot_id, messages.c.dedup_key
     state = messages.c.id, messages.c.status, messages.c.telegram_message_id
-    rows = connection.execute(select(*state, *columns).where(tuple_(*columns).in_(keys)))
+    # SQLite uses the index of keys only if NULL is excluded; else it reads all that the bot has ever sent.
+    is_meant = messages.c.dedup_key.is_not(None), tuple_(*columns).in_(keys)
+    rows = connection.execute(select(*state, *columns).where(*is_meant))
     return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status), row.telegram_message_id) for row in rows}
 
 
 def standings(connection: Connection, message_ids: Sequence[str]) -> dict[str, Known]:
     """Return where messages stand that are kept."""
-    last = select(attempts.c.code).where(attempts.c.message_id == messages.c.id).order_by(attempts.c.id.desc()).limit(1)
+    of_message = attempts.c.message_id == messages.c.id
+    last = select(attempts.c.code).where(of_message).order_by(BY_CALL.desc()).limit(1)
     state = messages.c.id, messages.c.status, messages.c.telegram_message_id, messages.c.item_ids, messages.c.reason
     kept = select(*state, last.scalar_subquery().label("code")).where(messages.c.id.in_(message_ids))
     return {row.id: _standing(row) for row in connection.execute(kept)}

@@ -7,11 +7,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select, text
 
 from tempogram.engine.model.messages import Guarantee, Outgoing, Priority
-from tempogram.storage.database.models import IS_OPEN, chats, messages, payloads
+from tempogram.storage.database.models import IS_OPEN, attempts, chats, messages, payloads
 from tempogram.storage.ledger import chat_ids
 
 MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
 """``IS_OPEN`` for a query over several tables; it still repeats the text of the partial index."""
+
+BY_CALL = attempts.c.id + 0
+"""The order of calls, as no index has it: PostgreSQL, which sorts only if it must (``PLANNER_SETTINGS``), would read
+all attempts in the order of their ids to find those of one message."""
 
 
 def with_payloads() -> Select[Any]:

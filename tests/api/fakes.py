@@ -69,7 +69,8 @@ from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
-from tempogram.storage.messages import AttemptState, MessageState
+from tempogram.storage.lookups import After
+from tempogram.storage.messages import AttemptState, ChatMessage, MessageState
 from tests.api.memory_chats import MemoryChats
 from tests.bot.memory_handles import MemoryHandles
 from tests.engine.scheduler.memory_beats import MemoryBeats
@@ -99,6 +100,7 @@ class Storage(FlakyLedger):
         super().__init__(clock)
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.added = asyncio.Event()
+        self.shown: list[ChatMessage] = []  # the history, oldest first
         self.in_doubt: set[str] = set()  # messages of which an earlier call may have arrived
         self._cancelled_at_ms: dict[str, int] = {}
 
@@ -124,6 +126,23 @@ class Storage(FlakyLedger):
     async def message(self, message_id: str) -> MessageState | None:
         self._reach()
         return self.states.get(message_id)
+
+    async def of_number(self, chat_id: ChatId, number: int, *, bot_id: int | None = None) -> list[ChatMessage]:
+        self._reach()
+        of_chat = [each for each in self.shown if (each.chat_id, each.telegram_message_id) == (chat_id, number)]
+        return [each for each in of_chat if bot_id in {None, each.bot_id}]
+
+    async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
+        self._reach()
+        found = [each for each in self.shown if (each.bot_id, each.chat_id) == (bot_id, chat_id)]
+        return [each for each in reversed(found) if before_id is None or each.id < before_id][:limit]
+
+    async def incoming(
+        self, bot_id: int, *, since_ms: int, until_ms: int, after: After | None, limit: int
+    ) -> list[ChatMessage]:
+        self._reach()
+        found = [each for each in self.shown if each.bot_id == bot_id and since_ms <= each.submitted_at_ms < until_ms]
+        return [each for each in found if after is None or (each.submitted_at_ms, each.id) > after][:limit]
 
     async def dead_count(self, bot_id: int | None = None) -> int:
         return len(self._dead(bot_id))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tempogram.engine.model.conversations import conversation_of
@@ -7,6 +9,7 @@ from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.ledger import Fault
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.lookups import After
 from tempogram.storage.messages import Direction, Incoming, MessageHistory
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
@@ -137,6 +140,92 @@ class HistoryContract:
 
         assert [(each.id, each.direction) for each in lines] == [(said.id, Direction.OUT), (heard.id, Direction.IN)]
         assert await history.message(heard.id) is None
+
+    async def test_what_a_user_answers_is_found_by_telegrams_number(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        said, of_other_bot, elsewhere = message(chat_id=-5), message(chat_id=-5, bot_id=BOT + 1), message()
+        await ledger.add([said, of_other_bot, elsewhere])
+        await ledger.record([became(each, Status.SENT, telegram_message_id=99) for each in (said, elsewhere)])
+        await ledger.record([became(of_other_bot, Status.SENT, telegram_message_id=98)])
+        await history.note_incoming(incoming(message(chat_id=-5).id, chat_id=-5, telegram_message_id=97))
+
+        found = await history.of_number(-5, 99, bot_id=BOT)
+
+        assert [(each.id, each.bot_id, each.chat_id, each.status) for each in found] == [(said.id, BOT, -5, "sent")]
+        assert await history.of_number(-5, 97, bot_id=BOT) == []
+        assert await history.of_number(-5, 98, bot_id=BOT) == []
+
+    async def test_a_message_of_a_group_is_found_whichever_bot_sent_or_received_it(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        said = message(chat_id=-5, bot_id=BOT + 1)
+        await ledger.add([said])
+        await ledger.record([became(said, Status.SENT, telegram_message_id=99)])
+        heard = incoming(message().id, chat_id=-5, telegram_message_id=99)
+        await history.note_incoming(heard)
+
+        found = await history.of_number(-5, 99)
+
+        assert {(each.id, each.direction) for each in found} == {(said.id, Direction.OUT), (heard.id, Direction.IN)}
+        assert await history.of_number(-6, 99) == []
+
+    async def test_an_album_is_found_by_the_number_of_any_of_its_items(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        album, after = message(method="sendMediaGroup", cost=3), message()
+        await ledger.add([album, after])
+        sent = became(album, Status.SENT, telegram_message_id=50, item_ids=(50, 51, 52))
+        await ledger.record([sent, became(after, Status.SENT, telegram_message_id=53)])
+
+        found = [await history.of_number(CHAT, number, bot_id=BOT) for number in range(49, 55)]
+
+        assert [[each.id for each in some] for some in found] == [[], *[[album.id]] * 3, [after.id], []]
+
+    async def test_a_message_of_a_public_chat_is_found_by_its_id_and_its_name(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        by_name, by_id = message(chat_id="@news"), message(chat_id=-1001)
+        await ledger.add([by_name, by_id])
+        await ledger.record([became(by_name, Status.SENT, telegram_message_id=5, migrated_to=-1001)])
+        await ledger.record([became(by_id, Status.SENT, telegram_message_id=6)])
+
+        found = [await history.of_number(chat, number, bot_id=BOT) for chat in ("@news", -1001) for number in (5, 6)]
+
+        assert [[each.id for each in some] for some in found] == [[by_name.id], [by_id.id]] * 2
+
+    async def test_a_number_of_a_group_is_another_message_in_its_supergroup(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        before, moved, after = message(chat_id=-5), message(chat_id=-5), message(chat_id=-1005)
+        await ledger.add([before, after])
+        await ledger.record([became(before, Status.SENT, telegram_message_id=17)])
+        await ledger.record([became(moved, Status.QUEUED, migrated_to=-1005)])
+        await ledger.record([became(after, Status.SENT, telegram_message_id=17)])
+
+        found = [await history.of_number(chat, 17, bot_id=BOT) for chat in (-5, -1005)]
+
+        assert [[each.id for each in some] for some in found] == [[before.id], [after.id]]
+
+    async def test_what_a_bot_received_comes_in_pages_by_its_time(self, history: MessageHistory) -> None:
+        times = [0, 5, 5, 5, 9]  # three at once
+        heard = [
+            incoming(message().id, update_id=number, received_at_ms=NOW_MS + at) for number, at in enumerate(times)
+        ]
+        for each in (*heard, incoming(message().id, bot_id=BOT + 1)):
+            await history.note_incoming(each)
+
+        pages, after = [], None
+        while page := await history.incoming(BOT, since_ms=NOW_MS + 1, until_ms=NOW_MS + 9, after=after, limit=2):
+            pages.append([each.id for each in page])
+            after = After(page[-1].submitted_at_ms, page[-1].id)
+
+        assert pages == [[heard[1].id, heard[2].id], [heard[3].id]]
+
+
+def incoming(message_id: str, **changes: Any) -> Incoming:
+    usual = {"bot_id": BOT, "chat_id": CHAT, "update_id": 5, "telegram_message_id": 8, "received_at_ms": NOW_MS}
+    return Incoming(id=message_id, **usual | changes)
 
 
 class TestHistoryOnSqlite(OnSqlite, HistoryContract):

@@ -54,7 +54,7 @@ def upgrade() -> None:
     op.create_index(
         "campaign_claims_unsubmitted",
         "campaign_claims",
-        ["bot_id", "campaign", "chat_id"],
+        ["bot_id", "campaign", "chat_id", "local_date"],
         sqlite_where=IS_UNSUBMITTED,
         postgresql_where=IS_UNSUBMITTED,
     )

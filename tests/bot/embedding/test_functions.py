@@ -312,6 +312,17 @@ async def test_a_batch_that_the_database_does_not_take_is_raised_and_leaves_no_f
 # What became of a message
 
 
+async def test_a_message_that_a_user_answers_is_found_by_its_number(engine: Engine) -> None:
+    sent = await tempogram.send(engine.bot, hello())
+    await tempogram.send(engine.bot, EditMessageText(chat_id=7, message_id=sent.message_id, text="good evening"))
+
+    found = await tempogram.find(engine.bot, 7, sent.message_id)
+
+    assert found is not None
+    assert (found.method, found.status, found.telegram_message_id) == ("sendMessage", Status.SENT, sent.message_id)
+    assert await tempogram.find(BOT_ID, 7, sent.message_id + 1) is None
+
+
 async def test_a_cancelled_message_is_never_sent(engine: Engine) -> None:
     await engine.pause()
     submitted = await tempogram.submit(engine.bot, hello())
