@@ -16,7 +16,19 @@ from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.routes import alerts, bots, cron_health, health, limits, messages, metrics, queue, services, tasks
+from tempogram.api.routes import (
+    alerts,
+    bots,
+    cron_health,
+    health,
+    limits,
+    messages,
+    metrics,
+    queue,
+    selections,
+    services,
+    tasks,
+)
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -33,10 +45,14 @@ ROUTERS = (
     services.router,
     alerts.router,
     tasks.router,
+    selections.router,
     metrics.router,
     health.router,
     cron_health.router,
 )
+
+LARGE = (messages.BATCH_PATH, selections.PREVIEW, selections.CHATS)
+"""Paths that take a list of many."""
 
 
 def create_app(dependencies: Dependencies) -> FastAPI:
@@ -77,7 +93,7 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
         Middleware(
             BodyLimits,
             bytes_max=dependencies.body_bytes_max,
-            bytes_max_of={messages.BATCH_PATH: dependencies.batch_bytes_max},
+            bytes_max_of=dict.fromkeys(LARGE, dependencies.batch_bytes_max),
             bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
             memory=memory,
             bounds_itself=is_of_a_bot if dependencies.door is not None else lambda _: False,
