@@ -77,7 +77,7 @@ async def test_a_chat_without_a_message_is_given_again_and_a_second_message_is_t
 async def test_what_is_refused_for_good_is_not_given_again(engine: Engine) -> None:
     await wrote(engine, 501)
     [chat] = [each async for each in tempogram.select(BOT_ID, campaign="weekly")]
-    engine.built.engine.reachability.mark_unreachable(BOT_ID, 501, "Forbidden: bot was blocked by the user")
+    await engine.built.engine.reachability.mark_unreachable(BOT_ID, 501, "Forbidden: bot was blocked by the user")
 
     with pytest.raises(TelegramForbiddenError):
         await chat.submit(SendMessage(chat_id=501, text="hello"))
