@@ -33,5 +33,5 @@ async def test_chats_are_counted_and_listed_and_what_makes_no_sense_is_refused(t
     assert next(line.split() for line in table.splitlines() if "selected" in line)[-2] == "2"
     assert json.loads(printed)["selected"] == 2
     assert sorted(map(int, listed.split())) == sorted(users)
-    assert status == 1
+    assert status == 2
     assert "rules.default_zone should be a time zone such as Europe/Berlin" in refused
