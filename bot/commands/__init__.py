@@ -11,10 +11,8 @@ Read in this order:
     services/    ``tempogram services``: what is called besides Telegram, over the API
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API
-    reengagement  ``tempogram reengagement``: whom a bot would re-engage, over the API
     task_tables  tasks and their runs as tables
-    chats/       ``tempogram chats``: what is known of chats, over the API
-    selection    ``tempogram select``: which chats a bot would write to, over the API
+    audience/    the chats of a bot, and what it writes to them of its own accord
     plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask

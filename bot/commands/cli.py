@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, selection, tasks
-from tempogram.bot.commands.chats import chats
-from tempogram.bot.commands.reengagement import reengagement
+from tempogram.bot.commands import alerts, keys, queue, tasks
+from tempogram.bot.commands.audience import chats, selection
+from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.commands.services import services

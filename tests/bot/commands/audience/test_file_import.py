@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tempogram.bot.commands.chats.file_import import LINES, TRIES, import_file
+from tempogram.bot.commands.audience.file_import import LINES, TRIES, import_file
 from tempogram.bot.commands.client import CallFailed, Client, NotNow
 from tempogram.engine.model.errors import SettingsError
 
