@@ -9,6 +9,7 @@
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
+    campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
 with it: within retention the same key is accepted once, and later as a new message. A ``file_id``
@@ -37,6 +38,7 @@ from tempogram.storage.database.models import (
     alerts,
     attempts,
     call_uses,
+    campaign_claims,
     fsm_states,
     handles,
     holds,
@@ -62,6 +64,9 @@ CALL_USES_MS = 31 * 24 * HOUR_MS
 """The longest window of a service; see ``engine.services.limit``."""
 
 ALERTS_MS = 30 * 24 * HOUR_MS
+
+CLAIMS_MS = 7 * 24 * HOUR_MS
+"""Nothing reads them once no clock shows their date any more; this leaves time to look at them."""
 
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
@@ -152,6 +157,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
+        "campaign_claims": _purge(campaign_claims, campaign_claims.c.day_ends_ms < now_ms - CLAIMS_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),
         "alert_notices": _purge(alert_notices, _has_ended(alert_notices, now_ms - ALERTS_MS)),
