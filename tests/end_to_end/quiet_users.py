@@ -75,7 +75,7 @@ class QuietUsers:
         """Let so many quarters of an hour pass; each wakes the task, as its cron does."""
         for _ in range(quarters):
             self.calendar.leap(QUARTER_MS)
-            await self.built.front.tasks[TASK].work()  # type: ignore[misc]
+            await self.built.front.tasks[TASK].work()
             await self.until_sent()
 
     async def until_sent(self) -> None:
