@@ -133,7 +133,7 @@ def _set_facts(_dialect: str, rows: Binds) -> ClauseElement:
     said = values(*names, name="said").data([tuple(row) for row in rows]).cte("said")
 
     def chosen(field: str, name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
-        bit = literal_column(str(1 << _FIELDS.index(field)))
+        bit: ColumnElement[int] = literal_column(str(1 << _FIELDS.index(field)))
         return case((said.c.given.op("&")(bit) == bit, new), else_=chats.c[name])
 
     hours = "quiet_from", "quiet_until"

@@ -46,9 +46,8 @@ async def reset(dependencies: Dependencies, name: str) -> ServiceOut:
 
 
 async def hold(dependencies: Dependencies, name: str, operation: str | None, wanted: HoldIn) -> ServiceOut:
-    until_ms = dependencies.clock() + round(wanted.seconds * 1_000)
     with _refusals():
-        dependencies.services.hold(name, operation, until_ms=until_ms, by=wanted.reason)
+        dependencies.services.hold(name, operation, for_ms=round(wanted.seconds * 1_000), by=wanted.reason)
     return await _seen(dependencies, name)
 
 

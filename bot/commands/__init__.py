@@ -14,8 +14,7 @@ Read in this order:
     tasks        ``tempogram tasks``: what is done at its time, over the API
     reengagement  ``tempogram reengagement``: whom a bot would re-engage, over the API
     task_tables  tasks and their runs as tables
-    chats        ``tempogram chats``: what is known of chats, over the API
-    chat_import  sends a list of chats of any size
+    chats/       ``tempogram chats``: what is known of chats, over the API
     plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask

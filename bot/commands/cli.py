@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, chats, keys, queue, services, tasks
+from tempogram.bot.commands import alerts, keys, queue, services, tasks
+from tempogram.bot.commands.chats import chats
 from tempogram.bot.commands.reengagement import reengagement
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.telegram.aiogram_import import import_aiogram
 
 app = typer.Typer(
     name="tempogram",
@@ -56,6 +58,7 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """Check what a production start needs, and say how to fix what is missing; status 1 if something is."""
+    import_aiogram()
     from tempogram.bot.commands.doctor import diagnose
 
     raise typer.Exit(diagnose())
@@ -69,6 +72,7 @@ def plan(
     ] = None,
 ) -> None:
     """Add up what tasks will call of each service, and say what does not fit; status 1 if something does not."""
+    import_aiogram()
     from tempogram.bot.commands.plan import planned
 
     raise typer.Exit(planned(modules or []))

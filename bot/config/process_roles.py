@@ -7,7 +7,6 @@ from enum import Enum
 from tempogram.bot.config.data_dir import database_url
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.database.engines import is_sqlite, parse
 
 
 class ProcessRole(Enum):
@@ -76,6 +75,8 @@ def check(role: ProcessRole, settings: Settings) -> None:
         raise SettingsError(
             f"tempogram {role.command} shares its queue over Redis; set REDIS_URL, or use tempogram run"
         )
+    from tempogram.storage.database.engines import is_sqlite, parse  # SQLAlchemy, which no client of the API needs
+
     if is_sqlite(parse(database_url(settings))):
         raise SettingsError(
             f"tempogram {role.command} shares its database with other processes, which SQLite cannot do; "

@@ -32,6 +32,7 @@ from tempogram.engine.alerts.kinds import KINDS, URGENT
 from tempogram.engine.alerts.notices import When
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.zones import zone_of
 from tempogram.engine.resilience.backoff import RetryPolicy
 
 CHAT = re.compile(r"-?[0-9]{1,19}|@[A-Za-z][A-Za-z0-9_]{3,31}")
@@ -390,7 +391,7 @@ class Settings(BaseSettings):
     @field_validator("alert_time_zone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        return _checked(value, quiet_hours.zone_of, value)
+        return _checked(value, zone_of, value)
 
     @field_validator("alert_quiet_hours")
     @classmethod
@@ -431,7 +432,7 @@ class Settings(BaseSettings):
 
     def alerts_when(self) -> When:
         return When(
-            quiet=quiet_hours.parse(self.alert_quiet_hours, quiet_hours.zone_of(self.alert_time_zone)),
+            quiet=quiet_hours.parse(self.alert_quiet_hours, zone_of(self.alert_time_zone)),
             urgent=frozenset(self.alert_urgent),
             remind_ms=_ms(self.alert_remind_s),
         )

@@ -51,6 +51,11 @@ class DirectSession(AiohttpSession):
             self._session = session_through(self._through, limit=CONNECTIONS_MAX)
         return self._session
 
+    async def close(self) -> None:
+        """Close without aiogram's pause of 250 ms, for connections that aiohttp now waits for itself."""
+        if self._session is not None:
+            await self._session.close()
+
 
 class _Failed(ProxyFailed, aiohttp.ClientOSError):
     """The same for those who expect errors of aiohttp."""

@@ -5,6 +5,7 @@ Read in this order:
     methods          which methods count, what they cost, whose limit they use
     engine_loop      the event loop in which calls run, wherever they are made
     references       which messages a call names, and what it does with them
+    aiogram_import   imports aiogram in a quarter of its time
     method_classes   aiogram's class of each method
     composer         turns a call into a message of the engine
     priority         the priority of an answer

@@ -5,6 +5,7 @@ Read in this order:
     sources        where each bot's updates come from (webhook, polling or neither), and which kinds
     source_health  tells an outage of Telegram from a trouble of one bot
     webhooks       sets and removes webhooks
+    webhook_checkup  asks Telegram whether webhooks still stand
     poller         fetches updates by long polling
     intake         stores an update, then has it handled
     nesting        reads what no parser takes, so that it can be skipped

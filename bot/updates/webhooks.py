@@ -181,7 +181,7 @@ class Webhooks:
     async def _register(self, bot_id: int) -> None:
         secret, bot = await self._registry.secrets.to_register(bot_id), self._registry.bot(bot_id)
         await bot.set_webhook(
-            self._url(bot),
+            self.url_of(bot),
             secret_token=secret,
             max_connections=CONNECTIONS_MAX,
             allowed_updates=self._allowed_for(bot_id),
@@ -195,16 +195,17 @@ class Webhooks:
         if secret is None or kept.fingerprint != self._fingerprint(bot, secret):
             return False
         try:
-            return (await bot.get_webhook_info()).url == self._url(bot)
+            return (await bot.get_webhook_info()).url == self.url_of(bot)
         except FAILURES:
             return False
 
-    def _url(self, bot: Bot) -> str:
+    def url_of(self, bot: Bot) -> str:
+        """Return where Telegram is to deliver a bot's updates."""
         return f"{self._public_url}/webhook/telegram/{bot.token}"
 
     def _fingerprint(self, bot: Bot, secret: str) -> str:
         """Return a hash that distinguishes webhooks and reveals neither token nor secret."""
-        webhook = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_for(bot.id)])
+        webhook = msgspec.json.encode([self.url_of(bot), secret, CONNECTIONS_MAX, self._allowed_for(bot.id)])
         return hashlib.sha256(webhook).hexdigest()
 
 

@@ -25,7 +25,7 @@ from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.reengagement import dry_runs_of, reengagement_of
-from tempogram.bot.wiring.scheduler import scheduler_of, tasks_of
+from tempogram.bot.wiring.scheduler import reengagement_task, retention_task, scheduler_of, tasks_of, webhooks_tasks
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
@@ -105,7 +105,8 @@ async def front_of(
         door_of(context, storage, queue, fleet, engine) as door,
         reengagement_of(context, storage, fleet, updates.gateway, services) as reengagement,
     ):
-        tasks = tasks_of(storage, services, reengagement)
+        own = [retention_task(storage), reengagement_task(reengagement)]
+        tasks = tasks_of(services, [*own, *webhooks_tasks(context, updates.webhook_checkup)])
         does_upkeep = context.role.does_upkeep
         async with alerts_of(context, storage, queue, engine, updates.composer, services, tasks) as alerting:
             yield Front(

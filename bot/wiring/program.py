@@ -17,6 +17,7 @@ from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
 from tempogram.bot.runtime.loops import Loops
+from tempogram.bot.telegram.aiogram_import import import_aiogram
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine, engine_of
@@ -130,6 +131,7 @@ async def _sender(context: Context, access: Access, opened: Storage | None, stac
 
 
 async def _with_front(context: Context, access: Access, opened: Storage | None, stack: AsyncExitStack) -> Program:
+    import_aiogram()
     from tempogram.bot.wiring import front as parts
 
     behaviours = parts.behaviours_of(context)

@@ -11,6 +11,7 @@ from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
 from tempogram.bot.tasks.shortage import Shortage
+from tempogram.bot.updates.webhook_checkup import WebhookCheckup
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
@@ -27,8 +28,11 @@ log = structlog.get_logger()
 HOUR_MS = 3_600_000
 QUARTER_MS = HOUR_MS // 4
 
+JITTER_MS = 60_000
+"""Of what asks Telegram: programs that were started together need not ask together."""
 
-def tasks_of(storage: Storage, services: Services, reengagement: Reengagement) -> dict[str, Task]:
+
+def tasks_of(services: Services, own: Iterable[Task]) -> dict[str, Task]:
     """Return the tasks of the engine and of all modules, by name.
 
     Raises:
@@ -36,7 +40,7 @@ def tasks_of(storage: Storage, services: Services, reengagement: Reengagement) -
     """
     of_modules = declared(variables())
     check_uses(of_modules, {name: services.service(name) for name in services.names()})
-    return {task.name: task for task in (*own_tasks(storage, reengagement), *of_modules)}
+    return {task.name: task for task in (*own, *of_modules)}
 
 
 def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:
@@ -67,26 +71,43 @@ def scheduler_of(
     )
 
 
-def own_tasks(storage: Storage, reengagement: Reengagement) -> list[Task]:
-    """Return what runs once for all processes, and not oftener than each minute."""
+def retention_task(storage: Storage) -> Task:
+    return Task(
+        name=f"{RESERVED}retention",
+        times=Every(HOUR_MS),
+        work=storage.retention.purge,
+        at_start=True,
+        is_idempotent=True,
+        timeout_ms=HOUR_MS,
+        pause_after=0,
+    )
+
+
+def reengagement_task(reengagement: Reengagement) -> Task:
+    return Task(
+        name=f"{RESERVED}reengagement",
+        times=Cron("*/15 * * * *"),
+        work=reengagement.run,
+        at_start=True,
+        is_idempotent=True,
+        timeout_ms=QUARTER_MS,
+        pause_after=0,  # a bot that fails must not cost the others their hour
+        has_own_thread=False,  # it uses the engine's connections
+    )
+
+
+def webhooks_tasks(context: Context, checkup: WebhookCheckup) -> list[Task]:
+    """Return the check-up of webhooks, where this program sets any."""
+    if not context.settings.public_url or context.role.is_embedded:
+        return []
     return [
         Task(
-            name=f"{RESERVED}retention",
+            name=f"{RESERVED}webhooks",
             times=Every(HOUR_MS),
-            work=storage.retention.purge,
-            at_start=True,
+            work=checkup.run,
+            jitter_ms=JITTER_MS,
             is_idempotent=True,
             timeout_ms=HOUR_MS,
             pause_after=0,
-        ),
-        Task(
-            name=f"{RESERVED}reengagement",
-            times=Cron("*/15 * * * *"),
-            work=reengagement.run,
-            at_start=True,
-            is_idempotent=True,
-            timeout_ms=QUARTER_MS,
-            pause_after=0,  # a bot that fails must not cost the others their hour
-            has_own_thread=False,  # it uses the engine's connections
-        ),
+        )
     ]

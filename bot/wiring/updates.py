@@ -32,6 +32,7 @@ from tempogram.bot.updates.reachability import ReachabilityObserver
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.sources import UpdateSources, allowed_updates
+from tempogram.bot.updates.webhook_checkup import WebhookCheckup
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
@@ -58,6 +59,7 @@ class UpdateHandling:
     intake: UpdateIntake
     pool: HandlerPool
     update_sources: UpdateSources
+    webhook_checkup: WebhookCheckup
 
 
 @asynccontextmanager
@@ -125,6 +127,7 @@ async def updates_of(
             watch=None if context.watched_by is None else context.watched_by.received,
             recorder=recorder,
         )
+        sources, webhook_checkup = sources_of(context, storage, queue, fleet, polls, intake, dispatchers)
         remove = session.install(gateway, only_base=only_base_of(context))
         try:
             yield UpdateHandling(
@@ -137,7 +140,8 @@ async def updates_of(
                 dispatchers=dispatchers,
                 intake=intake,
                 pool=pool,
-                update_sources=update_sources_of(context, storage, queue, fleet, polls, intake, dispatchers),
+                update_sources=sources,
+                webhook_checkup=webhook_checkup,
             )
         finally:
             remove()
@@ -148,7 +152,7 @@ def only_base_of(context: Context) -> str | None:
     return TelegramAPIServer.from_base(context.settings.telegram_api_url).base if context.role.is_embedded else None
 
 
-def update_sources_of(
+def sources_of(
     context: Context,
     storage: Storage,
     queue: Queue,
@@ -156,7 +160,8 @@ def update_sources_of(
     polls: aiohttp.ClientSession,
     intake: UpdateIntake,
     dispatchers: Dispatchers,
-) -> UpdateSources:
+) -> tuple[UpdateSources, WebhookCheckup]:
+    """Return where updates come from, and what looks after webhooks."""
     settings, conditions, registry = context.settings, queue.conditions, fleet.registry
 
     def allowed_for(bot_id: int) -> list[str]:
@@ -164,17 +169,18 @@ def update_sources_of(
 
     health = SourceHealth(conditions)
     revoked_tokens = RevokedTokens(fleet=fleet, ledger=storage.ledger, broker=queue.broker)
-    return UpdateSources(
+    webhooks = Webhooks(
+        registry=registry,
+        public_url=settings.public_url,
+        pause_revoked=revoked_tokens.pause,
+        health=health,
+        conditions=conditions,
+        allowed_for=allowed_for,
+        clock=context.clock,
+    )
+    sources = UpdateSources(
         fleet=fleet,
-        webhooks=Webhooks(
-            registry=registry,
-            public_url=settings.public_url,
-            pause_revoked=revoked_tokens.pause,
-            health=health,
-            conditions=conditions,
-            allowed_for=allowed_for,
-            clock=context.clock,
-        ),
+        webhooks=webhooks,
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
             session=polls,
@@ -188,6 +194,7 @@ def update_sources_of(
             allowed_updates=allowed_for(bot_id),
         ),
     )
+    return sources, WebhookCheckup(registry=registry, webhooks=webhooks, clock=context.clock)
 
 
 @asynccontextmanager

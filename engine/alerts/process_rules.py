@@ -45,7 +45,7 @@ class ProcessRules:
         self,
         conditions: Conditions,
         *,
-        failing: Callable[[], Iterable[tuple[str, int]]] = tuple,
+        failing: Callable[[], Iterable[str]] = tuple,
         held: Held = tuple,
         long_ms: int = 300_000,
         clock: Clock,
@@ -59,7 +59,7 @@ class ProcessRules:
 
     def find(self) -> list[Finding]:
         found = [Finding(each.value, "", TEXT_OF[each]) for each in self._conditions.current if each in TEXT_OF]
-        found += [_failing(operation) for operation, _ in self._failing()]
+        found += [_failing(operation) for operation in self._failing()]
         return found + [_held(*each) for each in self._long_holds()]
 
     def _long_holds(self) -> list[tuple[int, ChatId, int]]:

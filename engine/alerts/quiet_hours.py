@@ -32,18 +32,6 @@ class QuietHours:
         return local >= self.begin or local < self.end
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone.
-
-    Raises:
-        SettingsError: There is none of this name.
-    """
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):  # ``ZoneInfoNotFoundError`` is a ``KeyError``
-        raise SettingsError(f"{name!r} is no time zone; use a name such as Europe/Berlin, or UTC") from None
-
-
 def parse(text: str, zone: ZoneInfo) -> QuietHours | None:
     """Read quiet hours such as ``22:00-07:00``; empty: there are none.
 

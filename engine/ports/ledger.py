@@ -144,7 +144,10 @@ class Ledger(Protocol):
         """Write that an at_most_once call begins, so that a crash cannot repeat it."""
 
     async def record(self, records: Sequence[Record]) -> None:
-        """Write what became of messages. What is final loses its payload."""
+        """Write what became of messages, and when something was last sent to their chats.
+
+        What is final loses its payload.
+        """
 
     async def end_many(self, message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
         """End messages without a call, all in the same way; one that has ended stays as it is.

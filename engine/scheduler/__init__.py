@@ -13,7 +13,10 @@ Read in this order:
     status         how a task or a loop is
     watchdog       names a task that blocks the others
     entry          what one process knows of one task
+    agenda         when each task is to be looked at
+    known_rows     the rows of tasks as they were read last, and steps of them
     lease_renewal  renews the leases of the runs that are under way
+    runner         carries out the runs of this process
     scheduler      all of it, in one process of many
     board          all tasks and loops, as an operator sees and changes them
     plan           what tasks will call, against the budgets

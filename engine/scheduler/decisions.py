@@ -22,6 +22,9 @@ from tempogram.engine.scheduler.times import Every, Passed, Times, stored
 FREED = {"run_id": "", "run_by": "", "run_until_ms": 0}
 """Of a row without a run."""
 
+FAILING_AFTER = 5
+"""Failures in a row after which a task that never pauses counts as failing."""
+
 REPEATS_MAX = 3
 """How often a lost run is begun again: one that kills its process each time must not kill all, one by one."""
 
@@ -91,6 +94,13 @@ def decide(task: Task, row: TaskRow, now_ms: int, *, run_id: str, process: str, 
     return Begin(replace(step, sets={**plan, **run, "run_due_ms": newest_ms}, adds={**adds, "run_number": 1}))
 
 
+def failed(task: Task, row: TaskRow) -> dict[str, int | bool]:
+    """Return what one more failure in a row makes of a task's health; a run that was lost is one, too."""
+    failures = row.failures + 1
+    is_failing = row.is_failing or failures >= (task.pause_after or FAILING_AFTER)
+    return {"failures": failures, "successes": 0, "is_failing": is_failing}
+
+
 def times_of(task: Task, row: TaskRow) -> Times:
     """Return when a task is due, with what was changed of it."""
     if not isinstance(task.times, Every):
@@ -158,7 +168,7 @@ def _lost(task: Task, row: TaskRow, run: dict[str, object], now_ms: int) -> Deci
         "last_duration_ms": max(0, row.run_until_ms - row.run_since_ms),  # 0: it was given up
         "last_result": RunResult.LOST.value,
         "last_error": record.error,
-        "successes": 0,
+        **failed(task, row),
     }
     of_run = Step(name=row.name, sets=sets, adds={"lost": 1}, run_id=row.run_id, lost_by_ms=now_ms, record=record)
     if task.is_idempotent and row.run_repeats < REPEATS_MAX:

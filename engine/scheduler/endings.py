@@ -7,16 +7,13 @@ from typing import Any
 
 from tempogram.engine.ports.task_store import RunRecord, RunResult, Step, TaskRow
 from tempogram.engine.resilience.backoff import doubled_ms
-from tempogram.engine.scheduler.decisions import FREED, times_of
+from tempogram.engine.scheduler.decisions import FREED, failed, times_of
 from tempogram.engine.scheduler.run import Ended, Run
 from tempogram.engine.scheduler.task import Next, Task
 from tempogram.engine.scheduler.times import INTERVAL_MS_MAX, INTERVAL_MS_MIN, Every
 
 PAUSE_MS_MAX = 3_600_000
 """The longest pause after failures. untuned: what is well again should be seen within an hour."""
-
-FAILING_AFTER = 5
-"""Failures in a row after which a task that never pauses counts as failing."""
 
 STRETCH_PERCENT = 150
 """By how much an interval is stretched at once, and shortened again."""
@@ -78,9 +75,7 @@ def _health(task: Task, row: TaskRow, ended: Ended, now_ms: int) -> dict[str, An
         }
     if ended.result is RunResult.CANCELLED:
         return {}
-    failures = row.failures + 1
-    is_failing = row.is_failing or failures >= (task.pause_after or FAILING_AFTER)
-    return {"failures": failures, "successes": 0, "is_failing": is_failing}
+    return failed(task, row)
 
 
 def _next(task: Task, row: TaskRow, ended: Ended, now_ms: int, *, is_short: bool) -> dict[str, Any]:

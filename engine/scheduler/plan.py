@@ -36,12 +36,14 @@ class Share:
 
     Attributes:
         calls: In a window of the budget, at its shortest interval.
+        calls_max: If each run fails, and uses all its retries.
         fits_s: Interval at which all tasks of the budget would fit, if each were stretched alike; 0: it is due by cron.
     """
 
     task: str
     interval_s: float
     calls: Fraction
+    calls_max: Fraction
     fits_s: int
 
 
@@ -55,6 +57,10 @@ class Planned:
     @property
     def calls(self) -> Fraction:
         return sum((share.calls for share in self.shares), Fraction(0))
+
+    @property
+    def calls_max(self) -> Fraction:
+        return sum((share.calls_max for share in self.shares), Fraction(0))
 
     @property
     def holds(self) -> bool:
@@ -96,7 +102,9 @@ def sentence(planned: Planned) -> str:
     each = ", ".join(f"{share.task} {_number(share.calls)}" for share in shares)
     head = f"{budget.name}: {_number(planned.calls)} calls in {_span(budget.window_ms)}"
     if planned.holds:
-        return f"{head} of the {budget.count} that are allowed ({each})"
+        most = planned.calls_max
+        retried = f"; with all retries {_number(most)}, which is too many" if most > budget.count else ""
+        return f"{head} of the {budget.count} that are allowed ({each}){retried}"
     same_s = planned.same_interval_s
     if not same_s:
         return f"{head}, but {budget.count} are allowed ({each}); let them run less often"
@@ -113,6 +121,7 @@ def _planned(budget: Budget, tasks: list[Task]) -> Planned:
             task=task.name,
             interval_s=task.times.apart_ms(0) / 1_000,
             calls=made,
+            calls_max=made * (1 + task.max_retries),
             fits_s=_rounded_s(Fraction(task.times.interval_ms, 1_000) * factor) if isinstance(task.times, Every) else 0,
         )
         for task, made in zip(tasks, calls, strict=True)

@@ -85,7 +85,7 @@ async def sweep(
     """Go through all items, and return when each was checked.
 
     A chunk counts as gone through once ``check`` has returned; after a kill one chunk may be checked again. A sweep
-    that has ended is not begun again under its name.
+    that has ended is not begun again under its name, for as long as its row is kept.
 
     Args:
         name: Of this sweep, as in ``freeze-round-7``.

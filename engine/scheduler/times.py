@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import islice, takewhile
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.zones import zone_of
 
 INTERVAL_MS_MIN = 100
 INTERVAL_MS_MAX = 366 * 86_400_000
@@ -112,10 +111,7 @@ class Cron:
             raise SettingsError(
                 f"the cron expression has {len(self.expression)} characters, not up to {CRON_LENGTH_MAX}"
             )
-        try:
-            _zone(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise SettingsError(f"there is no time zone {self.zone!r}; write it like Europe/Berlin") from None
+        zone_of(self.zone)
         try:
             next(self._after(0), None)
         except (CronSimError, ValueError, OverflowError) as error:
@@ -153,7 +149,7 @@ class Cron:
         raise AssertionError(f"{self} was due before {until_ms}, but not in {BACK_MS[-1]} ms")
 
     def _after(self, at_ms: int) -> Iterator[int]:
-        start = datetime.fromtimestamp(at_ms // 1_000 - 1, UTC).astimezone(_zone(self.zone))
+        start = datetime.fromtimestamp(at_ms // 1_000 - 1, UTC).astimezone(zone_of(self.zone))
         instants = (int(each.timestamp()) * 1_000 for each in CronSim(self.expression, start))
         return (ms for ms in instants if ms > at_ms)
 
@@ -185,8 +181,3 @@ def read(text: str) -> Times:
     if kind == "cron":
         return Cron(second, first)
     raise SettingsError(f"{text!r} is no time of a task")
-
-
-@lru_cache(maxsize=1_000)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)

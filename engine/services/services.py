@@ -175,14 +175,14 @@ class Services(ServiceCalls):
             self._limiter.change(operation_limiter(service, operation))
             self._limiter.change(token_limiter(service, operation))
 
-    def failing(self) -> list[tuple[str, int]]:
-        """Return the operations whose breaker has opened and not closed since, and until when they are not called.
+    def failing(self) -> list[str]:
+        """Return the operations whose breaker has opened and not closed since.
 
         One that is tried no more after it was open is left out after ``UNTRIED_MS``.
         """
         now_ms = self._clock()
         opened = [(each.name, each.breaker.open_until_ms) for each in self._endpoints.values()]
-        return [(name, until_ms) for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
+        return [name for name, until_ms in opened if until_ms and now_ms < until_ms + UNTRIED_MS]
 
     async def state(self, name: str) -> ServiceState:
         """Return what is seen of a service now, over all processes; breakers are of this one.
@@ -222,19 +222,18 @@ class Services(ServiceCalls):
         """
         return await self._limiter.explain(call_id)
 
-    def hold(self, service: str, operation: str | None = None, *, until_ms: int, by: str) -> None:
-        """Begin no call of an operation before a time, in any process; without an operation of the whole service.
+    def hold(self, service: str, operation: str | None = None, *, for_ms: int, by: str) -> None:
+        """Begin no call of an operation for a time, in any process; without an operation of the whole service.
 
         A hold that ends later stays. ``all`` holds all services.
 
         Raises:
             UnknownService: There is no such service, or operation.
-            SettingsError: The time is past, or too far ahead. Nothing is held.
+            SettingsError: It is too short or too long. Nothing is held.
         """
-        now_ms = self._clock()
-        if not now_ms < until_ms <= now_ms + HOLD_MS_MAX:
-            days = HOLD_MS_MAX // 86_400_000
-            raise SettingsError(f"a hold until {until_ms} is none; it must end within {days} days, in ms since 1970")
+        if not 0 < for_ms <= HOLD_MS_MAX:
+            raise SettingsError(f"a hold for {for_ms} ms is none; it must end within {HOLD_MS_MAX // 86_400_000} days")
+        until_ms = self._clock() + for_ms
         for limiter in self._held_limiters(service, operation):
             self._limiter.hold(limiter, until_ms, by)
 

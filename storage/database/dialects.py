@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Join, Table, cast, func, literal
+from sqlalchemy import BigInteger, ColumnElement, Connection, Join, Table, cast, func, literal, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-POSTGRES_NOW_MS: ColumnElement[int] = cast(func.extract("epoch", func.clock_timestamp()) * 1_000, BigInteger)
+POSTGRES_NOW_MS: ColumnElement[int] = literal_column(
+    "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", BigInteger
+)
+"""Without a placeholder, so that it can stand in a statement of many rows."""
 
 # Both have the same methods and render the same words; only the type's module differs.
 Insert = postgresql.Insert

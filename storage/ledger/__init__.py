@@ -6,6 +6,7 @@ Read in this order:
     add            stores new messages
     amend          stores what they are instead, while they wait
     record         stores their outcomes
+    written        to which chat a message was written
     rows           reads messages back
     doubts         what is known of a message whose refusal leaves a doubt
     set_back       what times mean that a clock has written which was set back since

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, delete, func, literal, select, tuple_, update
 
-from tempogram.engine.model.messages import ChatId, Hold, Status
+from tempogram.engine.model.messages import ChatId, Hold
 from tempogram.engine.ports.ledger import Record
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_OPEN, chat_tags, chats, holds, messages
 from tempogram.storage.fsm import writes as state_writes
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger.chat_changes import REACHABLE, ChatChange, SentTo, change_chats, type_of
+from tempogram.storage.ledger.written import written_to
 
 KNOWN = (
     chats.c.last_message_in_at_ms,
@@ -28,10 +29,7 @@ KNOWN = (
 
 
 def note_sent(connection: Connection, records: Iterable[Record]) -> None:
-    """Store when something was last sent to each chat: an edit is, a deletion is not.
-
-    What is said for a business is not said in the bot's own chat with the person.
-    """
+    """Store when something was last sent to each chat."""
     change_chats(connection, (change for each in records if (change := _sent(each)) is not None))
 
 
@@ -63,16 +61,8 @@ def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: 
 
 
 def _sent(each: Record) -> SentTo | None:
-    chat_id = each.chat_id if each.migrated_to is None else each.migrated_to
-    is_message = each.status is Status.SENT and each.telegram_message_id is not None
-    if not is_message or each.conversation not in {None, each.chat_id} or chat_id is None or not _is_chat(chat_id):
-        return None
-    return SentTo(each.bot_id, str(chat_id), each.recorded_at_ms, type_of(chat_id))
-
-
-def _is_chat(chat_id: ChatId) -> bool:
-    """Tell whether it is a chat, and not an inline message, or a call that concerns none."""
-    return isinstance(chat_id, int) or chat_id.startswith("@")
+    chat_id = written_to(each)
+    return None if chat_id is None else SentTo(each.bot_id, str(chat_id), each.recorded_at_ms, type_of(chat_id))
 
 
 def _move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId, at_ms: int) -> None:

@@ -23,6 +23,7 @@ from tempogram.engine.model.messages import (
     amended,
 )
 from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, OpenCounts, Record, SystemClock
+from tempogram.storage.ledger.written import written_to
 
 LOST, UNCERTAIN, FAILED, MIGRATED, THROTTLED = "lost", "uncertain", "failed", "migrated", "throttled"
 """``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved, and
@@ -54,6 +55,7 @@ class MemoryLedger:
         bot_weights: What ``weights`` returns; to be set by a test.
         unreachable: Why a chat takes nothing more.
         item_ids: Telegram's numbers of an album's items.
+        last_message_out_at_ms: When a message was last sent to a chat.
         alias_of: Another name of a chat, and the id that the chat is known by.
         alias_since_ms: When such a name was learned.
     """
@@ -69,6 +71,7 @@ class MemoryLedger:
         self.alias_of: dict[BotChat, ChatId] = {}
         self.alias_since_ms: dict[BotChat, int] = {}
         self.item_ids: dict[str, tuple[int, ...]] = {}
+        self.last_message_out_at_ms: dict[BotChat, int] = {}
         self._telegram_message_ids: dict[str, int | None] = {}
         self._sending_since_ms: dict[str, int] = {}
         self._hold_until_ms: dict[tuple[int, ChatId | None], int] = {}
@@ -304,6 +307,9 @@ class MemoryLedger:
     def _learn(self, record: Record) -> None:
         if record.hold is not None:
             self._hold(record.hold, record.recorded_at_ms)
+        if (chat_id := written_to(record)) is not None:
+            before_ms = self.last_message_out_at_ms.get((record.bot_id, chat_id), 0)
+            self.last_message_out_at_ms[record.bot_id, chat_id] = max(before_ms, record.recorded_at_ms)
         if record.chat_id is not None and record.unreachable is not None:
             self.unreachable[record.bot_id, record.conversation or record.chat_id] = record.unreachable
         if record.chat_id is not None and record.migrated_to not in {None, record.chat_id}:

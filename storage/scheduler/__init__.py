@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    steps   steps of tasks in bulk, each with its conditions
     tasks   when each is due, how it goes, and its last runs
     sweeps  how far each sweep is
     beats   which loops of which processes run

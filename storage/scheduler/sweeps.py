@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from tempogram.engine.scheduler.sweep import SweepRow
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import sweeps
+
+KEPT_MS = 90 * 24 * 3_600_000
+"""How long it is known that a sweep has ended; the end of another one deletes it then. untuned: rounds have names of
+their own, and the table is read as a whole for it."""
 
 
 class SqlSweeps:
@@ -28,5 +32,8 @@ class SqlSweeps:
             insert = insert_by(sweeps, connection).values(**asdict(row))
             changed = {name: insert.excluded[name] for name in ("done", "last", "ended_ms")}
             connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=changed))
+            if row.ended_ms:
+                is_old = sweeps.c.ended_ms > 0, sweeps.c.ended_ms < row.ended_ms - KEPT_MS
+                connection.execute(delete(sweeps).where(*is_old))
 
         await self._database.write_alone(write)

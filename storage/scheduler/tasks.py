@@ -1,4 +1,4 @@
-"""The rows of tasks: one statement with a condition is the fence that lets each run begin once."""
+"""The rows of tasks, read and changed; a step of one is the fence that lets each run begin once."""
 
 from __future__ import annotations
 
@@ -6,36 +6,16 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    Row,
-    ScalarSelect,
-    Select,
-    Update,
-    and_,
-    bindparam,
-    delete,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, Select, and_, delete, or_, select, update
 
 from tempogram.engine.model.errors import LedgerError
-from tempogram.engine.ports.task_store import HISTORY, RunRecord, RunResult, Step, TaskRow
+from tempogram.engine.ports.task_store import RunRecord, RunResult, Step, TaskRow
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.dialects import POSTGRES_NOW_MS, Insert, insert_by, insert_into, statement_now_ms
+from tempogram.storage.database.dialects import POSTGRES_NOW_MS, insert_by, statement_now_ms
 from tempogram.storage.database.models import task_runs, tasks
-
-AHEAD_MS = 1_000
-"""How far the clock of a process may be ahead of the database's when it begins a run. A clock that was stepped forward
-must not use up due times that have not come."""
-
-CHANGED = "changed_at_ms"
+from tempogram.storage.scheduler import steps
 
 PAGE = 1_000
 """Rows that are read at once: making them takes 25 ms, in which nothing else is done."""
@@ -69,7 +49,7 @@ class SqlTaskStore:
             return int((await connection.execute(select(POSTGRES_NOW_MS))).scalar_one())
 
     async def step(self, step: Step) -> bool:
-        return (await self._database.write(_steps, [step]))[0]
+        return (await self._database.write(steps.make, [step]))[0]
 
     async def keep(self, process: str, until_ms: int) -> frozenset[str]:
         def write(connection: Connection) -> frozenset[str]:
@@ -148,76 +128,6 @@ class SqlTaskStore:
 def _add(connection: Connection, rows: Sequence[TaskRow]) -> Sequence[None]:
     connection.execute(insert_by(tasks, connection).on_conflict_do_nothing(), [asdict(row) for row in rows])
     return [None] * len(rows)
-
-
-def _steps(connection: Connection, steps: Sequence[Step]) -> Sequence[bool]:
-    made = [_change(connection, step) for step in steps]
-    records = [step.record for step, is_made in zip(steps, made, strict=True) if is_made and step.record is not None]
-    if records:
-        connection.execute(_record_insert(connection.dialect.name), [_values(record) for record in records])
-    return made
-
-
-def _change(connection: Connection, step: Step) -> bool:
-    values: dict[str, Any] = {f"to_{name}": value for name, value in step.sets.items() if name != CHANGED}
-    values |= {f"by_{name}": value for name, value in step.adds.items()}
-    values["of_name"] = step.name
-    conditions = tuple(name for name in _CONDITIONS if getattr(step, name) is not None)
-    values |= {f"of_{name}": getattr(step, name) for name in conditions}
-    dialect = connection.dialect.name
-    if dialect == "sqlite" and (step.due_below_ms is not None or CHANGED in step.sets):
-        values["now_ms"] = time.time_ns() // 1_000_000
-    return connection.execute(_statement(tuple(step.sets), tuple(step.adds), conditions, dialect), values).rowcount == 1
-
-
-_CONDITIONS = ("due_below_ms", "run_id", "lost_by_ms", "version")
-
-
-@lru_cache(maxsize=500)
-def _statement(sets: tuple[str, ...], adds: tuple[str, ...], conditions: tuple[str, ...], dialect: str) -> Update:
-    """Return the same statement for all steps of a kind: making one takes longer than performing it."""
-    is_meant: list[ColumnElement[bool]] = [tasks.c.name == bindparam("of_name")]
-    if dialect != "sqlite" and {"due_below_ms", "lost_by_ms"}.intersection(conditions):
-        is_meant.append(tasks.c.name == _unlocked())
-    now_ms = bindparam("now_ms", type_=tasks.c.due_at_ms.type) if dialect == "sqlite" else POSTGRES_NOW_MS
-    if "due_below_ms" in conditions:
-        due: BindParameter[int] = bindparam("of_due_below_ms", type_=tasks.c.due_at_ms.type)
-        is_meant += [tasks.c.due_at_ms < due, due <= now_ms + AHEAD_MS]
-    if "run_id" in conditions:
-        is_meant.append(tasks.c.run_id == bindparam("of_run_id"))
-    if "lost_by_ms" in conditions:
-        is_meant.append(tasks.c.run_until_ms <= bindparam("of_lost_by_ms"))
-    if "version" in conditions:
-        is_meant.append(tasks.c.version == bindparam("of_version"))
-    values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in sets}
-    if CHANGED in values:
-        values[CHANGED] = now_ms
-    values |= {name: tasks.c[name] + bindparam(f"by_{name}") for name in adds}
-    return update(tasks).where(*is_meant).values({**values, "version": tasks.c.version + 1})
-
-
-def _unlocked() -> ScalarSelect[str]:
-    """Return the row's name if no other transaction has the row.
-
-    A process that is stopped within one must not keep others waiting, who begin the run after it at the next try.
-    """
-    row = tasks.alias()
-    return (
-        select(row.c.name).where(row.c.name == bindparam("of_name")).with_for_update(skip_locked=True).scalar_subquery()
-    )
-
-
-def _values(record: RunRecord) -> dict[str, Any]:
-    values = {each.name: getattr(record, each.name) for each in fields(record)}
-    return values | {"slot": record.number % HISTORY, "result": record.result.value if record.result else ""}
-
-
-@lru_cache(maxsize=2)
-def _record_insert(dialect: str) -> Insert:
-    insert = insert_into(task_runs, dialect)
-    insert = insert.values({column.name: bindparam(column.name) for column in task_runs.c})
-    newer = {column.name: insert.excluded[column.name] for column in task_runs.c if not column.primary_key}
-    return insert.on_conflict_do_update(index_elements=["name", "slot"], set_=newer)
 
 
 def _record(row: Row[Any]) -> RunRecord:

@@ -221,22 +221,11 @@ class ChatsContract:
         assert (await known(chats, -1005)).last_message_out_at_ms == NOW_MS
         assert (await known(chats, "@chess")).alias_of == -1005
 
-    @pytest.mark.parametrize(
-        "other",
-        [
-            became(message(), Status.DEAD, fault=BLOCKED),
-            became(message(), Status.SENT),  # a deletion, of which Telegram says nothing but that it is done
-            became(message(), Status.SENT, telegram_message_id=5, conversation=conversation(CHAT, "shop")),
-            became(message(chat_id="inline:AbC"), Status.SENT, telegram_message_id=5),
-            became(message(chat_id=None), Status.SENT, telegram_message_id=5),
-        ],
-    )
-    async def test_what_is_no_message_of_the_bot_in_a_chat_is_not_its_last_one(
-        self, chats: Chats, ledger: SqlLedger, other: Record
-    ) -> None:
-        await ledger.record([other])
+    async def test_what_is_no_message_of_the_bot_in_a_chat_adds_no_chat(self, chats: Chats, ledger: SqlLedger) -> None:
+        await ledger.record([became(message(), Status.SENT), became(message(chat_id=8), Status.DEAD, fault=BLOCKED)])
 
-        assert await chats.page(BOT, after="", limit=9) == []
+        assert await chats.get(BOT, CHAT) is None
+        assert await chats.get(BOT, 8) is None
 
     async def test_messages_both_ways_and_what_ends_them_meet_in_one_transaction(
         self, chats: Chats, ledger: SqlLedger

@@ -240,6 +240,23 @@ async def test_a_body_is_stored_while_it_arrives(world: World) -> None:
     assert {PIECE, 2 * PIECE} <= set(stored)
 
 
+async def test_a_body_that_is_too_large_is_refused_while_it_arrives(world: World) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b"chat_id\n"
+        for _ in range(200):
+            sent += 1
+            yield b" " * (1 << 16)
+
+    answer = error_of(await world.client.post(IMPORT, content=body(), headers=CSV))
+    declared = error_of(await world.client.post(IMPORT, content=b" " * (11 << 20), headers=CSV))
+
+    assert answer == declared == (413, "too_large", "the body is larger than 10,485,760 bytes, which is the limit here")
+    assert sent < 170
+
+
 async def test_a_database_that_goes_away_in_between_is_a_503_and_the_same_again_completes_it(world: World) -> None:
     body = "chat_id\n" + "".join(f"{number}\n" for number in range(1, 2 * PIECE + 1))
     world.chats.fails_after = 1

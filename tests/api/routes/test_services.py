@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tempogram.engine.services.errors import CircuitOpen
 from tests.api.fakes import World, error_of
 from tests.engine.services.test_services import settled
+from tests.fakes import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,18 @@ async def test_a_service_is_held_with_all_its_operations(world: World) -> None:
 
     assert held["limiters"][0]["hold"].endswith(", by hand")
     assert (await world.client.delete("/services/shop/hold")).json()["limiters"][0]["hold"] is None
+
+
+@pytest.mark.parametrize("seconds", [0.001, 31 * 86_400])
+async def test_the_shortest_and_the_longest_hold_are_accepted_while_time_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    ticks = count(world.clock())
+    monkeypatch.setattr(Clock, "__call__", lambda _: next(ticks))
+
+    response = await world.client.put("/services/shop/hold", json={"seconds": seconds})
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(

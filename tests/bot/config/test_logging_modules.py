@@ -14,6 +14,8 @@ from tests.bot.fakes import TOKEN
 
 PROGRAM = """
 import asyncio, sys
+from tempogram.bot.telegram.aiogram_import import import_aiogram
+import_aiogram()
 from aiogram import Dispatcher
 from tempogram.bot.behaviours import own
 from tempogram.bot.config.logging import LogFormat, configure

@@ -278,7 +278,7 @@ def test_settings_of_alerts_are_read() -> None:
     [
         ({"alert_urgent": "moon_away"}, "ALERT_URGENT is 'moon_away': 'moon_away' is no kind of alert; there are "),
         ({"alert_quiet_hours": "late"}, "ALERT_QUIET_HOURS is 'late': 'late' are no quiet hours; write them as in "),
-        ({"alert_time_zone": "Mars"}, "ALERT_TIME_ZONE is 'Mars': 'Mars' is no time zone; use a name such as "),
+        ({"alert_time_zone": "Mars"}, "ALERT_TIME_ZONE is 'Mars': there is no time zone 'Mars'; write it like "),
         ({"alert_bot": 42}, "ALERT_BOT and ALERT_CHAT belong together; set both or none"),
         ({"alert_bot": 42, "alert_chat": "ops"}, "ALERT_CHAT is 'ops': it is neither the id of a chat, such as "),
         (MAIL | {"alert_mail_to": ()}, "ALERT_SMTP_URL, ALERT_MAIL_FROM and ALERT_MAIL_TO belong together; "),

@@ -131,7 +131,7 @@ async def test_each_sentence_that_a_user_may_meet_is_explained(engine: Engine) -
     plain, quick = CallOptions(), CallOptions(deadline_s=0.05)
     front, in_a_minute_ms = engine.built.front, int(time.time() * 1_000) + 60_000
     await front.changed_services.update_limits("database", {"waiting_max": 1})
-    front.services.hold("database", until_ms=in_a_minute_ms, by="a test")
+    front.services.hold("database", for_ms=60_000, by="a test")
     waiting = asyncio.create_task(tempogram.services.call("database", "queries", hang))
     await asyncio.sleep(0.05)
     said = [

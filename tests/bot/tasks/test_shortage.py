@@ -11,7 +11,7 @@ from tempogram.engine.services.catalogue import service_of
 from tempogram.engine.services.errors import UnknownService
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import Services
-from tests.fakes import START_MS, Clock
+from tests.fakes import Clock
 
 SERVICES = {
     "x": service_of(
@@ -83,7 +83,7 @@ async def test_an_operation_is_short_when_its_service_is(world: World) -> None:
 
 
 async def test_an_operation_that_is_held_is_short(world: World) -> None:
-    world.services.hold("x", "mentions", until_ms=START_MS + 60_000, by="by hand")
+    world.services.hold("x", "mentions", for_ms=60_000, by="by hand")
 
     assert await world.is_short(x_mentions=1)
     assert not await world.is_short(x_post=1)

@@ -224,10 +224,10 @@ async def lost_chats(database: Database) -> list[ChatId]:
 async def test_the_language_of_a_private_chat_is_that_of_the_users_app_and_a_group_has_none(
     database: Database, clock: Clock
 ) -> None:
-    german = {"id": 5, "is_bot": False, "first_name": "Anna", "language_code": "de"}
+    german: dict[str, Any] = {"from": {"id": 5, "is_bot": False, "first_name": "Anna", "language_code": "de"}}
 
     async with talk(database, clock) as talking:
-        await talking.hears(update("hello", **{"from": german}), update("hello", chat_id=GROUP, **{"from": german}))
+        await talking.hears(update("hello", **german), update("hello", chat_id=GROUP, **german))
         private, group = [await talking.chats.get(BOT_ID, chat_id) for chat_id in (PRIVATE, GROUP)]
 
     assert private is not None

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tempogram.engine.alerts.quiet_hours import QuietHours, parse, zone_of
+from tempogram.engine.alerts.quiet_hours import QuietHours, parse
 from tempogram.engine.model.errors import SettingsError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -48,9 +48,3 @@ def test_no_quiet_hours_are_none() -> None:
 def test_quiet_hours_that_make_no_sense_are_refused_with_what_was_written(text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         parse(text, BERLIN)
-
-
-@pytest.mark.parametrize("name", ["Europe/Nowhere", "../../etc/passwd", "", "/etc/localtime", "Europe"])
-def test_an_unknown_zone_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="is no time zone"):
-        zone_of(name)

@@ -21,6 +21,7 @@ class MemoryTaskStore:
         self.runs: dict[str, list[RunRecord]] = defaultdict(list)
         self.is_away = False
         self.steps = 0
+        self.looks = 0
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
 
     async def declare(self, rows: Sequence[TaskRow]) -> list[TaskRow]:
@@ -55,6 +56,7 @@ class MemoryTaskStore:
 
     async def overdue(self, before_ms: int, now_ms: int, *, limit: int) -> list[TaskRow]:
         self._ask()
+        self.looks += 1
         return [row for row in self.table.values() if _is_overdue(row, before_ms, now_ms)][:limit]
 
     async def changed_within(self, ms: int) -> list[TaskRow]:

@@ -102,7 +102,7 @@ class SimulatedProcess:
         self.link.is_dead = True
         self.link.goes_on.set()
         self.died_s = asyncio.get_running_loop().time()
-        for task in (*self._tasks, *self.scheduler._jobs):
+        for task in (*self._tasks, *self.scheduler._runner.jobs):
             task.cancel()
 
 

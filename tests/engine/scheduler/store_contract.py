@@ -56,6 +56,33 @@ class TaskStoreContract:
         assert row.run_id == f"run{made.index(True)}"
         assert (row.due_at_ms, row.run_number) == (START_MS + 60_000, 1)
 
+    async def test_of_steps_that_are_made_together_each_holds_or_not_by_itself(
+        self, store: TaskStore, poll: TaskRow
+    ) -> None:
+        names = [f"poll{number}" for number in range(20)]
+        await store.declare([declared(name) for name in names])
+        for name in names[::2]:
+            await store.step(begin(name, START_MS + 60_000, f"{name}-first"))
+
+        begun = [begin(name, START_MS + 120_000, f"{name}-second") for name in names]
+        ended = [recorded(name, 1, f"{name}-first") for name in names]
+        made = await asyncio.gather(*(store.step(step) for step in (*begun, *ended)))
+
+        second, first = made[:20], made[20:]
+        assert second == [False, True] * 10
+        assert first == [True, False] * 10
+        assert [(row.run_id, row.runs) for row in await store.rows() if row.name == "poll1"] == [("poll1-second", 0)]
+        assert [len(await store.history(name)) for name in names] == [1, 0] * 10
+
+    async def test_several_steps_of_one_task_that_are_made_together_are_all_made(
+        self, store: TaskStore, poll: TaskRow
+    ) -> None:
+        made = await asyncio.gather(*(store.step(Step(name="poll", sets={}, adds={"runs": 1})) for _ in range(9)))
+
+        row = await store.row("poll")
+        assert row is not None
+        assert (made, row.runs, row.version) == ([True] * 9, 9, 9)
+
     async def test_no_run_begins_for_an_older_due_time_nor_while_one_is_under_way(
         self, store: TaskStore, poll: TaskRow
     ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tempogram.engine.scheduler.plan import Budget, plan, sentence
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Cron, Every
@@ -45,6 +47,13 @@ def test_a_cron_counts_with_the_window_in_which_it_is_due_most_often() -> None:
 
     assert planned.calls == 20
     assert sentence(planned).endswith("let them run less often")
+
+
+def test_a_budget_that_holds_only_without_retries_says_so() -> None:
+    (planned,) = plan([replace(task("poll", 180), max_retries=3)], LOOKUPS)
+
+    assert planned.holds
+    assert sentence(planned).endswith("(poll 5); with all retries 20, which is too many")
 
 
 def test_what_has_no_budget_is_left_out() -> None:

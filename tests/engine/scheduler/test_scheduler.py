@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.ports.task_store import RunResult, TaskRow
 from tempogram.engine.scheduler.by_hand import at_interval, paused, resumed, run_now
@@ -22,6 +22,16 @@ from tests.virtual_time import LoopClock, in_virtual_time
 MINUTE_MS = 60_000
 
 
+class Way:
+    """A process's way to the database; it may lead elsewhere after a while."""
+
+    def __init__(self, store: MemoryTaskStore) -> None:
+        self.leads_to: Any = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.leads_to, name)
+
+
 class Process:
     """One process that runs tasks; it can be killed, and its clock stepped."""
 
@@ -29,7 +39,8 @@ class Process:
         self, name: str, store: MemoryTaskStore, *tasks: Task, leads: bool = True, runs: bool = True, **kwargs: Any
     ) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
-        self.scheduler = Scheduler(tasks, store, process=name, clock=self.clock, **kwargs)
+        self.way = Way(store)
+        self.scheduler = Scheduler(tasks, self.way, process=name, clock=self.clock, **kwargs)
         self._running: asyncio.Task[None]
         if runs:
             self.run()
@@ -373,14 +384,41 @@ def test_a_killed_process_loses_its_run_and_an_idempotent_task_is_repeated() -> 
     in_virtual_time(scenario())
 
 
+def test_a_task_that_kills_its_process_again_and_again_counts_as_failing() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        for number in range(5):
+            process = Process(f"p{number}", store, every(60, log.task(lasts_s=50)))
+            await asyncio.sleep(70)
+            kill(process)
+        last = Process("last", store, every(60, log.task(lasts_s=50)), leads=False)
+        await asyncio.sleep(20)
+        assert row_of(store).lost == row_of(store).failures == 5
+        assert row_of(store).is_failing
+        await last.stop()
+
+    in_virtual_time(scenario())
+
+
 def kill(process: Process) -> None:
     """Let a process do nothing any more: no end of its runs is written."""
-    process.scheduler._store = Dead()
+    process.way.leads_to = Dead()
     for task in (process._leading, process._running):
         if task is not None:
             task.cancel()
-    for job in process.scheduler._jobs:
+    for job in process.scheduler._runner.jobs:
         job.cancel()
+
+
+class Refusing:
+    """A database that refuses everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def refuse(*_: Any, **__: Any) -> Any:
+            raise LedgerError("the database is away")
+
+        return refuse
 
 
 class Dead:
@@ -401,8 +439,46 @@ def test_a_stopped_leader_is_replaced_and_each_due_time_runs_once() -> None:
         await asyncio.sleep(70)
         kill(first)
         await asyncio.sleep(60)
-        assert log.began == [pytest.approx(60, abs=0.02), pytest.approx(126, abs=3)]
+        assert log.began == [pytest.approx(60, abs=0.02), pytest.approx(124, abs=1.1)]
         assert row_of(store).missed == 0
+        await second.stop()
+
+    in_virtual_time(scenario())
+
+
+def test_another_process_keeps_the_time_of_a_leader_that_is_frozen_until_it_goes_on() -> None:
+    async def scenario() -> None:
+        log, theirs = Log(), Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        frozen = Process("a", store, every(5, theirs.task()))
+        stands_in = Process("b", store, every(5, log.task()), leads=False)
+        await asyncio.sleep(7)
+        frozen.way.leads_to = Dead()  # it keeps the lead
+        await asyncio.sleep(50)
+        first, *later = log.began
+        assert first == pytest.approx(14, abs=1.1)
+        assert [began % 5 for began in later] == [pytest.approx(0.75, abs=0.4)] * 9
+        await stands_in.stop()
+        kill(frozen)
+
+    in_virtual_time(scenario())
+
+
+def test_a_process_that_stood_in_for_the_leader_looks_seldom_again() -> None:
+    async def scenario() -> None:
+        log = Log()
+        store = MemoryTaskStore(LoopClock(asyncio.get_running_loop()))
+        first = Process("a", store, every(5, log.task()))
+        second = Process("b", store, every(5, log.task()), leads=False)
+        await asyncio.sleep(7)
+        first.way.leads_to = Refusing()
+        await asyncio.sleep(20)
+        first.way.leads_to = store
+        await asyncio.sleep(60)
+        looks = store.looks
+        await asyncio.sleep(20)
+        assert store.looks - looks == pytest.approx(20, abs=2)
+        await first.stop()
         await second.stop()
 
     in_virtual_time(scenario())

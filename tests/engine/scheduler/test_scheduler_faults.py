@@ -19,7 +19,7 @@ from tempogram.engine.scheduler.scheduler import WRITES_MAX
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.scheduler.times import Cron
 from tests.engine.scheduler.memory_tasks import MemoryTaskStore
-from tests.engine.scheduler.test_scheduler import Log, Process, every, kill, near, row_of, running
+from tests.engine.scheduler.test_scheduler import Log, Process, Refusing, every, kill, near, row_of, running
 from tests.fakes import START_MS
 from tests.virtual_time import LoopClock, in_virtual_time
 
@@ -356,9 +356,9 @@ def test_a_process_that_was_away_counts_no_due_time_as_missed_that_another_ran()
             Process("b", store, every(60, log.task()), leads=False),
         )
         await asyncio.sleep(10)
-        away.scheduler._store, reaches = Unanswering(), away.scheduler._store
+        away.way.leads_to = Refusing()
         await asyncio.sleep(350)
-        away.scheduler._store = reaches
+        away.way.leads_to = store
         await asyncio.sleep(120)
         assert row_of(store).missed == row_of(store).overruns == 0
         assert [int(began // 60) for began in log.began] == [1, 2, 3, 4, 5, 6, 7]
@@ -398,13 +398,3 @@ def test_a_run_that_a_process_was_beginning_when_it_ended_holds_up_its_task_no_l
         await stays.stop()
 
     in_virtual_time(scenario())
-
-
-class Unanswering:
-    """A database that refuses everything."""
-
-    def __getattr__(self, name: str) -> Any:
-        async def refuse(*_: Any, **__: Any) -> Any:
-            raise LedgerError("the database is away")
-
-        return refuse

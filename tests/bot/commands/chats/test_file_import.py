@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tempogram.bot.commands.chat_import import LINES, TRIES, import_file
+from tempogram.bot.commands.chats.file_import import LINES, TRIES, import_file
 from tempogram.bot.commands.client import CallFailed, Client, NotNow
 from tempogram.engine.model.errors import SettingsError
 
@@ -36,7 +36,8 @@ class ListClient:
 
 
 def imported(client: ListClient, file: Path, sleeps: list[float] | None = None) -> dict[str, int]:
-    return import_file(cast("Client", client), BOT, file, sleep=[].append if sleeps is None else sleeps.append)
+    slept: list[float] = [] if sleeps is None else sleeps
+    return import_file(cast("Client", client), BOT, file, sleep=slept.append)
 
 
 def test_a_list_in_csv_goes_in_pieces_each_with_the_header(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def import_chats(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Store a list of any size; wrong lines are named and left out, and the status is 1 if there are some."""
-    from tempogram.bot.commands.chat_import import import_file
+    from tempogram.bot.commands.chats.file_import import import_file
 
     imported = import_file(api(url), bot, file)
     print_answer(imported, as_json, lambda _: f"{imported['stored']:,} stored, {imported['wrong']:,} wrong")
