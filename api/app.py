@@ -27,6 +27,7 @@ from tempogram.api.routes import (
     metrics,
     queue,
     reengagement,
+    selections,
     services,
     tasks,
 )
@@ -49,10 +50,14 @@ ROUTERS = (
     services.router,
     alerts.router,
     tasks.router,
+    selections.router,
     metrics.router,
     health.router,
     cron_health.router,
 )
+
+LARGE = (messages.BATCH_PATH, selections.PREVIEW, selections.CHATS)
+"""Paths that take a list of many."""
 
 
 def create_app(dependencies: Dependencies) -> FastAPI:
@@ -93,7 +98,7 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
         Middleware(
             BodyLimits,
             bytes_max=dependencies.body_bytes_max,
-            bytes_max_of={messages.BATCH_PATH: dependencies.batch_bytes_max},
+            bytes_max_of=dict.fromkeys(LARGE, dependencies.batch_bytes_max),
             bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
             bytes_max_of_lists={chats.IMPORT_PATH: dependencies.batch_bytes_max},
             memory=memory,

@@ -15,6 +15,7 @@ Read in this order:
     reengagement  ``tempogram reengagement``: whom a bot would re-engage, over the API
     task_tables  tasks and their runs as tables
     chats/       ``tempogram chats``: what is known of chats, over the API
+    selection    ``tempogram select``: which chats a bot would write to, over the API
     plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask

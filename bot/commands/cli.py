@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, services, tasks
+from tempogram.bot.commands import alerts, keys, queue, selection, services, tasks
 from tempogram.bot.commands.chats import chats
 from tempogram.bot.commands.reengagement import reengagement
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
@@ -33,6 +33,7 @@ app.add_typer(chats.app, name="chats")
 app.add_typer(keys.app, name="keys")
 app.command()(say)
 app.command()(reengagement)
+app.command(name="select")(selection.select)
 
 
 @app.command()

@@ -11,5 +11,6 @@ Read in this order:
     functions           ``tempogram.send`` and its like
     service_calls       ``tempogram.services``
     sweeps              ``tempogram.sweep``
+    selection           ``tempogram.select``
     aiohttp_middleware  the same for every request of an aiohttp session
 """

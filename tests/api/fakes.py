@@ -40,7 +40,7 @@ from tempogram.engine.model.messages import (
     Settlement,
     Status,
 )
-from tempogram.engine.model.selection import Preview, Reason
+from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import (
     Accepted,
@@ -54,6 +54,7 @@ from tempogram.engine.ports import (
     Result,
     Settled,
 )
+from tempogram.engine.ports.audience import PAGE, Claim
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -396,6 +397,35 @@ class ListedDryRuns:
         return DryRun(at_ms=at_ms or START_MS, preview=preview, messages=self.messages)
 
 
+class ListedAudience:
+    """A selection gives these chats, and leaves out one that has opted out."""
+
+    def __init__(self) -> None:
+        self.chats: list[Recipient] = []
+        self.asked: list[tuple[Selection, Rules]] = []
+
+    async def preview(self, selection: Selection, rules: Rules, *, now_ms: int) -> Preview:
+        self.asked.append((selection, rules))
+        held = sum(each.not_before_ms is not None for each in self.chats)
+        return Preview(selected=len(self.chats), held=held, left_out={Reason.OPTED_OUT: 1})
+
+    async def page(
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Recipient]:
+        self.asked.append((selection, rules))
+        return [each for each in self.chats if str(each.chat_id) > after][:limit]
+
+    async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
+        return [Claim(campaign=rules.campaign, bot_id=bot_id, recipient=each) for each in recipients]
+
+    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None: ...
+
+    async def unsubmitted(
+        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Claim]:
+        return []
+
+
 class ListBots:
     """The bots' repository, in memory."""
 
@@ -579,6 +609,7 @@ class World:
         self.conditions = Conditions(self.clock)
         self.chats = MemoryChats()
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
+        self.audience = ListedAudience()
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -641,6 +672,7 @@ class World:
             ledger=self.storage,
             results=self.results,
             history=self.storage,
+            audience=self.audience,
             bots=self.bots,
             chats=self.chats,
             limits=self.stored_limits,
