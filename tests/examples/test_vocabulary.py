@@ -70,9 +70,9 @@ async def test_each_learner_gets_the_word_of_its_day_once(engine: Engine) -> Non
     assert word.split(":")[0] in module.WORDS
 
 
-async def test_at_another_hour_no_one_is_written_to(engine: Engine) -> None:
+async def test_at_another_hour_no_one_is_written_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     module = await learning(engine)
-    module.AT = "23:00"
+    monkeypatch.setattr(module, "AT", "23:00")
 
     await module.send_words()
     await engine.until_sent()
