@@ -9,6 +9,7 @@ Read in this order:
     updates        received updates, until they are handled
     bots, chats    the registered bots, and the state of their chats
     chat_facts     what is said of chats, and how it is written
+    selection/     the chats of a selection in one query, and the claims of campaigns
     limits         limits changed at run time
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used

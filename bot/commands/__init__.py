@@ -8,8 +8,7 @@ Read in this order:
     say          ``tempogram say``: speaks to a bot in the simulated Telegram
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words
-    services     ``tempogram services``: what is called besides Telegram, over the API
-    service_tables  services as tables
+    services/    ``tempogram services``: what is called besides Telegram, over the API
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API
     reengagement  ``tempogram reengagement``: whom a bot would re-engage, over the API
@@ -21,7 +20,5 @@ Read in this order:
     output       what several commands print and ask
     client       an HTTP client of the API
     env_file     ``make env``
-    doctor       ``tempogram doctor``: prints the findings of ``checks``
-    alert_checks  checks the channels of alerts, without sending anything
-    checks       checks what a production start needs
+    doctor/      ``tempogram doctor``: checks what a production start needs
 """

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, selection, services, tasks
+from tempogram.bot.commands import alerts, keys, queue, selection, tasks
 from tempogram.bot.commands.chats import chats
 from tempogram.bot.commands.reengagement import reengagement
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
+from tempogram.bot.commands.services import services
 from tempogram.bot.config import logging
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
@@ -60,7 +61,7 @@ def migrate() -> None:
 def doctor() -> None:
     """Check what a production start needs, and say how to fix what is missing; status 1 if something is."""
     import_aiogram()
-    from tempogram.bot.commands.doctor import diagnose
+    from tempogram.bot.commands.doctor.doctor import diagnose
 
     raise typer.Exit(diagnose())
 

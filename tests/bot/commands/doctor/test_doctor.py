@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot.commands import checks
-from tempogram.bot.commands.checks import Finding, GetMeAnswer, Verdict
+from tempogram.bot.commands.doctor import checks
+from tempogram.bot.commands.doctor.checks import Finding, GetMeAnswer, Verdict
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.simulator.client import RunningSimulator, running_simulator

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tempogram.bot.commands import alert_checks
+from tempogram.bot.commands.doctor import alert_checks
 from tempogram.bot.config.settings import load
 from tempogram.simulator.client import running_simulator
 from tests.bot.alerts.receivers import MailReceiver, WebhookReceiver

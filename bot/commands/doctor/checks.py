@@ -17,7 +17,7 @@ import msgspec
 
 from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
-from tempogram.bot.commands import alert_checks
+from tempogram.bot.commands.doctor import alert_checks
 from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file
 from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
 from tempogram.bot.config.misspelt import misspelt

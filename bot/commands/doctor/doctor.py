@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tempogram.bot.commands.checks import Finding, Verdict, every, read_settings
+from tempogram.bot.commands.doctor.checks import Finding, Verdict, every, read_settings
 from tempogram.bot.config import logging
 
 SIGNS = {Verdict.FINE: ("✓", "green"), Verdict.ADVICE: ("!", "yellow"), Verdict.LACKS: ("✗", "red")}

@@ -43,7 +43,7 @@ def services(context: typer.Context, url: Url = None, as_json: AsJson = False) -
         if url is not None or as_json:
             raise typer.BadParameter("write --url and --json at the end")
         return
-    from tempogram.bot.commands.service_tables import all_services
+    from tempogram.bot.commands.services.tables import all_services
 
     print_answer(api(url).get("/services"), as_json, all_services)
 
@@ -62,7 +62,7 @@ def calls(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List calls of a service that wait, with the reasons."""
-    from tempogram.bot.commands.service_tables import waiting_calls
+    from tempogram.bot.commands.services.tables import waiting_calls
 
     print_answer(api(url).get(f"{_path(name)}/calls", [("limit", str(limit))]), as_json, waiting_calls)
 
@@ -74,7 +74,7 @@ def explain(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Explain why a call waits: at which limiter, behind how many, and until when at least."""
-    from tempogram.bot.commands.service_tables import in_words
+    from tempogram.bot.commands.services.tables import in_words
 
     print_answer(api(url).get(f"/services/calls/{quote(call_id, safe='')}/explain"), as_json, in_words)
 
@@ -166,6 +166,6 @@ def _path(name: str) -> str:
 
 
 def _print_service(answer: Any, *, as_json: bool) -> None:
-    from tempogram.bot.commands.service_tables import one_service
+    from tempogram.bot.commands.services.tables import one_service
 
     print_answer(answer, as_json, one_service)

@@ -1,0 +1,7 @@
+"""``tempogram services``: what is called besides Telegram, over the API.
+
+Read in this order:
+
+    services  the commands
+    tables    services as tables
+"""
