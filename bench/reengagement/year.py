@@ -18,6 +18,7 @@ Not measured  A process that is really killed: tests/end_to_end/test_reengagemen
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -124,7 +125,6 @@ class Year:
 
 async def lived(*, accounts: int, start: str, days: int, seed: int, progress: bool = False) -> Outcome:
     """Live through so many days, and return what came of it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     now_ms, began_s = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "year.db"
@@ -160,6 +160,7 @@ def _some(found: list[Written]) -> str:
 
 
 async def bench(checks: Checks, options: argparse.Namespace) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     outcome = await lived(
         accounts=options.accounts, start=options.start, days=options.days, seed=options.seed, progress=True
     )
