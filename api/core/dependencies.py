@@ -32,6 +32,7 @@ from tempogram.engine.ports.alert_store import AlertStore
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
+from tempogram.engine.watches.watches import Watches
 from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
@@ -72,6 +73,7 @@ class Dependencies(Monitored):
     Attributes:
         services: What is called besides Telegram.
         door: None: the Bot API is not served here.
+        watches: None: no source is declared, so nothing can be watched.
         alert_trial: Sends a notice to try each channel of alerts.
     """
 
@@ -92,6 +94,7 @@ class Dependencies(Monitored):
     services: Services
     changed_services: ChangedServices
     door: Door | None = None
+    watches: Watches | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))
     body_bytes_max: int = BODY_BYTES_MAX

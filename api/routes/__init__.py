@@ -11,6 +11,7 @@ Read in this order:
     services  see, change, hold and stop what is called besides Telegram
     alerts    what is wrong, and whether its channels work
     tasks     see, change and run tasks
+    watches   see and change what chats watch
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

@@ -12,6 +12,7 @@ Read in this order:
     services  a service, and a call of it that waits
     alerts    what is wrong
     tasks     a task, and how all of them are
+    watches   what chats watch
     health    whether the process is up
     errors    the body of every error
 """

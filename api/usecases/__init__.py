@@ -10,6 +10,7 @@ Read in this order:
     services         shows and changes services
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks
+    watches          shows and changes what chats watch
     cron_health      how tasks, loops and budgets are
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back

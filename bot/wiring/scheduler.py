@@ -26,15 +26,15 @@ log = structlog.get_logger()
 HOUR_MS = 3_600_000
 
 
-def tasks_of(storage: Storage, services: Services) -> dict[str, Task]:
-    """Return the tasks of the engine and of all modules, by name.
+def tasks_of(storage: Storage, services: Services, watching: Iterable[Task]) -> dict[str, Task]:
+    """Return the tasks of the engine, with those of watches, and of all modules, by name.
 
     Raises:
         SettingsError: The environment has an interval that makes no sense, or a task uses what there is not.
     """
     of_modules = declared(variables())
     check_uses(of_modules, {name: services.service(name) for name in services.names()})
-    return {task.name: task for task in (*own_tasks(storage), *of_modules)}
+    return {task.name: task for task in (*own_tasks(storage), *watching, *of_modules)}
 
 
 def warn_of_budgets(tasks: Iterable[Task], services: Services) -> None:

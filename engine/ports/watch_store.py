@@ -29,9 +29,14 @@ class Source(Protocol):
         service: Of ``tempogram.services``, within whose limits it is asked, as ``operation`` of it.
     """
 
-    name: str
-    service: str
-    operation: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def service(self) -> str: ...
+
+    @property
+    def operation(self) -> str: ...
 
     async def fetch(self, key: str) -> Mapping[str, object]:
         """Return what is to be said of an item: names with numbers, texts, truth values or None.
@@ -92,8 +97,8 @@ class WatchStore(Protocol):
     async def drop(self, to: Sequence[Subscriber]) -> int:
         """Forget what these were not notified of; return how many changes."""
 
-    async def digests(self, *, limit: int = PAGE) -> list[Digest]:
-        """Return digests that were put together and not submitted."""
+    async def digests(self, *, after: Digest | None = None) -> list[Digest]:
+        """Return a page of the digests that were put together and not submitted, the oldest first."""
 
     async def submitted(self, digests: Sequence[Digest]) -> None:
         """Forget digests that were submitted."""

@@ -16,10 +16,10 @@ TEXT_MAX = 500
 
 
 def fields_of(answer: object) -> Fields:
-    r"""Return the fields of an answer, in the order of their names.
+    r"""Return the fields of an answer.
 
     >>> fields_of({"price": 9.5, "name": "a\x00b"})
-    {'name': 'a?b', 'price': 9.5}
+    {'price': 9.5, 'name': 'a?b'}
 
     Raises:
         ValueError: It is none.
@@ -28,7 +28,7 @@ def fields_of(answer: object) -> Fields:
         raise ValueError(f"a source must answer with names and values, not {type(answer).__name__}")  # noqa: TRY004 - it is the source's error
     if len(answer) > FIELDS_MAX:
         raise ValueError(f"a source answered with {len(answer)} fields; there may be {FIELDS_MAX}")
-    return {_text(str(name), NAME_MAX): _value(str(name), answer[name]) for name in sorted(answer, key=str)}
+    return {_text(str(name), NAME_MAX): _value(str(name), value) for name, value in answer.items()}
 
 
 def _value(name: str, value: object) -> Value:

@@ -96,6 +96,13 @@ class Watcher:
             under_way.add_done_callback(lambda _: self._demanded.pop(known.item, None))
         return await asyncio.shield(under_way)
 
+    async def close(self) -> None:
+        """Cancel the calls that persons wait for."""
+        under_way = list(self._demanded.values())
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
     async def _demand(self, known: Watched) -> Watched:
         self._began_ms[known.item.source] = self._clock()
         await self._check(known, DEMAND)

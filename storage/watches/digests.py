@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, literal, select, true, tuple_, update
 
 from tempogram.engine.model.watches import Digest, Item, ItemChange, Subscriber, Waiting
 from tempogram.storage.database.models import chats, watch_notices, watch_observations
@@ -59,10 +59,20 @@ def forget(connection: Connection, digests: Sequence[Digest]) -> None:
     )
 
 
-def digests_query(limit: int) -> Select[Any]:
-    """Select the changes of the oldest digests: of each item what was before the first, and is after the last."""
+def digests_query(after: Digest | None, limit: int) -> Select[Any]:
+    """Select the changes of the oldest digests behind another.
+
+    Of each item it is what was before its first change, and is after its last.
+    """
     name = NOTICE.digest_at_ms, NOTICE.bot_id, NOTICE.chat_id
-    oldest = select(*name).where(NOTICE.digest_at_ms > 0).distinct().order_by(*name).limit(limit).subquery()
+    oldest = (
+        select(*name)
+        .where(NOTICE.digest_at_ms > 0, _is_behind(after))
+        .distinct()
+        .order_by(*name)
+        .limit(limit)
+        .subquery()
+    )
     ends = (
         select(
             *name,
@@ -104,6 +114,13 @@ def _digest(rows: Sequence[Row[Any]]) -> Digest:
 
 def _subscriber(row: Row[Any]) -> Subscriber:
     return Subscriber(row.bot_id, chat_ids.required(row.chat_id))
+
+
+def _is_behind(digest: Digest | None) -> ColumnElement[bool]:
+    if digest is None:
+        return true()
+    last = digest.at_ms, digest.to.bot_id, str(digest.to.chat_id)
+    return tuple_(NOTICE.digest_at_ms, NOTICE.bot_id, NOTICE.chat_id) > tuple_(*map(literal, last))
 
 
 def _is_of(to: Sequence[Subscriber]) -> ColumnElement[bool]:
