@@ -47,7 +47,7 @@ CASES = (
     ("on demand", Preset.ON_DEMAND, HOUR_MS, (STANDARD, STANDARD)),
     ("priority", Preset.PRIORITY, HOUR_MS, (STANDARD, STANDARD)),
     ("by user, standard", Preset.BY_USER, HOUR_MS, (STANDARD, STANDARD)),
-    ("by user, free and paid", Preset.BY_USER, HOUR_MS, (FREE, PAID)),
+    ("by user, free/paid", Preset.BY_USER, HOUR_MS, (FREE, PAID)),
 )
 
 
