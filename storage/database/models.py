@@ -363,6 +363,7 @@ watch_items = Table(
     Column("fields", JSON(none_as_null=True)),
     CheckConstraint("priority >= 1", name="watch_priority_is_at_least_1"),
     Index("watch_items_attempted", "attempted_at_ms"),
+    Index("watch_items_checked", "checked_at_ms"),
     sqlite_with_rowid=False,
 )
 
@@ -400,6 +401,7 @@ watch_notices = Table(
     Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("due_at_ms", BigInteger, nullable=False),
     Column("digest_at_ms", BigInteger, nullable=False, server_default="0"),
+    Index("watch_notices_by_time", "at_ms"),
     Index("watch_notices_due", "due_at_ms", sqlite_where=IS_IN_NO_DIGEST, postgresql_where=IS_IN_NO_DIGEST),
     Index("watch_notices_digests", "digest_at_ms", sqlite_where=IS_IN_A_DIGEST, postgresql_where=IS_IN_A_DIGEST),
     sqlite_with_rowid=False,

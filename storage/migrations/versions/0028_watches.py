@@ -31,6 +31,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("watch_items_attempted", "watch_items", ["attempted_at_ms"])
+    op.create_index("watch_items_checked", "watch_items", ["checked_at_ms"])
     op.create_table(
         "watch_subscriptions",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -65,6 +66,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bot_id", "chat_id", "source", "key", "at_ms", name="watch_notices_key"),
         sqlite_with_rowid=False,
     )
+    op.create_index("watch_notices_by_time", "watch_notices", ["at_ms"])
     op.create_index(
         "watch_notices_due",
         "watch_notices",
