@@ -13,6 +13,7 @@ Read in this order:
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
     alerts/        what is wrong, and what is still to be said of it
+    watches/       what chats watch, what was observed of it, and what is to be said of that
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

@@ -54,7 +54,7 @@ class Watches:
         return await self.store.subscriptions(to)
 
     async def view(self, item: Item) -> Watched | None:
-        """Return an item for a person who looks at it; None: nobody watches it.
+        """Return an item for a person who looks at it; None: no chat watches it.
 
         Its source is asked if it has never answered; by ``on_demand`` also if what is known is older than the cache
         keeps it. If it does not answer, what is known is returned, and the item is due.

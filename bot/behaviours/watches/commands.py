@@ -86,7 +86,7 @@ async def unwatch(watches: Watches, to: Subscriber, item: Item) -> str:
 async def viewed(watches: Watches, to: Subscriber, item: Item) -> str:  # noqa: ARG001 - as the others
     known = await watches.view(item)
     if known is None:
-        return f"Nobody watches {item.key}. Begin with /watch {item.key}"
+        return f"No chat watches {item.key}. Begin with /watch {item.key}"
     if known.fields is None:
         return f"{item.key}: {state_of(None)}."
     return f"{item.key}: {state_of(known.fields)} ({age_of(known, watches.clock())})."

@@ -49,7 +49,7 @@ async def test_a_view_shows_how_old_it_is_and_counts(world: World) -> None:
 
     assert await viewed(world.watches, ANNA, TEA) == "tea: price 1 (2 h ago)."
     assert (await world.known("tea")).priority == 3
-    assert await viewed(world.watches, ANNA, Item("prices", "cup")) == "Nobody watches cup. Begin with /watch cup"
+    assert await viewed(world.watches, ANNA, Item("prices", "cup")) == "No chat watches cup. Begin with /watch cup"
 
 
 async def test_watching_is_ended(world: World) -> None:
