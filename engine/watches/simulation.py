@@ -59,7 +59,7 @@ class Measured:
         worst_h: Of any item at any hour.
         viewed_median_h: Of the items that were viewed, at that moment.
         viewed_worst_h: The oldest that a user saw.
-        is_late: In some hour not everything that was due could be asked for.
+        is_late: At the end of some slot not everything that was due had been asked for.
     """
 
     preset: Preset
@@ -155,11 +155,11 @@ class _Week:
 
     def _check(self, hour_ms: int) -> None:
         """Ask for what is due in this hour, as far as pace and budget allow."""
-        due = due_now(self._world, hour_ms)
-        for number, item in enumerate(due):
+        is_end_of_slot = (hour_ms + HOUR_MS) % self._world.rules.slot_ms == 0
+        for item in due_now(self._world, hour_ms):
             at_ms = self._next_place(hour_ms)
             if at_ms >= hour_ms + HOUR_MS:
-                self._is_late = self._is_late or number < len(due)
+                self._is_late = self._is_late or is_end_of_slot
                 return
             self._ask(item, at_ms)
 
