@@ -11,7 +11,7 @@ from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours import commands, echo, replies, watches
 from tempogram.bot.behaviours.behaviour import Behaviour
 
-BUNDLED = (commands, replies, watches, echo)
+BUNDLED = (commands, watches, replies, echo)
 
 GREETING: Mapping[str, Any] = {
     commands.NAME: {

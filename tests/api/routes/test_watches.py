@@ -11,7 +11,7 @@ from tests.api.fakes import BOT_ID, World, error_of
 from tests.engine.watches.world import World as WatchWorld
 from tests.fakes import Clock
 
-TEA = {"bot": BOT_ID, "chat_id": 7, "source": "prices", "key": "tea"}
+TEA: dict[str, str | int] = {"bot": BOT_ID, "chat_id": 7, "source": "prices", "key": "tea"}
 
 
 @pytest.fixture
