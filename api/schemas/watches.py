@@ -19,8 +19,6 @@ KEY = rf"^[^\x00-\x1f\x7f]{{1,{KEY_MAX}}}$"
 
 Key = Annotated[str, StringConstraints(pattern=KEY), Field(examples=["tea"])]
 
-Whole = Annotated[int, Strict(), AS_WHOLE]
-
 INTERVAL_S_MAX = 366 * 86_400
 
 
@@ -42,9 +40,11 @@ class SubscriptionOut(ResponseModel):
 class PlanIn(RequestModel):
     """How many items a chat may watch, and how often each is checked by the preset by_user."""
 
-    items_max: Annotated[Whole, Field(ge=0, le=100_000)]
-    interval_s: Annotated[Whole, Field(ge=3_600, le=INTERVAL_S_MAX)]
-    priority: Annotated[Whole, Field(ge=0, le=1_000)] = Field(0, description="Items of a higher one are checked first.")
+    items_max: Annotated[int, Strict(), Field(ge=0, le=100_000), AS_WHOLE]
+    interval_s: Annotated[int, Strict(), Field(ge=3_600, le=INTERVAL_S_MAX), AS_WHOLE]
+    priority: Annotated[int, Strict(), Field(ge=0, le=1_000), AS_WHOLE] = Field(
+        0, description="Items of a higher one are checked first."
+    )
     is_open: Flag = Field(
         default=False, description="true: a chat may choose it with /plan; false: it is by invitation."
     )
