@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import update
 
 from tempogram.bot.behaviours.watches.digests import Digests
 from tempogram.bot.telegram.composer import MethodComposer
@@ -11,6 +12,7 @@ from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.model.watches import HOUR_MS, Subscriber
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import chats
 from tests.engine.desk import Desk
 from tests.engine.watches.world import ANNA, BEN, World
 
@@ -109,6 +111,24 @@ async def test_a_chat_that_cannot_be_written_to_is_not_notified_and_the_others_a
 
     assert [message.chat_id for message in await notifying.messages()] == [8]
     assert notifying.world.metrics.digests == {"dropped": 1, "submitted": 1}
+
+
+async def test_in_its_quiet_hours_a_chat_is_not_notified_and_then_of_everything_at_once(notifying: Notifying) -> None:
+    await notifying.chats.set_time_zone(42, 7, "UTC")
+    minute = notifying.clock() // 60_000 % 1_440
+    quiet = {"quiet_from": minute, "quiet_until": (minute + 180) % 1_440}
+    await notifying.database.write_alone(lambda connection: connection.execute(update(chats).values(quiet)) and None)
+    await notifying.change(tea=2)
+    notifying.clock.advance(60_000)
+    await notifying.digests.run()
+    await notifying.change(cup=3)
+    await notifying.digests.run()
+    held = await notifying.messages()
+    notifying.clock.advance(HOUR_MS)
+    await notifying.digests.run()
+
+    assert held == []
+    assert await notifying.texts() == ["Changed:\n• cup: price 1 → 3\n• tea: price 1 → 2"]
 
 
 async def test_what_waits_for_a_removed_bot_is_dropped(notifying: Notifying) -> None:
