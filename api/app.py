@@ -31,6 +31,7 @@ from tempogram.api.routes import (
     selections,
     services,
     tasks,
+    watches,
 )
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
@@ -53,6 +54,7 @@ ROUTERS = (
     alerts.router,
     tasks.router,
     selections.router,
+    watches.router,
     metrics.router,
     health.router,
     cron_health.router,

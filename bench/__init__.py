@@ -21,6 +21,7 @@ python -m bench.services.killed    processes and servers that die while calls of
 python -m bench.scheduler.contest  four tasks on the small budgets of a strict service, killed in between
 python -m bench.scheduler.killed   processes with tasks are killed, stopped and cut off: does each due time run once?
 python -m bench.scheduler.lateness 10,000 tasks a minute on one process: how late, and what does an idle hour cost?
+python -m bench.watches.week       a simulated week of each preset of watches: calls, and how old the data is
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 python -m bench.alerts             every channel of alerts over kill -9: nothing lost, each once; needs PostgreSQL
 python -m bench.alerts_of_several  an outage of Redis over a kill, in three processes: said once, and its end

@@ -10,14 +10,13 @@ Read in this order:
     updates        received updates, until they are handled
     bots, chats    the registered bots, and the state of their chats
     chat_facts     what is said of chats, and how it is written
-    selection/     the chats of a selection in one query, and the claims of campaigns
     limits         limits changed at run time
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
     selection/     whom a bot writes to of its own accord, and the fence of its messages
     alerts/        what is wrong, and what is still to be said of it
-    selection/     which chats a campaign writes to, and its claims
+    watches/       what chats watch, what was observed of it, and what is to be said of that
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

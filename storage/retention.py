@@ -8,6 +8,7 @@
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
+    watches     what was observed        after ``OBSERVATIONS_MS``; items that no chat watches after ``UNWATCHED_MS``
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
     campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
@@ -47,6 +48,10 @@ from tempogram.storage.database.models import (
     referrals,
     texts,
     updates,
+    watch_items,
+    watch_notices,
+    watch_observations,
+    watch_subscriptions,
 )
 from tempogram.storage.files import writes as file_writes
 
@@ -67,6 +72,9 @@ ALERTS_MS = 30 * 24 * HOUR_MS
 
 CLAIMS_MS = 7 * 24 * HOUR_MS
 """Nothing reads them once no clock shows their date any more; this leaves time to look at them."""
+OBSERVATIONS_MS = 90 * 24 * HOUR_MS
+
+UNWATCHED_MS = 7 * 24 * HOUR_MS
 
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
@@ -161,6 +169,9 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "fsm_states": _purge(fsm_states, is_cleared),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),
         "alert_notices": _purge(alert_notices, _has_ended(alert_notices, now_ms - ALERTS_MS)),
+        "watch_observations": _purge(watch_observations, watch_observations.c.at_ms < now_ms - OBSERVATIONS_MS),
+        "watch_notices": _purge(watch_notices, watch_notices.c.at_ms < now_ms - OBSERVATIONS_MS),
+        "watch_items": _purge(watch_items, _is_unwatched(now_ms - UNWATCHED_MS)),
         "alert_sightings": _purge(alert_sightings, alert_sightings.c.at_ms < now_ms - HOUR_MS),
         "referrals": _purge(referrals, and_(referrals.c.message_id < earliest(now_ms - HOUR_MS), ~_is_open(referrals))),
         "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),
@@ -187,6 +198,11 @@ def _is_open(table: Table) -> ColumnElement[bool]:
 
 def _has_ended(table: Table, before_ms: int) -> ColumnElement[bool]:
     return and_(table.c.ended_at_ms > 0, table.c.ended_at_ms < before_ms)
+
+
+def _is_unwatched(before_ms: int) -> ColumnElement[bool]:
+    of, item = watch_subscriptions.c, watch_items.c
+    return and_(item.checked_at_ms < before_ms, ~exists().where(of.source == item.source, of.key == item.key))
 
 
 def _before(now_ms: int, keep_ms: int | None) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tempogram.api.core.ports import Refusal
     from tempogram.api.usecases.submissions import Submitted
     from tempogram.bot.behaviours.once import once_for_fleet
+    from tempogram.bot.behaviours.watches.declared import watched
+    from tempogram.bot.behaviours.watches.json_api import JsonApi
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.functions import (
@@ -59,6 +61,7 @@ __all__ = [
     "CircuitOpen",
     "Conflict",
     "Guarantee",
+    "JsonApi",
     "LedgerError",
     "Limit",
     "Limits",
@@ -98,6 +101,7 @@ __all__ = [
     "submit_many",
     "sweep",
     "total_tokens",
+    "watched",
 ]
 
 HOMES = {
@@ -108,6 +112,7 @@ HOMES = {
     "CircuitOpen": "engine.services.errors",
     "Conflict": "api.core.errors",
     "Guarantee": "engine.model.messages",
+    "JsonApi": "bot.behaviours.watches.json_api",
     "LedgerError": "engine.model.errors",
     "Limit": "engine.limits.limits",
     "Limits": "engine.limits.limits",
@@ -147,6 +152,7 @@ HOMES = {
     "submit_many": "bot.embedding.functions",
     "sweep": "bot.embedding.sweeps",
     "total_tokens": "engine.services.clients.token_usage",
+    "watched": "bot.behaviours.watches.declared",
 }
 
 if path.isfile(path.join(path.dirname(__file__), "api")):  # noqa: PTH113, PTH118, PTH120 - pathlib is slow to import

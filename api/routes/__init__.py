@@ -15,6 +15,7 @@ Read in this order:
     alerts    what is wrong, and whether its channels work
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives
+    watches   see and change what chats watch
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

@@ -16,6 +16,7 @@ Read in this order:
     alerts    what is wrong
     tasks     a task, and how all of them are
     selections  a selection of chats
+    watches   what chats watch
     health    whether the process is up
     errors    the body of every error
 """

@@ -13,6 +13,7 @@ Read in this order:
     chat_import      reads it from a list
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks
+    watches          shows and changes what chats watch
     cron_health      how tasks, loops and budgets are
     selections       counts and lists the chats of a selection
     dead_letters     lists, replays and purges dead letters

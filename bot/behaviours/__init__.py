@@ -13,6 +13,7 @@ Read in this order:
     reengagement/  writes to users who have gone quiet
     replies      answers mentions and replies, by a text generator
     echo         repeats every text
+    watches/     notifies chats of changes of what they watch
     registry     every behaviour by name, and which a new bot has
     dispatchers  a Dispatcher for each behaviour, fed with the updates of the bots that have it
     hooks        runs a module's hooks: at the start, at the end, for bots that are added and removed

@@ -12,12 +12,14 @@ from types import ModuleType
 from aiogram import Dispatcher, Router
 
 from tempogram.bot.behaviours.behaviour import Behaviour, summary
+from tempogram.bot.behaviours.watches.declared import declares_source
 from tempogram.bot.config.logging import open_to_modules
 from tempogram.bot.tasks.declared import declares_tasks
 from tempogram.engine.model.errors import SettingsError
 
 BUNDLED = tuple(
-    f"tempogram.bot.behaviours.{name}" for name in ("preferences", "commands", "reengagement", "replies", "echo")
+    f"tempogram.bot.behaviours.{name}"
+    for name in ("preferences", "commands", "watches", "reengagement", "replies", "echo")
 )
 """These may be named, too: the bots of ``BOT_TOKENS`` have them then."""
 
@@ -91,7 +93,7 @@ def _name_of(name: str, module: ModuleType) -> str:
 
 def _router_of(name: str, module: ModuleType) -> Router | None:
     found, has_setup = getattr(module, "router", None), hasattr(module, "setup")
-    if not isinstance(found, Router) and (has_setup or (found is None and declares_tasks(name))):
+    if not isinstance(found, Router) and (has_setup or (found is None and declares(name))):
         return None
     if found is None:
         raise SettingsError(
@@ -113,6 +115,11 @@ def _router_of(name: str, module: ModuleType) -> Router | None:
             f"BEHAVIOURS: the router of {name} is already included in another router; name only the module of that one"
         )
     return router
+
+
+def declares(module: str) -> bool:
+    """Tell whether a module is there for tasks or for what is watched, and needs no router."""
+    return declares_tasks(module) or declares_source(module)
 
 
 def _made(name: str, found: object) -> object:

@@ -13,7 +13,7 @@ Read in this order:
     tasks        ``tempogram tasks``: what is done at its time, over the API
     task_tables  tasks and their runs as tables
     audience/    the chats of a bot, and what it writes to them of its own accord
-    plan         ``tempogram plan``: what tasks will call, against the budgets
+    plan         ``tempogram plan``: what tasks, or watches, will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask
     client       an HTTP client of the API

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, tasks
+from tempogram.bot.commands import alerts, keys, plan, queue, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
@@ -31,6 +31,7 @@ app.add_typer(services.app, name="services")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(chats.app, name="chats")
+app.add_typer(plan.app, name="plan")
 app.add_typer(keys.app, name="keys")
 app.command()(say)
 app.command()(reengagement)
@@ -64,20 +65,6 @@ def doctor() -> None:
     from tempogram.bot.commands.doctor.doctor import diagnose
 
     raise typer.Exit(diagnose())
-
-
-@app.command()
-def plan(
-    modules: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MODULE]...", help="Modules with tasks, besides BEHAVIOURS.", show_default=False),
-    ] = None,
-) -> None:
-    """Add up what tasks will call of each service, and say what does not fit; status 1 if something does not."""
-    import_aiogram()
-    from tempogram.bot.commands.plan import planned
-
-    raise typer.Exit(planned(modules or []))
 
 
 @app.command()

@@ -32,6 +32,7 @@ from tempogram.engine.alerts.kinds import KINDS, URGENT
 from tempogram.engine.alerts.notices import When
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.watches import HOUR_MS, Preset, WatchRules
 from tempogram.engine.model.zones import zone_of
 from tempogram.engine.resilience.backoff import RetryPolicy
 
@@ -240,6 +241,29 @@ class Settings(BaseSettings):
     retention_dead_days: int = Field(
         90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
     )
+    watch_preset: Preset = Field(
+        Preset.SPREAD, description="Which watched items are due: spread, viewed, on_demand, priority or by_user."
+    )
+    watch_slots: int = Field(
+        24, ge=1, le=24, description="Slots of a day, in one of which each item is checked; 24, or 6 of four hours."
+    )
+    watch_gap_ms: int = Field(
+        500, ge=0, le=3_600_000, description="Milliseconds between two calls of a source; by priority twice as many."
+    )
+    watch_viewed_days: int = Field(7, ge=1, le=365, description="Days for which a view counts, for viewed.")
+    watch_cache_h: int = Field(
+        24, ge=1, le=8_760, description="Hours after which a view asks the source again, for on_demand."
+    )
+    watch_hourly: int = Field(100, ge=1, le=100_000, description="Items checked an hour, for priority.")
+    watch_active_days: int = Field(
+        30, ge=1, le=3_650, description="Days for which a chat is active after its last message, for by_user."
+    )
+    watch_plan: str = Field(
+        "standard", description="Plan of chats without one of their own: standard (50 items), free (10) or paid (100)."
+    )
+    watch_debounce_s: float = Field(
+        60, ge=0, le=86_400, description="Seconds from a change to its digest, which has all changes between."
+    )
     alert_slack_url: str = Field(
         "", repr=False, description="Slack's incoming webhook, https://hooks.slack.com/…; none: no alert goes there."
     )
@@ -317,6 +341,13 @@ class Settings(BaseSettings):
         token = value.get_secret_value()
         if token and (fault := principals.fault_of(token)):
             raise ValueError(f"it {fault}")
+        return value
+
+    @field_validator("watch_slots")
+    @classmethod
+    def _divides_a_day(cls, value: int) -> int:
+        if value not in {6, 24}:
+            raise ValueError(f"{value} is neither 24 nor 6")
         return value
 
     @field_validator("log_level")
@@ -474,6 +505,20 @@ class Settings(BaseSettings):
             adapt_least=self.telegram_adapt_least,
             chat_cap=self.queue_chat_cap,
             bot_cap=self.queue_bot_cap,
+        )
+
+    def watch_rules(self) -> WatchRules:
+        return WatchRules(
+            preset=self.watch_preset,
+            slot_ms=DAY_MS // self.watch_slots,
+            gap_ms=self.watch_gap_ms,
+            hourly_gap_ms=2 * self.watch_gap_ms,
+            viewed_ms=self.watch_viewed_days * DAY_MS,
+            cache_ms=self.watch_cache_h * HOUR_MS,
+            hourly_max=self.watch_hourly,
+            active_ms=self.watch_active_days * DAY_MS,
+            plan=self.watch_plan,
+            debounce_ms=_ms(self.watch_debounce_s),
         )
 
     def retries(self) -> RetryPolicy:

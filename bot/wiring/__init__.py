@@ -8,6 +8,7 @@ Read in this order:
     telegram   the bots, and the connections to Telegram
     engine     the parts that send messages
     services   what behaviours call besides Telegram
+    watches    what chats watch, and who asks for it
     scheduler  tasks at their time
     updates    the parts that receive updates and answer them
     reengagement  messages to users who have gone quiet

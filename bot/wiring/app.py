@@ -72,6 +72,7 @@ def dependencies(built: Program) -> Dependencies:
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
         door=front.door,
+        watches=front.watches if front.watches.sources else None,
         alerts=storage.alerts,
         alert_trial=front.alerting.trial,
     )

@@ -30,11 +30,13 @@ from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
+from tempogram.bot.wiring.watches import watch_tasks, watches_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.scheduler.task import Task
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
+from tempogram.engine.watches.watches import Watches
 
 log = structlog.get_logger()
 
@@ -47,6 +49,7 @@ class Front:
         services: What behaviours call besides Telegram.
         changed_services: Changes them while they run.
         alerting: What is looked for, and by which channels it is said.
+        watches: What chats watch.
         door: What serves the Bot API itself; None: it is not served here.
         tasks: By name, whether they run here or in another process.
         scheduler: None: another process runs the tasks.
@@ -64,6 +67,7 @@ class Front:
     scheduler: Scheduler | None
     dry_runs: DryRuns
     alerting: Alerting
+    watches: Watches
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -101,12 +105,15 @@ async def front_of(
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
     async with (
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
-        updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
+        watches_of(context, storage, services, engine) as watches,
+        updates_of(context, storage, queue, fleet, engine, behaviours, services, watches) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
         reengagement_of(context, storage, fleet, updates.gateway, services) as reengagement,
     ):
         own = [retention_task(storage), reengagement_task(reengagement)]
-        tasks = tasks_of(services, [*own, *webhooks_tasks(context, updates.webhook_checkup)])
+        own += webhooks_tasks(context, updates.webhook_checkup)
+        own += watch_tasks(context, storage, engine, fleet, updates.composer, watches)
+        tasks = tasks_of(services, own)
         does_upkeep = context.role.does_upkeep
         async with alerts_of(context, storage, queue, engine, updates.composer, services, tasks) as alerting:
             yield Front(
@@ -123,6 +130,7 @@ async def front_of(
                 scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
                 if does_upkeep
                 else None,
+                watches=watches,
             )
 
 

@@ -42,6 +42,7 @@ from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import Updates
+from tempogram.storage.watches.watches import SqlWatchStore
 
 PROCESS_BITS = 31
 """PostgreSQL's locks take a signed number of 32 bits. Two of a hundred processes meet once in 400,000 starts."""
@@ -84,6 +85,7 @@ class Storage:
     texts: Texts
     totals: SqlTotals
     updates: Updates
+    watches: SqlWatchStore
     uploads: Uploads
     retention: Retention
 
@@ -140,6 +142,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     totals=SqlTotals(database),
                     updates=Updates(database, process=process),
                     uploads=Uploads(database),
+                    watches=SqlWatchStore(database),
                     retention=Retention(database, keep=keep, clock=clock),
                 )
         finally:

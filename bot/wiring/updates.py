@@ -39,6 +39,7 @@ from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.services.services import Services
+from tempogram.engine.watches.watches import Watches
 from tempogram.storage.files.spool import Spool
 
 UPDATES_WAITING_MAX = 20_000
@@ -71,6 +72,7 @@ async def updates_of(
     engine: Engine,
     behaviours: Behaviours,
     services: Services,
+    watches: Watches,
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
@@ -104,7 +106,12 @@ async def updates_of(
             behaviours.all if context.role.handles_updates else (),
             fleet.registry,
             storage=DatabaseStorage(storage.states, clock=clock),
-            bundled={"conversation_writer": conversation_writer, "chats": storage.chats, "clock": clock},
+            bundled={
+                "conversation_writer": conversation_writer,
+                "chats": storage.chats,
+                "clock": clock,
+                "watches": watches,
+            },
         )
         observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)
         recorder = Recorder(

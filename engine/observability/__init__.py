@@ -5,6 +5,7 @@ Read in this order:
     histogram          how long things took
     service_metrics    those of calls to other services
     task_metrics       those of tasks and loops
+    watch_metrics      those of watches
     metrics            every metric's name, labels and help, and how it is read
     fleet_counts       sums over all processes, for the API
     watched_transport  notifies a view of each call

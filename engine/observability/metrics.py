@@ -20,7 +20,8 @@
     telegram_alert_deliveries_total{channel, outcome}     tries to bring a notice to a channel
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
-Those of calls to other services stand in ``service_metrics``, those of tasks in ``task_metrics``.
+Those of calls to other services stand in ``service_metrics``, those of tasks in ``task_metrics``, those of
+watches in ``watch_metrics``.
 
 Every name is an interface: dashboards and alerts depend on it. No label ever names a chat.
 
@@ -51,6 +52,7 @@ from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, O
 from tempogram.engine.observability.histogram import Histogram
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.observability.task_metrics import Statuses, TaskMetrics
+from tempogram.engine.observability.watch_metrics import WatchMetrics
 from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
@@ -74,6 +76,7 @@ class Metrics:
         services: Of calls to other services.
         alerts_open: Counts the open alerts by their kind; set by what looks for them.
         tasks: Of runs of tasks.
+        watches: Of items that are watched.
         changed: Set when one of ``shared`` has grown.
     """
 
@@ -92,6 +95,7 @@ class Metrics:
     alerts_open: Callable[[], Mapping[str, int]] = dict
     alert_deliveries: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     tasks: TaskMetrics = field(default_factory=TaskMetrics)
+    watches: WatchMetrics = field(default_factory=WatchMetrics)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -181,6 +185,7 @@ class EngineCollector:
         yield from self._gauges()
         yield from self._metrics.services.collect()
         yield from self._metrics.tasks.collect()
+        yield from self._metrics.watches.collect()
         if self._statuses is not None:
             yield from self._statuses.collect()
 

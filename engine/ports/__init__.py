@@ -18,6 +18,7 @@ Read in this order:
     alert_store  what is known of alerts
     beat_store   which loops of which processes run
     audience     the chats of a bot, asked in sets
+    watch_store  what is watched, by whom, and what is still to be said of it
     totals       sums over all processes
 """
 

@@ -11,6 +11,11 @@
     chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
     chat_tags    tags of chats
     campaign_claims  which campaign has written to which chat on which local date    the fence of its messages
+    watch_items  what is watched, and what is known of it    ``attempted_at_ms`` is the fence of its checks
+    watch_subscriptions  which chats watch which items
+    watch_observations  what was observed of items           only what differed from before
+    watch_notices  changes of which a chat is not notified yet    ``digest_at_ms``: the message that has them
+    watch_plans  how many items a chat may watch             ``watch_members``: which chat has which
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
@@ -82,6 +87,8 @@ IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
 IS_UNSUBMITTED = text("message_id IS NULL")
 IS_ALIAS = text("alias_of IS NOT NULL")
+IS_IN_NO_DIGEST = text("digest_at_ms = 0")
+IS_IN_A_DIGEST = text("digest_at_ms > 0")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -377,6 +384,87 @@ campaign_claims = Table(
         postgresql_where=IS_UNSUBMITTED,
     ),
     Index("campaign_claims_by_end", "day_ends_ms"),
+    sqlite_with_rowid=False,
+)
+
+watch_items = Table(
+    "watch_items",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("phase", BigInteger, nullable=False),
+    Column("priority", BigInteger, nullable=False, server_default="1"),
+    Column("viewed_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("checked_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("attempted_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("not_before_ms", BigInteger, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("fields", JSON(none_as_null=True)),
+    CheckConstraint("priority >= 1", name="watch_priority_is_at_least_1"),
+    Index("watch_items_attempted", "attempted_at_ms"),
+    Index("watch_items_checked", "checked_at_ms"),
+    sqlite_with_rowid=False,
+)
+
+watch_subscriptions = Table(
+    "watch_subscriptions",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Index("watch_subscriptions_of_item", "source", "key"),
+    sqlite_with_rowid=False,
+)
+
+watch_observations = Table(
+    "watch_observations",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("fields", JSON(none_as_null=True), nullable=False),
+    Index("watch_observations_by_time", "at_ms"),
+    sqlite_with_rowid=False,
+)
+
+watch_notices = Table(
+    "watch_notices",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("digest_at_ms", BigInteger, nullable=False, server_default="0"),
+    Index("watch_notices_by_time", "at_ms"),
+    Index("watch_notices_due", "due_at_ms", sqlite_where=IS_IN_NO_DIGEST, postgresql_where=IS_IN_NO_DIGEST),
+    Index("watch_notices_digests", "digest_at_ms", sqlite_where=IS_IN_A_DIGEST, postgresql_where=IS_IN_A_DIGEST),
+    sqlite_with_rowid=False,
+)
+
+watch_plans = Table(
+    "watch_plans",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("items_max", Integer, nullable=False),
+    Column("interval_ms", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("is_open", Boolean, nullable=False, server_default=false()),
+    CheckConstraint("items_max >= 0", name="watch_items_max_is_not_negative"),
+    CheckConstraint("interval_ms > 0", name="watch_interval_is_positive"),
+)
+
+watch_members = Table(
+    "watch_members",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("plan", Text),  # None: that of the settings
     sqlite_with_rowid=False,
 )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tempogram.simulator.client import running_simulator
-from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, Program, program
+from tests import ROOT
+from tests.end_to_end.program import ADMIN_TOKEN, ECHO, TOKEN, Program, program
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -44,7 +45,12 @@ EXAMPLES = 15  # of each route and kind; 60 of them found no more
 
 
 async def test_every_route_answers_as_the_openapi_description_says(tmp_path: Path) -> None:
-    environment = {"LOG_LEVEL": "WARNING", "BOT_API_DOOR": "true"}
+    environment = {
+        "LOG_LEVEL": "WARNING",
+        "BOT_API_DOOR": "true",
+        "BEHAVIOURS": f"{ECHO},examples.prices",
+        "SERVICES_FILE": str(ROOT / "examples/prices.toml"),
+    }
     async with running_simulator() as telegram, program(tmp_path, telegram.url, **environment) as tempogram:
         _, description = await tempogram.call("GET", "/openapi.json")
         _, waiting = await tempogram.call("POST", "/messages", json=WAITING)
@@ -64,7 +70,10 @@ def with_what_there_is(description: dict[str, Any], message_id: str) -> dict[str
     """
     schemas = description["components"]["schemas"]
     del description["paths"]["/bots/{bot_id}/chats/import"]["post"]["requestBody"]["content"]["application/x-ndjson"]
-    schemas["MessageIn"]["properties"]["bot"] = {"enum": ["42", 42]}
+    for name in ("MessageIn", "SubscriptionIn", "MemberIn"):
+        schemas[name]["properties"]["bot"] = {"enum": ["42", 42]}
+    schemas["SubscriptionIn"]["properties"]["source"] = {"enum": ["prices"]}
+    schemas["MemberIn"]["properties"]["plan"] = {"enum": ["free", "paid", "standard"]}
     operations = [operation for path in description["paths"].values() for operation in path.values()]
     for parameter in (each for operation in operations for each in operation.get("parameters", ())):
         if parameter["name"] == "message_id":

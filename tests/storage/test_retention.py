@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, text
 from tempogram.engine.model.ids import Ids, earliest
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
+from tempogram.engine.model.watches import SHIPPED_PLANS, Check, Item, Subscriber, WatchRules
 from tempogram.engine.ports.alert_store import Finding, Mark
 from tempogram.engine.ports.ledger import Accepted, Fault
 from tempogram.storage.alerts.alerts import SqlAlertStore
@@ -24,6 +25,7 @@ from tempogram.storage.retention import (
     CLAIMS_MS,
     HOUR_MS,
     MESSAGES_MAX,
+    OBSERVATIONS_MS,
     PAUSE_S,
     PRESUMED_MS,
     ROWS_MAX,
@@ -37,6 +39,7 @@ from tempogram.storage.retention import (
 from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.texts import ChatText, Texts
 from tempogram.storage.updates import ReceivedUpdate, Updates
+from tempogram.storage.watches.watches import SqlWatchStore
 from tests.engine.alerts.values import alert, row
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
@@ -236,6 +239,30 @@ class RetentionContract:
         clock.advance(1)
 
         assert (await retention.purge())["campaign_claims"] == 1
+
+    async def test_old_observations_are_deleted_and_items_that_no_chat_watches(
+        self, retention: Retention, database: Database, clock: Clock
+    ) -> None:
+        store, to, rules = SqlWatchStore(database), Subscriber(BOT, CHAT), WatchRules()
+        await store.ship_plans(SHIPPED_PLANS)
+        for key in ("watched", "left"):
+            await store.subscribe(to, Item("prices", key), rules, now_ms=clock())
+            known = await store.item(Item("prices", key))
+            assert known is not None
+            await store.note([Check(of=known, at_ms=clock(), fields={"price": 1})], debounce_ms=0)
+        await store.unsubscribe(to, Item("prices", "left"))
+
+        clock.advance(OBSERVATIONS_MS + 1)
+        removed = await retention.purge()
+
+        assert {name: removed[name] for name in removed if name.startswith("watch")} == {
+            "watch_observations": 2,
+            "watch_notices": 0,
+            "watch_items": 1,
+        }
+        watched = await store.item(Item("prices", "watched"))
+        assert watched is not None
+        assert watched.fields == {"price": 1}
 
     async def test_presumed_calls_are_deleted_after_the_longest_window(
         self, retention: Retention, ledger: SqlLedger, clock: Clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,29 @@ async def test_a_task_that_uses_what_there_is_not_is_refused(tmp_path: Path) -> 
     assert (
         "task fastDeleteSweep uses x:tweets, but x has no operation 'tweets'; it has mentions, tweet_lookup" in errors
     )
+
+
+async def test_a_week_of_each_preset_of_watches_is_simulated_with_ones_own_numbers(tmp_path: Path) -> None:
+    numbers = ["--items", "240", "--users", "5", "--budget", "100", "--json"]
+    status, answer, _ = await type_in(tmp_path, ["plan", "watches", *numbers])
+
+    found = {each["preset"]: each for each in json.loads(answer)}
+    assert status == 0
+    assert list(found) == [
+        "spread, 24 slots",
+        "spread, 6 slots",
+        "viewed",
+        "on demand",
+        "priority",
+        "by user, standard",
+        "by user, free/paid",
+    ]
+    assert all(each["most_in_a_day"] <= 100 for each in found.values())
+    assert found["spread, 24 slots"]["is_late"]
+
+
+async def test_numbers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    status, _, error = await type_in(tmp_path, ["plan", "watches", "--active", "70"])
+
+    assert status == 2
+    assert "--active is 70; it is a share, from 0 to 1" in error

@@ -1,0 +1,126 @@
+"""Notifies chats of what has changed: one message for all of it, of low priority, and each change once.
+
+A digest is put together in the database before its message is submitted, with a ``dedup_key`` of its own: after a kill
+the same message is submitted again, and accepted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tempogram.api.core.ports import Composer, Refusal
+from tempogram.bot.behaviours.watches.texts import digest_text
+from tempogram.engine.dispatcher import Dispatcher, Submission
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.messages import Outgoing, Priority
+from tempogram.engine.model.watches import Digest, Subscriber, Waiting
+from tempogram.engine.observability.watch_metrics import WatchMetrics
+from tempogram.engine.ports import Accepted, Known
+from tempogram.engine.ports.watch_store import WatchStore
+from tempogram.engine.watches.quiet import quiet_until_ms
+
+TAG = "watches"
+
+
+class Digests:
+    """See the module.
+
+    Args:
+        is_known: Tells whether there is a bot.
+        clock: Milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: WatchStore,
+        dispatcher: Dispatcher,
+        composer: Composer,
+        *,
+        is_known: Callable[[int], bool],
+        clock: Clock,
+        metrics: WatchMetrics,
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._composer = composer
+        self._is_known = is_known
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Notify every chat for which it is time, those first whose digests were left by a process that died."""
+        await self._submit()
+        while waiting := await self._store.waiting(now_ms=self._clock()):
+            await self._decide(waiting)
+            await self._submit()
+
+    async def _decide(self, waiting: Sequence[Waiting]) -> None:
+        """Put together, defer or drop what each of these chats is to be notified of."""
+        now_ms = self._clock()
+        lost = [each.to for each in waiting if not each.may_be_written or not self._is_known(each.to.bot_id)]
+        written: list[Subscriber] = []
+        for each in waiting:
+            until_ms = quiet_until_ms(each, now_ms)
+            if each.to in lost:
+                continue
+            if until_ms is None:
+                written.append(each.to)
+            else:
+                await self._store.defer(each.to, until_ms=until_ms)
+                self._metrics.count_digests("deferred")
+        if lost:
+            await self._store.drop(lost)
+            self._metrics.count_digests("dropped", len(lost))
+        if written:
+            await self._store.put_together(written, now_ms=now_ms)
+
+    async def _submit(self) -> None:
+        """Submit what was put together; what the queue has no room for stays until the next run."""
+        last: Digest | None = None
+        while digests := await self._store.digests(after=last):
+            last = digests[-1]
+            done = [each for each in digests if not digest_text(each)]  # everything is again as it was
+            rest = [each for each in digests if digest_text(each)]
+            done += await self._submit_all(rest)
+            if done:
+                await self._store.submitted(done)
+
+    async def _submit_all(self, digests: Sequence[Digest]) -> list[Digest]:
+        """Return those that are over."""
+        composed = [(each, self._message(each)) for each in digests]
+        messages = [message for _, message in composed if message is not None]
+        answers = iter(await self._dispatcher.submit(messages)) if messages else iter(())
+        over: list[Digest] = []
+        for digest, message in composed:
+            if message is None:
+                self._metrics.count_digests("refused")
+                over.append(digest)
+            elif self._is_over(next(answers)):
+                over.append(digest)
+        return over
+
+    def _message(self, digest: Digest) -> Outgoing | None:
+        try:
+            return self._composer.compose(
+                digest.to.bot_id,
+                digest.to.chat_id,
+                "sendMessage",
+                {"text": digest_text(digest)},
+                priority=Priority.LOW,
+                dedup_key=digest.dedup_key,
+                tag=TAG,
+            )
+        except Refusal:
+            return None
+
+    def _is_over(self, answer: Submission) -> bool:
+        match answer:
+            case Accepted() | Known():
+                self._metrics.count_digests("submitted")
+                return True
+            case QueueFull() | LedgerError():
+                return False
+            case _:
+                self._metrics.count_digests("refused")
+                return True

@@ -1,0 +1,100 @@
+"""What subscribers do: they watch items, end that, and view them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.watches import (
+    Item,
+    Observation,
+    Plan,
+    Preset,
+    Subscriber,
+    UnknownPlan,
+    UnknownSource,
+    WatchCounts,
+    Watched,
+    WatchRules,
+)
+from tempogram.engine.ports.watch_store import Source, WatchStore
+from tempogram.engine.watches.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Watches:
+    """See the module. Each method raises ``LedgerError`` if the database refuses.
+
+    Attributes:
+        sources: By name.
+    """
+
+    store: WatchStore
+    sources: Mapping[str, Source]
+    watcher: Watcher
+    rules: WatchRules
+    clock: Clock
+
+    async def watch(self, to: Subscriber, item: Item) -> bool:
+        """Subscribe a chat to an item; return False if it was.
+
+        Raises:
+            UnknownSource: There is no such source.
+            WatchesFull: It has as many as its plan allows.
+        """
+        self.check(item)
+        return await self.store.subscribe(to, item, self.rules, now_ms=self.clock())
+
+    async def end(self, to: Subscriber, item: Item) -> bool:
+        """End a subscription; return False if there is none."""
+        return await self.store.unsubscribe(to, item)
+
+    async def of(self, to: Subscriber) -> list[Watched]:
+        return await self.store.subscriptions(to)
+
+    async def view(self, item: Item) -> Watched | None:
+        """Return an item for a person who looks at it; None: no chat watches it.
+
+        Its source is asked if it has never answered; by ``on_demand`` also if what is known is older than the cache
+        keeps it. If it does not answer, what is known is returned, and the item is due.
+
+        Raises:
+            UnknownSource: There is no such source.
+        """
+        self.check(item)
+        known = await self.store.view(item, now_ms=self.clock())
+        if known is None or not self._is_stale(known):
+            return known
+        return await self.watcher.on_demand(known)
+
+    async def observations(self, item: Item, *, limit: int) -> list[Observation]:
+        return await self.store.observations(item, limit=limit)
+
+    async def choose_plan(self, to: Subscriber, name: str) -> Plan:
+        """Give a subscriber a plan that it may choose itself.
+
+        Raises:
+            UnknownPlan: There is none, or it is by invitation.
+        """
+        plans = {plan.name: plan for plan in await self.store.plans() if plan.is_open}
+        if name not in plans:
+            known = ", ".join(plans) or "there is none"
+            raise UnknownPlan(f"{name!r} is no plan that can be chosen; {known}")
+        await self.store.give_plan(to, name)
+        return plans[name]
+
+    async def counts(self) -> WatchCounts:
+        return await self.store.counts(self.rules, self.sources, now_ms=self.clock())
+
+    def check(self, item: Item) -> None:
+        """Refuse an item of no source; raises ``UnknownSource``."""
+        if item.source not in self.sources:
+            known = ", ".join(self.sources)
+            raise UnknownSource(f"there is no source {item.source!r}; declared are {known}")
+
+    def _is_stale(self, known: Watched) -> bool:
+        if known.fields is None:
+            return True
+        is_old = known.checked_at_ms <= self.clock() - self.rules.cache_ms
+        return self.rules.preset is Preset.ON_DEMAND and is_old

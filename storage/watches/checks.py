@@ -1,0 +1,66 @@
+"""What came of asking for items: the item, what was observed, and whom it concerns, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, literal, select, update
+
+from tempogram.engine.model.watches import Check
+from tempogram.storage.database.dialects import insert_by
+from tempogram.storage.database.models import watch_items, watch_notices, watch_observations, watch_subscriptions
+from tempogram.storage.watches.rows import is_item
+
+
+def note(connection: Connection, checks: Sequence[Check], debounce_ms: int) -> list[bool]:
+    """Store checks; return for each whether it was stored: another process may have asked at the same time."""
+    return [_note(connection, check, debounce_ms) for check in checks]
+
+
+def _note(connection: Connection, check: Check, debounce_ms: int) -> bool:
+    is_as_before = watch_items.c.attempted_at_ms == check.of.attempted_at_ms
+    values = _answered(check) if check.fields is not None else _failed(check)
+    if not connection.execute(update(watch_items).where(is_item(check.of.item), is_as_before).values(values)).rowcount:
+        return False
+    if check.is_new:
+        _observe(connection, check)
+    if check.is_change:
+        _notify(connection, check, debounce_ms)
+    return True
+
+
+def _answered(check: Check) -> dict[str, object]:
+    values: dict[str, object] = {
+        "checked_at_ms": check.at_ms,
+        "attempted_at_ms": check.at_ms,
+        "not_before_ms": 0,
+        "failures": 0,
+    }
+    if check.is_new:
+        values |= {"fields": dict(check.fields or {}), "changed_at_ms": check.at_ms}
+    return values
+
+
+def _failed(check: Check) -> dict[str, object]:
+    failures = watch_items.c.failures + 1
+    return {"attempted_at_ms": check.at_ms, "not_before_ms": check.again_at_ms, "failures": failures}
+
+
+def _observe(connection: Connection, check: Check) -> None:
+    row = {
+        "source": check.of.item.source,
+        "key": check.of.item.key,
+        "at_ms": check.at_ms,
+        "before": None if check.of.fields is None else dict(check.of.fields),
+        "fields": dict(check.fields or {}),
+    }
+    connection.execute(insert_by(watch_observations, connection).values(row).on_conflict_do_nothing())
+
+
+def _notify(connection: Connection, check: Check, debounce_ms: int) -> None:
+    of, item = watch_subscriptions.c, check.of.item
+    columns = ("bot_id", "chat_id", "source", "key", "at_ms", "due_at_ms")
+    subscribers = select(
+        of.bot_id, of.chat_id, of.source, of.key, literal(check.at_ms), literal(check.at_ms + debounce_ms)
+    ).where(of.source == item.source, of.key == item.key)
+    connection.execute(insert_by(watch_notices, connection).from_select(columns, subscribers))
