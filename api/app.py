@@ -16,7 +16,19 @@ from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.routes import alerts, bots, cron_health, health, limits, messages, metrics, queue, services, tasks
+from tempogram.api.routes import (
+    alerts,
+    bots,
+    broadcasts,
+    cron_health,
+    health,
+    limits,
+    messages,
+    metrics,
+    queue,
+    services,
+    tasks,
+)
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -32,6 +44,7 @@ ROUTERS = (
     limits.router,
     services.router,
     alerts.router,
+    broadcasts.router,
     tasks.router,
     metrics.router,
     health.router,

@@ -15,6 +15,7 @@ Read in this order:
     services/       calls of other services than Telegram, within their limits
     scheduler/      tasks at their time, each due time once
     selection/      whom a bot writes to of its own accord, and when in their own day
+    broadcasts/     one message to many chats, in portions
     alerts/         what is wrong, said once by each channel
     brokers/        the queue in memory and in Redis
     channels/       what processes tell one another

@@ -12,6 +12,7 @@ Read in this order:
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
+    broadcasts/    one message to many chats, and what became of each
     alerts/        what is wrong, and what is still to be said of it
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states

@@ -25,6 +25,7 @@ from tempogram.api.core.ports import (
 from tempogram.api.core.repositories import Bots, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
+from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.ports import Handles, Ledger, Results, SystemClock
@@ -91,6 +92,7 @@ class Dependencies(Monitored):
     removals: Removals
     services: Services
     changed_services: ChangedServices
+    broadcasts: Broadcasts
     door: Door | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))

@@ -9,6 +9,7 @@ Read in this order:
     bots      add, read, change and remove bots
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
+    broadcasts  make, preview and control broadcasts
     alerts    what is wrong, and whether its channels work
     tasks     see, change and run tasks
     metrics   for Prometheus, or as JSON

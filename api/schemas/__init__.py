@@ -10,6 +10,7 @@ Read in this order:
     bots      a bot
     limits    the limits
     services  a service, and a call of it that waits
+    broadcasts  one message to many chats
     alerts    what is wrong
     tasks     a task, and how all of them are
     health    whether the process is up

@@ -11,6 +11,7 @@ Read in this order:
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks
     cron_health      how tasks, loops and budgets are
+    broadcasts       makes, previews and controls broadcasts
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back
     monitoring       whether the process works, and its metrics

@@ -12,6 +12,7 @@ Read in this order:
     updates    the parts that receive updates and answer them
     door       the parts that serve the Bot API itself
     sightings  what each process finds wrong in itself
+    broadcasts  what operators do with broadcasts, and what feeds the queue
     alerts     what is looked for, and by which channels it is said
     front      these two and the fleet: what a process has that does more than send
     program    the whole program

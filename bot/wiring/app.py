@@ -58,6 +58,7 @@ def dependencies(built: Program) -> Dependencies:
         bots=storage.bots,
         limits=storage.limits,
         removals=front.removals,
+        broadcasts=front.broadcasting.board,
         tasks=task_board(built),
         services=front.services,
         changed_services=front.changed_services,

@@ -19,6 +19,7 @@ from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.proxy.sessions import DirectSession
 from tempogram.bot.wiring.alerts import Alerting, alerts_of
+from tempogram.bot.wiring.broadcasts import Broadcasting, broadcasting_of
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -45,6 +46,7 @@ class Front:
         services: What behaviours call besides Telegram.
         changed_services: Changes them while they run.
         alerting: What is looked for, and by which channels it is said.
+        broadcasting: What feeds the queue with broadcasts, and what operators do with them.
         door: What serves the Bot API itself; None: it is not served here.
         tasks: By name, whether they run here or in another process.
         scheduler: None: another process runs the tasks.
@@ -60,6 +62,7 @@ class Front:
     tasks: Mapping[str, Task]
     scheduler: Scheduler | None
     alerting: Alerting
+    broadcasting: Broadcasting
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -112,6 +115,7 @@ async def front_of(
                 services=services,
                 changed_services=changed_services,
                 alerting=alerting,
+                broadcasting=broadcasting_of(context, storage, queue, engine, updates.composer),
                 tasks=tasks,
                 scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
                 if does_upkeep

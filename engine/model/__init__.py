@@ -7,6 +7,7 @@ Read in this order:
     outcomes       what Telegram answered
     ids            message ids that sort by the time of submission
     selection      which chats are meant, and the rules of campaigns
+    broadcasts     one message to many chats, and how far it is
     errors         everything the engine raises
     clock          what time it is, as a value that is passed in
     batching       cuts a long list into batches

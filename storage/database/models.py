@@ -11,6 +11,8 @@
     chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
     chat_tags    tags of chats
     campaign_claims  which campaign has written to which chat on which local date    the fence of its messages
+    broadcasts   what each is to do, and how far it is       what its recipients have become is counted here
+    broadcast_recipients  each chat of a broadcast           its row is the fence: one message of a round
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
@@ -74,6 +76,10 @@ IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
 IS_UNSUBMITTED = text("message_id IS NULL")
+IS_WAITING = text("message_id IS NULL AND outcome IS NULL")
+IS_UNDER_WAY = text("message_id IS NOT NULL AND outcome IS NULL")
+HAS_FAILED = text("outcome IN ('dead', 'expired', 'refused')")
+IS_ACTIVE = text("is_active")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -337,6 +343,58 @@ campaign_claims = Table(
     Index("campaign_claims_slots", "bot_id", "chat_id", "local_date", "slot", unique=True),
     Index("campaign_claims_unsubmitted", "campaign", sqlite_where=IS_UNSUBMITTED, postgresql_where=IS_UNSUBMITTED),
     Index("campaign_claims_by_time", "claimed_at_ms"),
+    sqlite_with_rowid=False,
+)
+
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("bot_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("plan", LargeBinary, nullable=False),  # JSON
+    Column("state", Text, nullable=False),
+    Column("is_gathered", Boolean, nullable=False, server_default=false()),
+    Column("gathered_to", Text, nullable=False, server_default=""),
+    Column("is_retrying", Boolean, nullable=False, server_default=false()),
+    Column("is_active", Boolean, nullable=False, server_default=false()),
+    Column("recipients", BigInteger, nullable=False, server_default="0"),
+    Column("sent", BigInteger, nullable=False, server_default="0"),
+    Column("dead", BigInteger, nullable=False, server_default="0"),
+    Column("cancelled", BigInteger, nullable=False, server_default="0"),
+    Column("expired", BigInteger, nullable=False, server_default="0"),
+    Column("uncertain", BigInteger, nullable=False, server_default="0"),
+    Column("unreachable", BigInteger, nullable=False, server_default="0"),
+    Column("opted_out", BigInteger, nullable=False, server_default="0"),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    CheckConstraint("state IN ('draft', 'running', 'paused', 'done', 'cancelled')", name="broadcast_state_is_known"),
+    Index("broadcasts_active", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
+    Index("broadcasts_ended", "ended_at_ms"),
+    sqlite_autoincrement=True,  # an id that is used again would make new messages known
+)
+
+broadcast_recipients = Table(
+    "broadcast_recipients",
+    metadata,
+    Column("broadcast_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("round", Integer, nullable=False, server_default="0"),
+    Column("message_id", Text),
+    Column("outcome", Text),
+    Index(
+        "broadcast_recipients_waiting",
+        "broadcast_id",
+        "due_at_ms",
+        "chat_id",
+        sqlite_where=IS_WAITING,
+        postgresql_where=IS_WAITING,
+    ),
+    Index("broadcast_recipients_under_way", "broadcast_id", sqlite_where=IS_UNDER_WAY, postgresql_where=IS_UNDER_WAY),
+    Index("broadcast_recipients_failed", "broadcast_id", sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED),
     sqlite_with_rowid=False,
 )
 
