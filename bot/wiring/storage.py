@@ -37,6 +37,7 @@ from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.scheduler.beats import SqlBeats
 from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
+from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.services.declared import SqlServices
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
@@ -69,6 +70,7 @@ class Storage:
     members: SqlMembership
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
+    audience: SqlAudience
     beats: SqlBeats
     bots: Bots
     broadcasts: SqlBroadcastStore
@@ -124,6 +126,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     members=SqlMembership(epoch_readers, held_locks),
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
+                    audience=SqlAudience(database),
                     beats=SqlBeats(database),
                     bots=Bots(database, key),
                     broadcasts=SqlBroadcastStore(database),

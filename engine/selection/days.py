@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 
@@ -28,15 +29,38 @@ def local_day(zone: str, at_ms: int, *, days_ago: int = 0) -> LocalDay:
     >>> day.date.isoformat(), (day.ends_ms - day.starts_ms) / 3_600_000
     ('2026-03-29', 23.0)
     """
-    known = ZoneInfo(zone)
+    known = zone_of(zone)
     on = datetime.fromtimestamp(at_ms / 1_000, known).date() - timedelta(days=days_ago)
     return LocalDay(zone=zone, date=on, starts_ms=_midnight_ms(on, known), ends_ms=_midnight_ms(on + _DAY, known))
 
 
 def minute_of_day(zone: str, at_ms: int) -> int:
     """Return what a clock on the wall shows, as minutes since 0:00."""
-    local = datetime.fromtimestamp(at_ms / 1_000, ZoneInfo(zone))
+    local = datetime.fromtimestamp(at_ms / 1_000, zone_of(zone))
     return local.hour * 60 + local.minute
+
+
+@lru_cache(maxsize=1_000)
+def zone_of(name: str) -> ZoneInfo:
+    """Return a zone; all there are stay in memory, because ``ZoneInfo`` keeps eight and reads the others again.
+
+    Raises:
+        OSError, ValueError, KeyError: There is none of this name.
+    """
+    return ZoneInfo(name)
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether there is a zone of a name.
+
+    >>> [is_zone(name) for name in ("Europe/Berlin", "Europe", "Berlin", "", "../UTC")]
+    [True, False, False, False, False]
+    """
+    try:
+        zone_of(name)
+    except (OSError, ValueError, KeyError):  # ``ZoneInfoNotFoundError`` is a ``KeyError``
+        return False
+    return True
 
 
 _DAY = timedelta(days=1)

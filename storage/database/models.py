@@ -313,7 +313,7 @@ chats = Table(
     CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
     CheckConstraint("(quiet_from IS NULL) = (quiet_until IS NULL)", name="quiet_hours_have_both_ends"),
     Index("chats_by_alias", "bot_id", "alias_of"),
-    Index("chats_by_activity", "bot_id", "last_message_in_at_ms"),
+    Index("chats_by_activity", "bot_id", "time_zone", "last_message_in_at_ms"),
 )
 
 chat_tags = Table(
@@ -341,8 +341,15 @@ campaign_claims = Table(
     Column("claimed_at_ms", BigInteger, nullable=False),
     Column("message_id", Text),
     Index("campaign_claims_slots", "bot_id", "chat_id", "local_date", "slot", unique=True),
-    Index("campaign_claims_unsubmitted", "campaign", sqlite_where=IS_UNSUBMITTED, postgresql_where=IS_UNSUBMITTED),
-    Index("campaign_claims_by_time", "claimed_at_ms"),
+    Index(
+        "campaign_claims_unsubmitted",
+        "bot_id",
+        "campaign",
+        "chat_id",
+        sqlite_where=IS_UNSUBMITTED,
+        postgresql_where=IS_UNSUBMITTED,
+    ),
+    Index("campaign_claims_by_end", "day_ends_ms"),
     sqlite_with_rowid=False,
 )
 

@@ -19,7 +19,7 @@ def upgrade() -> None:
         chats.add_column(sa.Column("quiet_from", sa.Integer))
         chats.add_column(sa.Column("quiet_until", sa.Integer))
         chats.create_check_constraint("quiet_hours_have_both_ends", "(quiet_from IS NULL) = (quiet_until IS NULL)")
-    op.create_index("chats_by_activity", "chats", ["bot_id", "last_message_in_at_ms"])
+    op.create_index("chats_by_activity", "chats", ["bot_id", "time_zone", "last_message_in_at_ms"])
     op.create_table(
         "chat_tags",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -50,11 +50,11 @@ def upgrade() -> None:
     op.create_index(
         "campaign_claims_unsubmitted",
         "campaign_claims",
-        ["campaign"],
+        ["bot_id", "campaign", "chat_id"],
         sqlite_where=IS_UNSUBMITTED,
         postgresql_where=IS_UNSUBMITTED,
     )
-    op.create_index("campaign_claims_by_time", "campaign_claims", ["claimed_at_ms"])
+    op.create_index("campaign_claims_by_end", "campaign_claims", ["day_ends_ms"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, func, select, update
+
+from tempogram.engine.model.selection import Recipient, Rules
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import campaign_claims, chats
+from tempogram.storage.selection.audience import SqlAudience
+from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
+from tests.storage.selection.reference import ChatRow
+from tests.storage.selection.rows import fill
+
+CHATS = 300
+
+
+def recipient(chat_id: int, *, local_date: str = "2026-03-29", day_ends_ms: int = NOW_MS + 1) -> Recipient:
+    return Recipient(chat_id=chat_id, zone="UTC", local_date=local_date, not_before_ms=None, day_ends_ms=day_ends_ms)
+
+
+ALL = [recipient(chat_id) for chat_id in range(1, CHATS + 1)]
+
+
+def rules(campaign: str, daily_cap: int | None = None) -> Rules:
+    return Rules(campaign=campaign, daily_cap=daily_cap)
+
+
+async def most_claims(database: Database) -> int:
+    """Return the largest number of claims that a chat has on a date."""
+    per_chat = select(func.count().label("claims")).select_from(campaign_claims)
+    counted = per_chat.group_by(campaign_claims.c.chat_id, campaign_claims.c.local_date).subquery()
+    async with database.reading() as connection:
+        return int((await connection.execute(select(func.max(counted.c.claims)))).scalar() or 0)
+
+
+async def claims(database: Database) -> int:
+    async with database.reading() as connection:
+        return int((await connection.execute(select(func.count()).select_from(campaign_claims))).scalar_one())
+
+
+async def opt_out(database: Database, chat_id: int) -> None:
+    def write(connection: Connection) -> None:
+        connection.execute(update(chats).where(chats.c.chat_id == str(chat_id)).values(opted_out_at_ms=1))
+
+    await database.write_alone(write)
+
+
+class ClaimsContract:
+    @pytest.fixture
+    async def audience(self, database: Database) -> SqlAudience:
+        await fill(database, [ChatRow(chat_id=str(each.chat_id)) for each in ALL])
+        return SqlAudience(database)
+
+    async def test_a_campaign_claims_a_chat_once_on_a_date(self, audience: SqlAudience) -> None:
+        first = await audience.claim(ALL[:2], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+        again = await audience.claim(ALL[:3], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+        next_day = await audience.claim(
+            [replace(ALL[0], local_date="2026-03-30")], rules("weekly"), bot_id=BOT, now_ms=NOW_MS
+        )
+
+        assert [claim.recipient.chat_id for claim in first] == [1, 2]
+        assert [claim.recipient.chat_id for claim in again] == [3]
+        assert [claim.dedup_key for claim in next_day] == ["campaign:weekly:1:2026-03-30"]
+
+    async def test_the_daily_cap_is_of_all_campaigns_together(self, audience: SqlAudience) -> None:
+        won = [
+            len(await audience.claim(ALL[:1], rules(name, daily_cap=2), bot_id=BOT, now_ms=NOW_MS))
+            for name in ("weekly", "digest", "news")
+        ]
+
+        assert won == [1, 1, 0]
+
+    async def test_a_campaign_without_a_cap_counts_against_that_of_another(self, audience: SqlAudience) -> None:
+        await audience.claim(ALL[:1], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+
+        assert await audience.claim(ALL[:1], rules("digest", daily_cap=1), bot_id=BOT, now_ms=NOW_MS) == []
+
+    async def test_a_thousand_chats_are_claimed_in_a_few_statements(self, audience: SqlAudience) -> None:
+        won = await audience.claim(ALL * 4, rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+
+        assert len(won) == CHATS
+
+    async def test_a_chat_that_has_opted_out_since_is_not_claimed(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await opt_out(database, 1)
+
+        won = await audience.claim(ALL[:2], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+
+        assert [claim.recipient.chat_id for claim in won] == [2]
+
+    async def test_a_date_that_has_ended_is_not_claimed(self, audience: SqlAudience) -> None:
+        late = recipient(1, day_ends_ms=NOW_MS)
+
+        assert await audience.claim([late], rules("weekly"), bot_id=BOT, now_ms=NOW_MS) == []
+
+    async def test_campaigns_that_claim_at_the_same_moment_share_the_slots(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        names = [f"campaign {number}" for number in range(6)]
+
+        won = await asyncio.gather(
+            *(audience.claim(ALL, rules(name, daily_cap=4), bot_id=BOT, now_ms=NOW_MS) for name in names)
+        )
+
+        assert sum(map(len, won)) == 4 * CHATS == await claims(database)
+        assert await most_claims(database) == 4
+
+    async def test_what_was_not_submitted_is_found_again(self, audience: SqlAudience) -> None:
+        held = replace(ALL[0], not_before_ms=NOW_MS + 5, day_ends_ms=NOW_MS + 9)
+        won = await audience.claim([held, ALL[1], ALL[2]], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+        await audience.note_submitted([replace(won[1], message_id="m2")], now_ms=NOW_MS)
+
+        left = await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS)
+
+        assert left == [won[0], won[2]]
+        assert left[0].recipient == held
+        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS, after="1") == [won[2]]
+        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS, limit=1) == [won[0]]
+        assert await audience.unsubmitted("weekly", bot_id=BOT + 1, now_ms=NOW_MS) == []
+        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS + 1) == [won[0]]
+
+    async def test_a_claim_of_a_chat_that_has_opted_out_since_is_not_found_again(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await audience.claim(ALL[:1], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
+
+        await opt_out(database, 1)
+
+        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS) == []
+
+
+class TestClaimsOnSqlite(OnSqlite, ClaimsContract):
+    pass
+
+
+class TestClaimsOnPostgres(OnPostgres, ClaimsContract):
+    @pytest.fixture
+    async def others(self, url: str) -> AsyncIterator[list[SqlAudience]]:
+        """Other processes on the same database."""
+        opened = [await Database.open(url) for _ in range(3)]
+        yield [SqlAudience(database) for database in opened]
+        for database in opened:
+            await database.close()
+
+    async def test_processes_that_claim_for_many_campaigns_never_exceed_the_cap_nor_lose_a_slot(
+        self, audience: SqlAudience, others: list[SqlAudience], database: Database
+    ) -> None:
+        processes = [audience, *others]
+
+        won = await asyncio.gather(
+            *(
+                process.claim(ALL, rules(f"campaign {number}", daily_cap=3), bot_id=BOT, now_ms=NOW_MS)
+                for number in range(8)
+                for process in processes
+            )
+        )
+
+        assert sum(map(len, won)) == 3 * CHATS == await claims(database)
+        assert await most_claims(database) == 3
+
+    async def test_processes_that_claim_for_one_campaign_get_each_chat_once(
+        self, audience: SqlAudience, others: list[SqlAudience], database: Database
+    ) -> None:
+        won = await asyncio.gather(
+            *(process.claim(ALL, rules("weekly"), bot_id=BOT, now_ms=NOW_MS) for process in [audience, *others])
+        )
+
+        assert sum(map(len, won)) == CHATS == await claims(database)
