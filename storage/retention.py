@@ -8,6 +8,7 @@
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
+    broadcast_recipients                 ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
@@ -36,6 +37,8 @@ from tempogram.storage.database.models import (
     alert_sightings,
     alerts,
     attempts,
+    broadcast_recipients,
+    broadcasts,
     call_uses,
     fsm_states,
     handles,
@@ -62,6 +65,8 @@ CALL_USES_MS = 31 * 24 * HOUR_MS
 """The longest window of a service; see ``engine.services.limit``."""
 
 ALERTS_MS = 30 * 24 * HOUR_MS
+
+BROADCASTS_MS = 30 * 24 * HOUR_MS
 
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
@@ -147,12 +152,14 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
     is_presumed = attempts.c.message_id == PRESUMED
     by_update = updates.c.bot_id == fsm_states.c.bot_id, updates.c.update_id == fsm_states.c.update_id
     is_cleared = and_(IS_CLEARED, fsm_states.c.update_id >= 0, ~exists().where(*by_update, IS_RECEIVED))
+    old_broadcasts = select(broadcasts.c.id).where(broadcasts.c.ended_at_ms < now_ms - BROADCASTS_MS)
     return {
         "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
+        "broadcast_recipients": _purge(broadcast_recipients, broadcast_recipients.c.broadcast_id.in_(old_broadcasts)),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),
         "alert_notices": _purge(alert_notices, _has_ended(alert_notices, now_ms - ALERTS_MS)),
         "alert_sightings": _purge(alert_sightings, alert_sightings.c.at_ms < now_ms - HOUR_MS),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
+    from tempogram.bot.embedding.broadcasts import broadcast
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.sweeps import sweep
@@ -67,6 +68,7 @@ __all__ = [
     "Tempogram",
     "UnknownService",
     "Verdict",
+    "broadcast",
     "cancel",
     "cron",
     "dead_letters",
@@ -113,6 +115,7 @@ HOMES = {
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
+    "broadcast": "bot.embedding.broadcasts",
     "cancel": "bot.embedding.functions",
     "cron": "bot.tasks.declared",
     "dead_letters": "bot.embedding.functions",

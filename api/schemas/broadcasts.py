@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
 
@@ -14,6 +13,7 @@ from tempogram.engine.broadcasts.board import Forecast, Progress
 from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
 from tempogram.engine.model.messages import Guarantee, Priority
 from tempogram.engine.model.selection import DEFAULT_ZONE, QuietHours, Reason, Selection
+from tempogram.engine.selection.days import is_zone
 
 HOUR_MS = 3_600_000
 
@@ -23,10 +23,8 @@ ID_MAX = (1 << 53) - 1
 
 
 def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name[:64]!r} is no time zone; write it like Europe/Berlin") from None
+    if not is_zone(name):
+        raise ValueError(f"{name[:64]!r} is no time zone; write it like Europe/Berlin")
     return name
 
 
@@ -92,7 +90,7 @@ class BroadcastIn(RequestModel):
         description="The method's parameters without chat_id. Texts may have {title}, {language}, {chat_id}, and "
         "{title|friend} for chats whose title is not known.",
     )
-    selection: ChatsIn = Field(default_factory=lambda: ChatsIn())
+    selection: ChatsIn = Field(ChatsIn.model_validate({}))
     at: Minute | None = Field(None, description="Of each chat's own day, such as 10:00; null: at once.")
     spread_h: Annotated[float, Strict()] = Field(
         0, ge=0, le=SPREAD_MS_MAX / HOUR_MS, description="Hours over which the chats are spread evenly."

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tempogram.bot.commands import alerts, keys, queue, services, tasks
+from tempogram.bot.commands.broadcasts import commands as broadcasts
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(queue.app, name="queue")
 app.add_typer(services.app, name="services")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(broadcasts.app, name="broadcast")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
 app.command()(say)

@@ -214,7 +214,7 @@ async def _upkeep(built: Program) -> None:
 
 
 async def _keep_up(built: Program) -> None:
-    """Do the upkeep, which one process does for all: tasks, removals that were left unfinished, broadcasts and alerts."""
+    """Do the upkeep, which one process does for all: tasks, unfinished removals, broadcasts and alerts."""
     async with asyncio.TaskGroup() as group:
         group.create_task(built.front.removals.keep_resuming())
         if built.front.scheduler is not None:

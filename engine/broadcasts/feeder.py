@@ -146,8 +146,13 @@ class Feeder:
         if under_way or submitted or broadcast.is_retrying or not broadcast.is_gathered:
             return True
         if await self._store.finish(broadcast, now_ms=self._clock()):
-            log.info("broadcast_done", broadcast=broadcast.id, bot_id=broadcast.bot_id, **_counts(broadcast))
+            await self._log_end(broadcast)
         return False
+
+    async def _log_end(self, broadcast: Broadcast) -> None:
+        ended = await self._store.get(broadcast.id) or broadcast
+        counts = {outcome.value: count for outcome, count in ended.outcomes.items()}
+        log.info("broadcast_done", broadcast=broadcast.id, bot_id=broadcast.bot_id, **counts)
 
     async def _gather(self, broadcast: Broadcast) -> Broadcast:
         """Store the next recipients, and return the broadcast as it is then."""
@@ -262,7 +267,3 @@ def _judge(answer: Submission, chat_id: ChatId, ended: dict[Outcome, list[ChatId
             ended.setdefault(Outcome.REFUSED, []).append(chat_id)
         case _:
             pass  # the ledger was away: it waits as before
-
-
-def _counts(broadcast: Broadcast) -> dict[str, int]:
-    return {outcome.value: count for outcome, count in broadcast.outcomes.items()}

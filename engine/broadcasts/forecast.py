@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tempogram.engine.broadcasts.due import after_quiet, next_ms
+from tempogram.engine.broadcasts.due import after_quiet, begins_ms
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.ports.broker import QueueStats
+from tempogram.engine.selection.days import is_zone
 
 USED = 0.98
 """The share of a limit that is used: a place is also taken while its call is under way. untuned: 97 % are promised."""
@@ -71,9 +72,9 @@ def arrivals_of(
     total = sum(zones.values()) or 1
     shares = zones or {None: 1}
     for name, chats in shares.items():
-        zone, of_zone = name or plan.default_zone, recipients * chats / total
-        at_ms = started_at_ms if plan.at_minute is None else next_ms(zone, plan.at_minute, started_at_ms)
-        for due_ms, share in _spread(plan, at_ms):
+        zone = name if name is not None and is_zone(name) else plan.default_zone
+        of_zone = recipients * chats / total
+        for due_ms, share in _spread(plan, begins_ms(plan, zone, started_at_ms)):
             quiet = plan.quiet_hours
             yield Arrival(due_ms if quiet is None else after_quiet(quiet, zone, due_ms), of_zone * share)
 

@@ -45,7 +45,7 @@ class SqlBroadcastStore:
 
         def write(connection: Connection) -> int:
             made = insert_by(broadcasts, connection).values(values).returning(broadcasts.c.id)
-            return connection.execute(made).scalar_one()
+            return int(connection.execute(made).scalar_one())
 
         return Broadcast(id=await self._database.write_alone(write), name=name, plan=plan, created_at_ms=now_ms)
 
