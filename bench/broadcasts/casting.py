@@ -64,9 +64,10 @@ class Casting:
             TimeoutError: It did not come in time.
         """
         begun = time.monotonic()
-        async with asyncio.timeout(within_s):
-            while not await holds():
-                await asyncio.sleep(LOOK_S)
+        while not await holds():
+            if time.monotonic() > begun + within_s:
+                raise TimeoutError
+            await asyncio.sleep(LOOK_S)
         return time.monotonic() - begun
 
     async def until_arrived(self, messages: int, *, within_s: float) -> float:
@@ -77,7 +78,7 @@ class Casting:
 
     async def until_done(self, broadcast_id: int, *, within_s: float) -> float:
         async def is_done() -> bool:
-            return (await self.shown(broadcast_id))["state"] == "done"
+            return bool((await self.shown(broadcast_id))["state"] == "done")
 
         return await self.until(is_done, within_s=within_s)
 

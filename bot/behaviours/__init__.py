@@ -8,6 +8,7 @@ Read in this order:
     behaviour    what a module offers
     own          loads a user's modules, which are asked first
     cutting      cuts a text to what one message takes
+    broadcasts   starts broadcasts from the operators' chat
     commands     answers commands with templates
     replies      answers mentions and replies, by a text generator
     echo         repeats every text

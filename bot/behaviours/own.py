@@ -16,7 +16,7 @@ from tempogram.bot.config.logging import open_to_modules
 from tempogram.bot.tasks.declared import declares_tasks
 from tempogram.engine.model.errors import SettingsError
 
-BUNDLED = tuple(f"tempogram.bot.behaviours.{name}" for name in ("commands", "replies", "echo"))
+BUNDLED = tuple(f"tempogram.bot.behaviours.{name}" for name in ("broadcasts", "commands", "replies", "echo"))
 """These may be named, too: the bots of ``BOT_TOKENS`` have them then."""
 
 FUNCTIONS = ("setup", "check", "on_bot_added", "on_bot_removed")

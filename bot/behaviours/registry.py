@@ -8,10 +8,10 @@ from typing import Any
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.bot.behaviours import commands, echo, replies
+from tempogram.bot.behaviours import broadcasts, commands, echo, replies
 from tempogram.bot.behaviours.behaviour import Behaviour
 
-BUNDLED = (commands, replies, echo)
+BUNDLED = (broadcasts, commands, replies, echo)
 
 GREETING: Mapping[str, Any] = {
     commands.NAME: {

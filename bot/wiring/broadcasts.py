@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tempogram.api.core.ports import Composer
+from tempogram.bot.broadcasts.desk import Desk
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
@@ -42,6 +43,7 @@ def broadcasting_of(
         conditions=queue.conditions,
         clock=context.clock,
     )
+    engine.metrics.broadcasts, engine.metrics.recipients_left = feeder.counts, feeder.left
     board = Broadcasts(
         storage.broadcasts,
         storage.audience,
@@ -54,6 +56,13 @@ def broadcasting_of(
         clock=context.clock,
     )
     return Broadcasting(board=board, feeder=feeder)
+
+
+def desk_of(context: Context, broadcasting: Broadcasting) -> Desk:
+    """Return the operators' chat, which is that of the alerts."""
+    bot_id, chat = context.settings.alert_bot, context.settings.alert_chat
+    chat_id = chat.lower() if chat.startswith("@") or not chat else int(chat)
+    return Desk(board=broadcasting.board, bot_id=bot_id, chat_id=chat_id)
 
 
 def composed(composer: Composer) -> Composed:

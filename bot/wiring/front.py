@@ -19,7 +19,7 @@ from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.proxy.sessions import DirectSession
 from tempogram.bot.wiring.alerts import Alerting, alerts_of
-from tempogram.bot.wiring.broadcasts import Broadcasting, broadcasting_of
+from tempogram.bot.wiring.broadcasts import Broadcasting, broadcasting_of, desk_of
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -28,7 +28,7 @@ from tempogram.bot.wiring.scheduler import scheduler_of, tasks_of
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
-from tempogram.bot.wiring.updates import UpdateHandling, updates_of
+from tempogram.bot.wiring.updates import UpdateHandling, composer_of, updates_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.scheduler.task import Task
@@ -98,9 +98,21 @@ async def front_of(
     context: Context, storage: Storage, queue: Queue, fleet: Fleet, engine: Engine, behaviours: Behaviours
 ) -> AsyncIterator[Front]:
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
+    composer = composer_of(context, storage)
+    broadcasting = broadcasting_of(context, storage, queue, engine, composer)
     async with (
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
-        updates_of(context, storage, queue, fleet, engine, behaviours, services) as updates,
+        updates_of(
+            context,
+            storage,
+            queue,
+            fleet,
+            engine,
+            behaviours,
+            services,
+            composer,
+            desk_of(context, broadcasting),
+        ) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
     ):
         tasks = tasks_of(storage, services)
@@ -115,7 +127,7 @@ async def front_of(
                 services=services,
                 changed_services=changed_services,
                 alerting=alerting,
-                broadcasting=broadcasting_of(context, storage, queue, engine, updates.composer),
+                broadcasting=broadcasting,
                 tasks=tasks,
                 scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)
                 if does_upkeep

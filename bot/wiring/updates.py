@@ -11,6 +11,7 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.broadcasts.desk import Desk
 from tempogram.bot.calls import session
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.gateway import Gateway
@@ -60,6 +61,11 @@ class UpdateHandling:
     update_sources: UpdateSources
 
 
+def composer_of(context: Context, storage: Storage) -> MethodComposer:
+    may_pay = context.settings.telegram_paid_stars_cap > 0
+    return MethodComposer(clock=context.clock, ids=storage.ids, may_pay=may_pay)
+
+
 @asynccontextmanager
 async def updates_of(
     context: Context,
@@ -69,10 +75,11 @@ async def updates_of(
     engine: Engine,
     behaviours: Behaviours,
     services: Services,
+    composer: MethodComposer,
+    desk: Desk,
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
-    composer = MethodComposer(clock=clock, ids=storage.ids, may_pay=settings.telegram_paid_stars_cap > 0)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
     attachments = Attachments(storage.uploads, spool)
     gateway = Gateway(
@@ -102,7 +109,7 @@ async def updates_of(
             behaviours.all if context.role.handles_updates else (),
             fleet.registry,
             storage=DatabaseStorage(storage.states, clock=clock),
-            bundled={"conversation_writer": conversation_writer},
+            bundled={"conversation_writer": conversation_writer, "desk": desk},
         )
         observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)
         recorder = Recorder(

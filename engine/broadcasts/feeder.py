@@ -17,7 +17,9 @@ asked, and by this one, which may have submitted a portion meanwhile.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -94,21 +96,31 @@ class Feeder:
         self._conditions = conditions
         self._clock = clock
         self._woken = asyncio.Event()
+        self._active: Sequence[Broadcast] = ()
 
     def wake(self) -> None:
         """Look at once whether there is something to do."""
         self._woken.set()
 
+    def counts(self) -> Mapping[str, int]:
+        """Count the active broadcasts of the last step by their state."""
+        return Counter(each.state.value for each in self._active)
+
+    def left(self) -> int:
+        """Count the recipients of those that run which have no outcome."""
+        return sum(each.left for each in self._active if each.state is BroadcastState.RUNNING)
+
     async def lead(self) -> None:
         """Feed until cancelled; an error ends one step only."""
-        while True:
-            self._woken.clear()
-            is_busy = await self._step_or_report()
-            try:
-                async with asyncio.timeout(BUSY_S if is_busy else IDLE_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+        try:
+            while True:
+                self._woken.clear()
+                is_busy = await self._step_or_report()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BUSY_S if is_busy else IDLE_S):
+                        await self._woken.wait()
+        finally:
+            self._active = ()
 
     async def step(self) -> bool:
         """Do a little for each broadcast; tell whether there is more to do now.
@@ -116,7 +128,7 @@ class Feeder:
         Raises:
             LedgerError, BrokerError: The rest is done in the next step.
         """
-        active = await self._store.active()
+        active = self._active = await self._store.active()
         running = [each for each in active if each.state is BroadcastState.RUNNING]
         most = max(PORTION, min(QUEUED_MAX, QUEUED_MAX_OF_ALL // max(1, len(running))))
         is_busy = False

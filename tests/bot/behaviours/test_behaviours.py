@@ -121,7 +121,7 @@ async def test_a_simulated_bot_knows_start_and_help_and_repeats_the_rest() -> No
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"ecko": {}}, "'ecko' is not a behaviour; choose from commands, replies, echo"),
+        ({"ecko": {}}, "'ecko' is not a behaviour; choose from broadcasts, commands, replies, echo"),
         ({"echo": {"loud": True}}, "echo has no settings, so 'loud' is unknown"),
         ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),
         ({"commands": ["start"]}, "the settings of commands are ['start']; they must be an object, {} for none"),
@@ -190,7 +190,9 @@ def test_a_module_without_a_check_takes_any_object() -> None:
 
 
 def test_an_unknown_behaviour_is_refused_with_the_names_of_the_users_own_first() -> None:
-    with pytest.raises(Refusal, match="'shp' is not a behaviour; choose from shop, commands, replies, echo"):
+    with pytest.raises(
+        Refusal, match="'shp' is not a behaviour; choose from shop, broadcasts, commands, replies, echo"
+    ):
         Behaviours([shop()]).check({"shp": {}})
 
 
