@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -55,6 +55,7 @@ class BroadcastWorld:
     clock: Clock = field(default_factory=Clock)
     limits: Limits = field(default_factory=lambda: Limits(ceiling=Limit(0, 1_000), bot=Limit(0, 1_000)))
     sent: Counter[ChatId] = field(default_factory=Counter)
+    bots: set[int] = field(default_factory=lambda: {BOT})
     texts: dict[ChatId, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class BroadcastWorld:
             ledger=self.ledger,
             closer=self.closer,
             compose=self.compose,
+            bots_among=self._bots_among,
             conditions=conditions,
             clock=self.clock,
         )
@@ -110,6 +112,9 @@ class BroadcastWorld:
             wake=self.feeder.wake,
             clock=self.clock,
         )
+
+    async def _bots_among(self, bot_ids: Collection[int]) -> set[int]:
+        return self.bots & set(bot_ids)
 
     async def _limits(self) -> Limits:
         return self.limits

@@ -40,6 +40,7 @@ def broadcasting_of(
         ledger=storage.ledger,
         closer=queue.closer,
         compose=compose,
+        bots_among=storage.bots.among,
         conditions=queue.conditions,
         clock=context.clock,
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -73,7 +73,11 @@ Composed = Callable[[Broadcast, Addressee, Mapping[str, object]], Outgoing]
 
 
 class Feeder:
-    """See the module. It runs in one process at a time."""
+    """See the module. It runs in one process at a time.
+
+    Args:
+        bots_among: Returns which of some bots there are: a broadcast ends with its bot.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Feeder:
         ledger: Ledger,
         closer: Closer,
         compose: Composed,
+        bots_among: Callable[[Collection[int]], Awaitable[set[int]]],
         conditions: Conditions,
         clock: Clock,
     ) -> None:
@@ -93,6 +98,7 @@ class Feeder:
         self._ledger = ledger
         self._closer = closer
         self._compose = compose
+        self._bots_among = bots_among
         self._conditions = conditions
         self._clock = clock
         self._woken = asyncio.Event()
@@ -131,9 +137,17 @@ class Feeder:
         active = self._active = await self._store.active()
         running = [each for each in active if each.state is BroadcastState.RUNNING]
         most = max(PORTION, min(QUEUED_MAX, QUEUED_MAX_OF_ALL // max(1, len(running))))
-        is_busy = False
+        bots = await self._bots_among({each.bot_id for each in active}) if active else set()
+        is_busy, errors = False, list[LedgerError | BrokerError]()
         for each in active:
-            is_busy |= await (self._feed(each, most) if each in running else self._stop(each))
+            try:
+                is_busy |= await self._advance(each, most, has_bot=each.bot_id in bots)
+            except (LedgerError, BrokerError) as error:  # the others go on: it may be of this one alone
+                errors.append(error)
+            except Exception:
+                log.exception("broadcast_step_failed", broadcast=each.id)
+        if errors:
+            raise errors[0]
         return is_busy
 
     async def _step_or_report(self) -> bool:
@@ -142,9 +156,17 @@ class Feeder:
                 return await self.step()
         except (LedgerError, BrokerError):
             return True  # reported as conditions
-        except Exception:
-            log.exception("broadcast_step_failed")
-            return False
+
+    async def _advance(self, broadcast: Broadcast, most: int, *, has_bot: bool) -> bool:
+        if broadcast.state is not BroadcastState.RUNNING:
+            return await self._stop(broadcast)
+        if has_bot:
+            return await self._feed(broadcast, most)
+        await self._store.change(
+            broadcast.id, BroadcastState.CANCELLED, when=(BroadcastState.RUNNING,), now_ms=self._clock()
+        )
+        log.warning("broadcast_without_bot", broadcast=broadcast.id, bot_id=broadcast.bot_id)
+        return True
 
     async def _feed(self, broadcast: Broadcast, most: int) -> bool:
         if broadcast.is_retrying:

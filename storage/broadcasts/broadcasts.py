@@ -13,12 +13,11 @@ from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastSta
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.broadcast_store import PAGE
 from tempogram.storage.broadcasts import recipients
-from tempogram.storage.broadcasts.recipients import is_of
+from tempogram.storage.broadcasts.recipients import is_of, is_under_way
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import (
     IS_ACTIVE,
-    IS_UNDER_WAY,
     IS_WAITING,
     broadcast_recipients,
     broadcasts,
@@ -113,7 +112,7 @@ class SqlBroadcastStore:
         return await self._database.write_alone(partial(recipients.set_back, broadcast=broadcast, limit=limit))
 
     async def under_way(self, broadcast: Broadcast) -> int:
-        counted = select(func.count()).select_from(broadcast_recipients).where(is_of(broadcast), IS_UNDER_WAY)
+        counted = select(func.count()).select_from(broadcast_recipients).where(is_under_way(broadcast))
         async with self._database.reading() as connection:
             return int((await connection.execute(counted)).scalar_one())
 

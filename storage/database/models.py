@@ -400,8 +400,21 @@ broadcast_recipients = Table(
         sqlite_where=IS_WAITING,
         postgresql_where=IS_WAITING,
     ),
-    Index("broadcast_recipients_under_way", "broadcast_id", sqlite_where=IS_UNDER_WAY, postgresql_where=IS_UNDER_WAY),
-    Index("broadcast_recipients_failed", "broadcast_id", sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED),
+    # Of two columns each, as SQLite would rather read all recipients by the primary key than use one of one column.
+    Index(
+        "broadcast_recipients_under_way",
+        "broadcast_id",
+        "message_id",
+        sqlite_where=IS_UNDER_WAY,
+        postgresql_where=IS_UNDER_WAY,
+    ),
+    Index(
+        "broadcast_recipients_failed",
+        "broadcast_id",
+        "outcome",
+        sqlite_where=HAS_FAILED,
+        postgresql_where=HAS_FAILED,
+    ),
     sqlite_with_rowid=False,
 )
 

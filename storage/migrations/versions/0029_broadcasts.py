@@ -54,8 +54,8 @@ def upgrade() -> None:
     )
     for name, columns, where in (
         ("waiting", ["broadcast_id", "due_at_ms", "chat_id"], IS_WAITING),
-        ("under_way", ["broadcast_id"], IS_UNDER_WAY),
-        ("failed", ["broadcast_id"], HAS_FAILED),
+        ("under_way", ["broadcast_id", "message_id"], IS_UNDER_WAY),
+        ("failed", ["broadcast_id", "outcome"], HAS_FAILED),
     ):
         op.create_index(
             f"broadcast_recipients_{name}",

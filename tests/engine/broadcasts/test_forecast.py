@@ -24,7 +24,7 @@ def test_a_bot_shares_the_ceiling_with_the_others_of_which_something_waits() -> 
     alone = rate_of(limits, stats(b42=5), BOT, is_paid=False)
     beside = rate_of(limits, stats(b1=5, b2=5, b3=0), BOT, is_paid=False)
 
-    assert (round(alone.per_s, 1), round(beside.per_s, 1), alone.slot_ms) == (29.4, 9.8, 33)
+    assert (round(alone.per_s, 1), round(beside.per_s, 1), alone.slot_ms) == (28.8, 9.6, 33)
 
 
 def test_without_a_limit_it_arrives_at_once() -> None:

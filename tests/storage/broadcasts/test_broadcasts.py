@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import update
 
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
 from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Content, Outcome
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.model.selection import QuietHours, Selection
+from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chats
 from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
@@ -142,6 +145,33 @@ class BroadcastsContract:
         ended = await world.board.get(broadcast.id)
         assert (ended.outcomes, ended.is_active) == ({Outcome.SENT: 50, Outcome.CANCELLED: len(CHATS) - 50}, False)
 
+    async def test_a_broadcast_ends_with_its_bot(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+
+        world.bots.clear()
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).state is BroadcastState.CANCELLED
+        assert await world.store.active() == []
+
+    async def test_one_that_cannot_go_on_holds_up_no_other(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stuck, other = await world.started(), await world.started()
+        page = world.audience.page
+
+        async def refuse(selection: Selection, rules: Rules, **given: Any) -> list[Recipient]:
+            if rules.campaign == stuck.tag:
+                raise LedgerError("too many time zones")
+            return await page(selection, rules, **given)
+
+        monkeypatch.setattr(world.audience, "page", refuse)
+        with pytest.raises(LedgerError):
+            await world.feeder.step()
+
+        assert await world.store.under_way(other) == len(CHATS)
+
     async def test_a_portion_submitted_while_it_was_cancelled_is_taken_back(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -270,8 +300,8 @@ class TestBroadcastsOnPostgres(OnPostgres, BroadcastsContract):
     pass
 
 
-class _KilledError(Exception):
-    pass
+class _KilledError(BaseException):
+    """No handler of errors sees it, as none sees a kill."""
 
 
 async def _at_once(_seconds: float) -> None:
