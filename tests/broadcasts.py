@@ -98,6 +98,7 @@ class BroadcastWorld:
             closer=self.closer,
             compose=self.compose,
             bots_among=self._bots_among,
+            limits=self._limits,
             conditions=conditions,
             clock=self.clock,
         )

@@ -41,6 +41,7 @@ def broadcasting_of(
         closer=queue.closer,
         compose=compose,
         bots_among=storage.bots.among,
+        limits=storage.limits.current,
         conditions=queue.conditions,
         clock=context.clock,
     )

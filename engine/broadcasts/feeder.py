@@ -4,7 +4,7 @@ For each broadcast that runs, a step
 
 1.  gives further chats of its selection their rows,
 2.  stores what became of its messages,
-3.  submits the next recipients that are due, until ``QUEUED_MAX`` messages are under way.
+3.  submits the next recipients that are due, until as many messages are under way as leave in ``QUEUED_S``.
 
 A row is the fence: its message has a ``dedup_key`` of the broadcast, the round and the chat, so it is accepted once,
 whatever process submits it, and however often. A process that dies between a submission and its note leaves a row
@@ -28,6 +28,7 @@ from tempogram.engine.broadcasts.stopping import ENDS, take_back
 from tempogram.engine.broadcasts.template import filled
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher, Submission
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import (
@@ -48,9 +49,14 @@ from tempogram.engine.resilience.ledger_retry import monitored
 
 log = structlog.get_logger()
 
+QUEUED_S = 6
+"""For so long what is under way of a broadcast keeps its bot busy. untuned: a step of many broadcasts takes a second,
+and what is queued must be taken back quickly."""
+
 QUEUED_MAX = 1_000
-"""Messages of one broadcast that are under way. untuned: at 300 a second they last for three; a pause takes them back
-within a fraction of a second."""
+"""Messages of one broadcast that are under way, at most."""
+
+QUEUED_LEAST = 20
 
 QUEUED_MAX_OF_ALL = 20_000
 """Of all broadcasts together; each has at least a portion."""
@@ -77,6 +83,7 @@ class Feeder:
 
     Args:
         bots_among: Returns which of some bots there are: a broadcast ends with its bot.
+        limits: Returns those in force.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class Feeder:
         closer: Closer,
         compose: Composed,
         bots_among: Callable[[Collection[int]], Awaitable[set[int]]],
+        limits: Callable[[], Awaitable[Limits]],
         conditions: Conditions,
         clock: Clock,
     ) -> None:
@@ -99,6 +107,7 @@ class Feeder:
         self._closer = closer
         self._compose = compose
         self._bots_among = bots_among
+        self._limits = limits
         self._conditions = conditions
         self._clock = clock
         self._woken = asyncio.Event()
@@ -137,11 +146,12 @@ class Feeder:
         active = self._active = await self._store.active()
         running = [each for each in active if each.state is BroadcastState.RUNNING]
         most = max(PORTION, min(QUEUED_MAX, QUEUED_MAX_OF_ALL // max(1, len(running))))
+        limits = await self._limits() if running else Limits()
         bots = await self._bots_among({each.bot_id for each in active}) if active else set()
         is_busy, errors = False, list[LedgerError | BrokerError]()
         for each in active:
             try:
-                is_busy |= await self._advance(each, most, has_bot=each.bot_id in bots)
+                is_busy |= await self._advance(each, min(most, queued_most(limits, each)), has_bot=each.bot_id in bots)
             except (LedgerError, BrokerError) as error:  # the others go on: it may be of this one alone
                 errors.append(error)
             except Exception:
@@ -291,6 +301,21 @@ class Feeder:
             return True
         await self._store.quieten(broadcast)
         return False
+
+
+def queued_most(limits: Limits, broadcast: Broadcast) -> int:
+    """Return how many messages of a broadcast may be under way.
+
+    >>> from tempogram.engine.model.broadcasts import Content, Plan
+    >>> from tempogram.engine.model.selection import Selection
+    >>> plan = Plan(selection=Selection(bot_id=1), content=Content(method="sendMessage", params={}))
+    >>> queued_most(Limits(), Broadcast(id=1, name="news", plan=plan))
+    180
+    """
+    is_paid = bool(broadcast.plan.content.params.get("allow_paid_broadcast"))
+    of_bot = limits.paid if is_paid else limits.bot
+    paces = [limit.count * 1_000 / limit.window_ms for limit in (of_bot, limits.ceiling) if limit.count]
+    return max(QUEUED_LEAST, min(QUEUED_MAX, round(QUEUED_S * min(paces)))) if paces else QUEUED_MAX
 
 
 def _judge(answer: Submission, chat_id: ChatId, ended: dict[Outcome, list[ChatId]]) -> None:

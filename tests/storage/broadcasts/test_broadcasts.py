@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
+from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Content, Outcome
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId
@@ -71,6 +72,15 @@ class BroadcastsContract:
 
         assert await world.store.under_way(broadcast) == 250
         assert (await world.broker.stats()).bots[BOT] == 250
+
+    async def test_no_more_is_queued_than_leaves_in_some_seconds(self, database: Database) -> None:
+        world = BroadcastWorld(database, limits=Limits(bot=Limit(10, 1_000), ceiling=Limit(0, 1_000)))
+        await world.add_chats(CHATS)
+        broadcast = await world.started()
+
+        await world.feeder.step()
+
+        assert await world.store.under_way(broadcast) == 10 * feeder.QUEUED_S
 
     async def test_a_process_that_dies_between_submission_and_note_submits_none_twice(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
