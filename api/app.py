@@ -26,6 +26,7 @@ from tempogram.api.routes import (
     messages,
     metrics,
     queue,
+    selections,
     services,
     tasks,
 )
@@ -46,10 +47,14 @@ ROUTERS = (
     alerts.router,
     broadcasts.router,
     tasks.router,
+    selections.router,
     metrics.router,
     health.router,
     cron_health.router,
 )
+
+LARGE = (messages.BATCH_PATH, selections.PREVIEW, selections.CHATS)
+"""Paths that take a list of many."""
 
 
 def create_app(dependencies: Dependencies) -> FastAPI:
@@ -90,7 +95,7 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
         Middleware(
             BodyLimits,
             bytes_max=dependencies.body_bytes_max,
-            bytes_max_of={messages.BATCH_PATH: dependencies.batch_bytes_max},
+            bytes_max_of=dict.fromkeys(LARGE, dependencies.batch_bytes_max),
             bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
             memory=memory,
             bounds_itself=is_of_a_bot if dependencies.door is not None else lambda _: False,

@@ -10,6 +10,7 @@
     fsm_states  that are cleared         once the update that cleared them is handled
     broadcast_recipients                 ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
+    campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
 with it: within retention the same key is accepted once, and later as a new message. A ``file_id``
@@ -40,6 +41,7 @@ from tempogram.storage.database.models import (
     broadcast_recipients,
     broadcasts,
     call_uses,
+    campaign_claims,
     fsm_states,
     handles,
     holds,
@@ -67,6 +69,8 @@ CALL_USES_MS = 31 * 24 * HOUR_MS
 ALERTS_MS = 30 * 24 * HOUR_MS
 
 BROADCASTS_MS = 30 * 24 * HOUR_MS
+CLAIMS_MS = 7 * 24 * HOUR_MS
+"""Nothing reads them once no clock shows their date any more; this leaves time to look at them."""
 
 PAUSE_S = 0.1
 """Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
@@ -158,6 +162,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
+        "campaign_claims": _purge(campaign_claims, campaign_claims.c.day_ends_ms < now_ms - CLAIMS_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
         "broadcast_recipients": _purge(broadcast_recipients, broadcast_recipients.c.broadcast_id.in_(old_broadcasts)),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),

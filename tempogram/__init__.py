@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.broadcasts import broadcast
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
+    from tempogram.bot.embedding.selection import Selected, select
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
@@ -59,6 +60,7 @@ __all__ = [
     "PlaceLost",
     "Priority",
     "Refusal",
+    "Selected",
     "ServiceError",
     "ServiceTransport",
     "Status",
@@ -77,6 +79,7 @@ __all__ = [
     "once_for_fleet",
     "options",
     "priority",
+    "select",
     "send",
     "service_middleware",
     "services",
@@ -106,6 +109,7 @@ HOMES = {
     "PlaceLost": "engine.services.errors",
     "Priority": "engine.model.messages",
     "Refusal": "api.core.ports",
+    "Selected": "bot.embedding.selection",
     "ServiceError": "engine.services.errors",
     "ServiceTransport": "engine.services.clients.httpx_transport",
     "Status": "engine.model.messages",
@@ -124,6 +128,7 @@ HOMES = {
     "once_for_fleet": "bot.behaviours.once",
     "options": "bot.calls.call_options",
     "priority": "bot.calls.call_options",
+    "select": "bot.embedding.selection",
     "send": "bot.embedding.functions",
     "service_middleware": "bot.embedding.aiohttp_middleware",
     "services": "bot.embedding.service_calls",

@@ -1,4 +1,4 @@
-"""Broadcasts in memory, and an audience of one's choice, for tests of what operators see and do."""
+"""Broadcasts in memory, for tests of what operators see and do."""
 
 from __future__ import annotations
 
@@ -8,40 +8,9 @@ from itertools import count
 
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
-from tempogram.engine.ports.audience import PAGE, Claim
+from tempogram.engine.ports.audience import PAGE
 
 RUNNING, DONE, CANCELLED = BroadcastState.RUNNING, BroadcastState.DONE, BroadcastState.CANCELLED
-
-
-@dataclass
-class FixedAudience:
-    """See ``Audience``: these chats, and these left out."""
-
-    chats: Sequence[ChatId] = ()
-    left_out: Mapping[Reason, int] = field(default_factory=dict)
-
-    async def preview(self, selection: Selection, rules: Rules, *, now_ms: int) -> Preview:
-        return Preview(selected=len(self.chats), held=0, left_out=dict(self.left_out))
-
-    async def page(
-        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Recipient]:
-        later = sorted(str(each) for each in self.chats if str(each) > after)[:limit]
-        return [
-            Recipient(chat_id=int(each), zone="UTC", local_date="", not_before_ms=None, day_ends_ms=0) for each in later
-        ]
-
-    async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
-        return []
-
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
-        """Keep nothing."""
-
-    async def unsubmitted(
-        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Claim]:
-        return []
 
 
 @dataclass

@@ -30,6 +30,7 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.ports import Handles, Ledger, Results, SystemClock
 from tempogram.engine.ports.alert_store import AlertStore
+from tempogram.engine.ports.audience import Audience
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
@@ -87,6 +88,7 @@ class Dependencies(Monitored):
     ledger: Ledger
     results: Results
     handles: Handles
+    audience: Audience
     bots: Bots
     limits: StoredLimits
     removals: Removals

@@ -12,6 +12,7 @@ Read in this order:
     broadcasts  make, preview and control broadcasts
     alerts    what is wrong, and whether its channels work
     tasks     see, change and run tasks
+    selections  which chats of a bot a selection gives
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

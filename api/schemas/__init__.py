@@ -13,6 +13,7 @@ Read in this order:
     broadcasts  one message to many chats
     alerts    what is wrong
     tasks     a task, and how all of them are
+    selections  a selection of chats
     health    whether the process is up
     errors    the body of every error
 """

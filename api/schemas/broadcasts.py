@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, Strict, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import BotId, ChatField, Flag, Tag, time_of
+from tempogram.api.schemas.selections import Days, Language, QuietHoursIn, TimeOfDay, Zone, minutes_of
 from tempogram.engine.broadcasts.board import Forecast, Progress
 from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
 from tempogram.engine.model.messages import Guarantee, Priority
-from tempogram.engine.model.selection import DEFAULT_ZONE, QuietHours, Reason, Selection
-from tempogram.engine.selection.days import is_zone
+from tempogram.engine.model.selection import DEFAULT_ZONE, Reason, Selection
 
 HOUR_MS = 3_600_000
 
-MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
-
 ID_MAX = (1 << 53) - 1
-
-
-def _zone(name: str) -> str:
-    if not is_zone(name):
-        raise ValueError(f"{name[:64]!r} is no time zone; write it like Europe/Berlin")
-    return name
-
-
-Days = Annotated[int, Strict(), Field(ge=0, le=36_500)]
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")]
-ChatType = Annotated[str, StringConstraints(pattern="^(private|group|supergroup|channel)$")]
-Minute = Annotated[str, StringConstraints(pattern=f"^{MINUTE}$")]
-Zone = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}$"), AfterValidator(_zone)
-]
 
 
 class ChatsIn(RequestModel):
     """Which chats of the bot are meant: those to which everything here applies. What is left out asks for nothing."""
 
-    types: list[ChatType] = Field(["private"], max_length=4, description="Of chats, as Telegram names them.")
+    types: list[Literal["private", "group", "supergroup", "channel"]] = Field(
+        ["private"], max_length=4, description="Of chats, as Telegram names them."
+    )
     chats: list[ChatField] = Field([], max_length=10_000, description="Only these.")
     tags: list[Tag] = Field([], max_length=100, description="Chats that have any of them.")
     without_tags: list[Tag] = Field([], max_length=100, description="Chats that have none of them.")
@@ -91,14 +76,12 @@ class BroadcastIn(RequestModel):
         "{title|friend} for chats whose title is not known.",
     )
     selection: ChatsIn = Field(ChatsIn.model_validate({}))
-    at: Minute | None = Field(None, description="Of each chat's own day, such as 10:00; null: at once.")
+    at: TimeOfDay | None = Field(None, description="Of each chat's own day, such as 10:00; null: at once.")
     spread_h: Annotated[float, Strict()] = Field(
         0, ge=0, le=SPREAD_MS_MAX / HOUR_MS, description="Hours over which the chats are spread evenly."
     )
     zone: Zone = Field(DEFAULT_ZONE, description="Of chats whose time zone is not known.")
-    quiet_hours: str | None = Field(
-        None, pattern=f"^{MINUTE}-{MINUTE}$", description="Of chats that have none of their own: 22:00-08:00."
-    )
+    quiet_hours: QuietHoursIn | None = Field(None, description="Of chats that have none of their own.")
     not_if_written_today: Flag = Field(default=False, description="Leave out chats that the bot has written to today.")
     priority: Priority = Field(Priority.LOW, description="Shared 16 : 4 : 1, never strictly.")
     delivery: Guarantee = Field(
@@ -121,10 +104,10 @@ class BroadcastIn(RequestModel):
         return Plan(
             selection=self.selection.of(self.bot),
             content=Content(method=self.method or "sendMessage", params=params),
-            at_minute=None if self.at is None else _minute(self.at),
+            at_minute=None if self.at is None else minutes_of(self.at),
             spread_ms=round(self.spread_h * HOUR_MS),
             default_zone=self.zone,
-            quiet_hours=None if self.quiet_hours is None else _quiet_hours(self.quiet_hours),
+            quiet_hours=None if self.quiet_hours is None else self.quiet_hours.quiet_hours,
             not_if_written_today=self.not_if_written_today,
             priority=self.priority,
             guarantee=self.delivery,
@@ -199,18 +182,3 @@ class ForecastOut(ResponseModel):
             delays_low_until=time_of(forecast.delays_low_until_ms),
             stars=forecast.stars,
         )
-
-
-def _minute(text: str) -> int:
-    """Return the minute of the day.
-
-    >>> _minute("10:30")
-    630
-    """
-    hours, _, minutes = text.partition(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def _quiet_hours(text: str) -> QuietHours:
-    start, _, end = text.partition("-")
-    return QuietHours(from_minute=_minute(start), until_minute=_minute(end))

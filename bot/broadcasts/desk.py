@@ -21,7 +21,7 @@ LISTS = {"type": "types", "tag": "tags", "without_tag": "without_tags", "languag
 """Options that say which chats, each with several values parted by commas."""
 
 DAYS = ("wrote_days_ago", "active_days", "quiet_days")
-TIMES = ("at", "zone", "quiet_hours")
+TIMES = ("at", "zone")
 
 EXAMPLE = "/broadcast spring language=en,de active_days=90 at=10:00"
 
@@ -100,11 +100,23 @@ def options(asked: str) -> dict[str, Any]:
             read["selection"][name] = int(value)
         elif name in TIMES:
             read[name] = value
+        elif name == "quiet_hours" and "-" in value:
+            read[name] = quiet_hours(value)
         elif name == "spread_h" and value.replace(".", "", 1).isdecimal():
             read[name] = float(value)
         else:
             raise Refusal(f"{word[:64]} is no option; write it like {EXAMPLE}")
     return read
+
+
+def quiet_hours(text: str) -> dict[str, str]:
+    """Return the two ends of quiet hours.
+
+    >>> quiet_hours("22:00-08:00")
+    {'from': '22:00', 'until': '08:00'}
+    """
+    start, _, end = text.partition("-")
+    return {"from": start, "until": end}
 
 
 def _words(asked: str) -> list[str]:

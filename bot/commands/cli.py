@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, services, tasks
+from tempogram.bot.commands import alerts, keys, queue, selection, services, tasks
 from tempogram.bot.commands.broadcasts import commands as broadcasts
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
@@ -30,6 +30,7 @@ app.add_typer(broadcasts.app, name="broadcast")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
 app.command()(say)
+app.command(name="select")(selection.select)
 
 
 @app.command()

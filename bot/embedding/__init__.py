@@ -12,5 +12,6 @@ Read in this order:
     service_calls       ``tempogram.services``
     broadcasts          ``tempogram.broadcast``
     sweeps              ``tempogram.sweep``
+    selection           ``tempogram.select``
     aiohttp_middleware  the same for every request of an aiohttp session
 """

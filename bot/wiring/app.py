@@ -55,6 +55,7 @@ def dependencies(built: Program) -> Dependencies:
         results=queue.results,
         handles=storage.handles,
         history=storage.history,
+        audience=storage.audience,
         bots=storage.bots,
         limits=storage.limits,
         removals=front.removals,

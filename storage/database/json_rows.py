@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Column, FromClause, Text, bindparam, cast, func, literal_column, select, type_coerce
+from sqlalchemy import JSON, Column, FromClause, Text, bindparam, cast, func, literal_column, select
 
 
 def json_rows(dialect: str, name: str, columns: Sequence[Column[Any]]) -> FromClause:
@@ -29,9 +29,9 @@ def as_json(columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]]) -> st
 def _of_sqlite(name: str, columns: Sequence[Column[Any]]) -> FromClause:
     each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_as_json")
     fields = (
-        type_coerce(func.json_extract(each.c.value, literal_column(f"'$.{column.name}'")), column.type).label(
-            column.name
-        )
+        cast(func.json_extract(each.c.value, literal_column(f"'$.{column.name}'")), column.type).label(column.name)
         for column in columns
     )
-    return select(*fields).subquery(name)
+    # Cast, because a column that has no type is not indexed for a join with one that has.
+    # Materialized, so that the rows are read once; otherwise each row of another table reads the whole JSON again.
+    return select(*fields).cte(name).prefix_with("MATERIALIZED")

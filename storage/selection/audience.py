@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
-
-from sqlalchemy import Row
+from collections import Counter
+from collections.abc import Sequence
 
 from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
 from tempogram.engine.ports.audience import PAGE, Claim
@@ -14,6 +12,7 @@ from tempogram.storage.selection import claims as claim_rows
 from tempogram.storage.selection.chosen import NOT_LEFT_OUT
 from tempogram.storage.selection.claims import Claimed, Wish, claim_of
 from tempogram.storage.selection.search import Search
+from tempogram.storage.selection.windows import COUNTED, WINDOW
 
 ROUNDS = 20
 """How often a claim is tried again because it crossed another campaign's, of which each round lets one through."""
@@ -31,22 +30,22 @@ class SqlAudience:
     async def preview(self, selection: Selection, rules: Rules, *, now_ms: int) -> Preview:
         search = await Search.begin(self._database, selection, rules, now_ms=now_ms)
         selected = held = 0
-        left_out: dict[Reason, int] = {}
-        async for count in _counts(search, selection):
-            if count.reason == NOT_LEFT_OUT:
-                selected += count.chats
-                held += count.chats if count.is_held else 0
-            else:
-                reason = Reason(count.reason)
-                left_out[reason] = left_out.get(reason, 0) + count.chats
-        return Preview(selected=selected, held=held, left_out=left_out)
+        left_out = Counter[Reason]()
+        async for piece in search.windows(size=COUNTED):
+            for count in await search.counts(piece):
+                if count.reason == NOT_LEFT_OUT:
+                    selected += count.chats
+                    held += count.chats if count.is_held else 0
+                else:
+                    left_out[Reason(count.reason)] += count.chats
+        return Preview(selected=selected, held=held, left_out=dict(left_out))
 
     async def page(
         self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
     ) -> list[Recipient]:
         search = await Search.begin(self._database, selection, rules, now_ms=now_ms)
         found: list[Recipient] = []
-        async for piece in search.windows(after, size=limit):
+        async for piece in search.windows(after, size=WINDOW):
             found += await search.recipients(piece, limit=limit - len(found))
             if len(found) == limit:
                 break
@@ -79,17 +78,6 @@ class SqlAudience:
         for start in range(0, len(wishes), CLAIMS_MAX):
             became += await self._database.write(claim_rows.claim, wishes[start : start + CLAIMS_MAX])
         return became
-
-
-async def _counts(search: Search, selection: Selection) -> AsyncIterator[Row[Any]]:
-    """Count all at once, or a list piece by piece: a statement takes so many values only."""
-    if not selection.chats:
-        for count in await search.counts():
-            yield count
-        return
-    async for piece in search.windows(size=PAGE):
-        for count in await search.counts(piece):
-            yield count
 
 
 def _by_id(recipients: Sequence[Recipient]) -> list[Recipient]:

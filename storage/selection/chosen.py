@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from tempogram.engine.model.conversations import BUSINESS
 from tempogram.engine.model.selection import Reason, Rules, Selection
+from tempogram.storage.database.dialects import JoinInOrder
 from tempogram.storage.database.json_rows import json_rows
 from tempogram.storage.database.models import campaign_claims, chat_tags, chats
 from tempogram.storage.selection.zones import COLUMNS, UNKNOWN
@@ -51,6 +52,8 @@ class Chosen:
         self._selection = selection
         self._rules = rules
         self._by_zone = by_zone
+        # Looked up by zone, an expression: its order cannot be read from the index of ids, which has all chats.
+        self.chat_id: ColumnElement[str] = chats.c.chat_id.concat("") if by_zone else chats.c.chat_id
 
     def rows(self, *narrower: ColumnElement[bool]) -> Subquery:
         """Return a row for each chat that is meant.
@@ -84,7 +87,7 @@ class Chosen:
         is_over = and_(is_held, zone.minute >= quiet_until)
         return (
             select(
-                chats.c.chat_id,
+                self.chat_id.label("chat_id"),
                 zone.zone,
                 is_held.label("is_held"),
                 is_over.label("is_over"),
@@ -98,12 +101,14 @@ class Chosen:
         )
 
     def _joined(self, on: ColumnElement[bool]) -> FromClause:
-        return self._zones.join(chats, on) if self._by_zone else chats.join(self._zones, on)
+        left, right = (self._zones, chats) if self._by_zone else (chats, self._zones)
+        return JoinInOrder(left, right, on)
 
     def _of_bot(self) -> ColumnElement[bool]:
         return and_(
             chats.c.bot_id == self._selection.bot_id,
-            chats.c.alias_of.is_(None),
+            # An expression: the index of aliases finds almost all chats.
+            func.coalesce(chats.c.alias_of, "") == "",
             ~chats.c.chat_id.startswith(BUSINESS, autoescape=True),
         )
 

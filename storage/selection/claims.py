@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from tempogram.engine.model.selection import Recipient, Rules
 from tempogram.engine.ports.audience import Claim
-from tempogram.storage.database.dialects import insert_by
+from tempogram.storage.database.dialects import JoinInOrder, insert_by
 from tempogram.storage.database.json_rows import as_json, json_rows
 from tempogram.storage.database.models import campaign_claims, chats
 from tempogram.storage.ledger import chat_ids
@@ -104,7 +104,7 @@ def claim(connection: Connection, wishes: Sequence[Wish]) -> Sequence[Claimed]:
     wanted = json_rows(connection.dialect.name, WANTED, _COLUMNS)
     claims = campaign_claims.c
     values = [_taken(wanted) if name == "slot" else wanted.c[name] for name in KEPT]
-    allowed = select(*values).select_from(_known(wanted)).where(_is_allowed(wanted)).order_by(*_key(wanted))
+    allowed = select(*values).select_from(_known(wanted)).where(_is_allowed(wanted)).order_by(*_order(wanted))
     write = insert_by(campaign_claims, connection).from_select(list(KEPT), allowed).on_conflict_do_nothing()
     won = _keys(connection.execute(write.returning(*(claims[name] for name in KEY)), parameters))
     if len(won) == len(wishes):
@@ -176,8 +176,13 @@ def _key(wanted: FromClause) -> list[ColumnElement[Any]]:
     return [wanted.c[name] for name in KEY]
 
 
+def _order(wanted: FromClause) -> list[ColumnElement[Any]]:
+    """Return the same order for all processes; its first is an expression, so that it is not read from an index."""
+    return [wanted.c.chat_id.concat(""), wanted.c.bot_id, wanted.c.local_date, wanted.c.campaign]
+
+
 def _known(wanted: FromClause) -> FromClause:
-    return wanted.join(chats, and_(chats.c.bot_id == wanted.c.bot_id, chats.c.chat_id == wanted.c.chat_id))
+    return JoinInOrder(wanted, chats, and_(chats.c.bot_id == wanted.c.bot_id, chats.c.chat_id == wanted.c.chat_id))
 
 
 def _is_allowed(wanted: FromClause) -> ColumnElement[bool]:

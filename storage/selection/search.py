@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, func, select, true
+from sqlalchemy import Row, Select, func, select
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.selection import Recipient, Rules, Selection
 from tempogram.engine.selection.quiet import next_time_ms
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.models import chats
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.selection.chosen import NOT_LEFT_OUT, ZONES, Chosen
-from tempogram.storage.selection.windows import Window, in_order, last_of_window, listed_window, window
+from tempogram.storage.selection.windows import LISTED, Window, in_order, last_of_window, listed_window, window
 from tempogram.storage.selection.zones import ZONES_MAX, ZoneDay, due_zones, zones_as_json, zones_of_bot
 
 FEW = 20_000
@@ -55,31 +55,33 @@ class Search:
         return search
 
     async def windows(self, after: str = "", *, size: int) -> AsyncIterator[Window]:
-        """Give the pieces of the chats from an id on; ``size`` bounds those of a list."""
+        """Give the pieces of the chats from an id on, of ``size`` chats or fewer; by zone they are one."""
         if not self._days:
             return
         if self._by_zone:
-            yield Window(chats.c.chat_id > after, after)
+            yield Window(self._chosen.chat_id > after, after)
         elif self._selection.chats:
-            while (piece := listed_window(self._listed, after, size)) is not None:
+            while (piece := listed_window(self._listed, after, min(size, LISTED))) is not None:
                 yield piece
                 after = piece.last
         else:
-            while last := (await self._rows(last_of_window(self._selection, after)))[0][0]:
+            while last := (await self._rows(last_of_window(self._selection, after, size)))[0][0]:
                 yield window(self._selection, after, last)
                 after = last
 
     async def recipients(self, piece: Window, *, limit: int) -> list[Recipient]:
-        """Return who is selected of a piece."""
+        """Return who is selected of a piece, up to a limit."""
         rows = self._chosen.rows(piece.condition)
-        selected = select(rows).where(rows.c.reason == NOT_LEFT_OUT).order_by(rows.c.chat_id).limit(limit)
-        return [self._recipient(row) for row in await self._rows(selected)]
+        selected = select(rows).where(rows.c.reason == NOT_LEFT_OUT)
+        if self._selection.chats:  # in the order of ``in_order``, from which that of a database may differ
+            found = sorted(await self._rows(selected), key=attrgetter("chat_id"))[:limit]
+        else:
+            found = await self._rows(selected.order_by(rows.c.chat_id).limit(limit))
+        return [self._recipient(row) for row in found]
 
-    async def counts(self, piece: Window | None = None) -> Sequence[Row[Any]]:
-        """Count the chats of a piece, or all: ``reason``, ``is_held``, ``chats``."""
-        if not self._days:
-            return []
-        rows = self._chosen.rows(true() if piece is None else piece.condition)
+    async def counts(self, piece: Window) -> Sequence[Row[Any]]:
+        """Count the chats of a piece: ``reason``, ``is_held``, ``chats``."""
+        rows = self._chosen.rows(piece.condition)
         counted = select(rows.c.reason, rows.c.is_held, func.count().label("chats"))
         return await self._rows(counted.group_by(rows.c.reason, rows.c.is_held))
 
@@ -95,7 +97,7 @@ class Search:
     def _query(self, *, by_zone: bool) -> Chosen:
         return Chosen(self._database.dialect, self._selection, self._rules, by_zone=by_zone)
 
-    async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         async with self._database.reading() as connection:
             result = await connection.execute(query, self._parameters)
             return list(result)

@@ -14,7 +14,13 @@ from tempogram.engine.model.selection import Selection
 from tempogram.storage.database.models import chat_tags, chats
 
 WINDOW = 2_000
-"""Chats. Reading so many takes some 10 ms."""
+"""Chats that are read at once for a page. Untuned: it takes some 10 ms."""
+
+COUNTED = 20_000
+"""Chats that are counted at once. A statement over all would take seconds, and some planners read them zone by zone."""
+
+LISTED = 1_000
+"""Chats of a list that are looked up at once: a statement takes 32,000 values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +35,16 @@ def in_order(listed: Sequence[ChatId]) -> list[str]:
     return sorted(set(map(str, listed)))
 
 
-def listed_window(listed: Sequence[str], after: str, size: int) -> Window | None:
+def listed_window(listed: Sequence[str], after: str, size: int = LISTED) -> Window | None:
     """Return the next of the chats that a selection lists, which are in order; None: there are no more."""
     start = bisect_right(listed, after)
     names = listed[start : start + size]
     return Window(chats.c.chat_id.in_(names), names[-1]) if names else None
 
 
-def last_of_window(selection: Selection, after: str) -> Select[Any]:
+def last_of_window(selection: Selection, after: str, size: int) -> Select[Any]:
     """Select the last id of the next window: of the chats with a tag, or of all chats."""
-    page = _tagged(selection, after) if selection.tags else _all(selection, after)
+    page = _tagged(selection, after, size) if selection.tags else _all(selection, after, size)
     return select(func.max(page.c.chat_id))
 
 
@@ -51,21 +57,21 @@ def window(selection: Selection, after: str, last: str) -> Window:
     return Window(and_(within, chats.c.chat_id.in_(select(tags.chat_id).where(*tagged))), last)
 
 
-def _all(selection: Selection, after: str) -> Any:
+def _all(selection: Selection, after: str, size: int) -> Any:
     of_bot = chats.c.bot_id == selection.bot_id, chats.c.chat_id > after
-    return select(chats.c.chat_id).where(*of_bot).order_by(chats.c.chat_id).limit(WINDOW).subquery()
+    return select(chats.c.chat_id).where(*of_bot).order_by(chats.c.chat_id).limit(size).subquery()
 
 
-def _tagged(selection: Selection, after: str) -> Any:
+def _tagged(selection: Selection, after: str, size: int) -> Any:
     """Each tag has its chats in order, so the first of all of them are among the first of each."""
     tags = chat_tags.c
     pages = (
         select(tags.chat_id)
         .where(tags.bot_id == selection.bot_id, tags.tag == tag, tags.chat_id > after)
         .order_by(tags.chat_id)
-        .limit(WINDOW)
+        .limit(size)
         .subquery()
         for tag in selection.tags
     )
     merged = union(*(select(page.c.chat_id) for page in pages)).subquery()
-    return select(merged.c.chat_id).order_by(merged.c.chat_id).limit(WINDOW).subquery()
+    return select(merged.c.chat_id).order_by(merged.c.chat_id).limit(size).subquery()

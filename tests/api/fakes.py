@@ -42,6 +42,7 @@ from tempogram.engine.model.messages import (
     Settlement,
     Status,
 )
+from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import (
     Accepted,
@@ -55,6 +56,7 @@ from tempogram.engine.ports import (
     Result,
     Settled,
 )
+from tempogram.engine.ports.audience import PAGE, Claim
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -76,7 +78,7 @@ from tests.engine.scheduler.memory_beats import MemoryBeats
 from tests.engine.scheduler.memory_tasks import MemoryTaskStore
 from tests.engine.services.stored import Store
 from tests.fakes import START_MS, Clock, FlakyLedger
-from tests.memory_broadcasts import FixedAudience, MemoryBroadcastStore
+from tests.memory_broadcasts import MemoryBroadcastStore
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
 TOKENS = {
@@ -381,6 +383,35 @@ class ListedLimits:
         return self._now
 
 
+class ListedAudience:
+    """A selection gives these chats, and leaves out one that has opted out."""
+
+    def __init__(self) -> None:
+        self.chats: list[Recipient] = []
+        self.asked: list[tuple[Selection, Rules]] = []
+
+    async def preview(self, selection: Selection, rules: Rules, *, now_ms: int) -> Preview:
+        self.asked.append((selection, rules))
+        held = sum(each.not_before_ms is not None for each in self.chats)
+        return Preview(selected=len(self.chats), held=held, left_out={Reason.OPTED_OUT: 1})
+
+    async def page(
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Recipient]:
+        self.asked.append((selection, rules))
+        return [each for each in self.chats if str(each.chat_id) > after][:limit]
+
+    async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
+        return [Claim(campaign=rules.campaign, bot_id=bot_id, recipient=each) for each in recipients]
+
+    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None: ...
+
+    async def unsubmitted(
+        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[Claim]:
+        return []
+
+
 class ListBots:
     """The bots' repository, in memory."""
 
@@ -544,7 +575,6 @@ class World:
     files: FileList = field(default_factory=FileList)
     beats: MemoryBeats = field(default_factory=MemoryBeats)
     broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
-    audience: FixedAudience = field(default_factory=FixedAudience)
     tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
@@ -565,6 +595,7 @@ class World:
         self.storage = Storage(self.clock)
         self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
+        self.audience = ListedAudience()
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -627,6 +658,7 @@ class World:
             ledger=self.storage,
             results=self.results,
             history=self.storage,
+            audience=self.audience,
             bots=self.bots,
             limits=self.stored_limits,
             removals=self.removals,

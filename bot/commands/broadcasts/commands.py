@@ -56,7 +56,7 @@ def create(
         "selection": _given(selection),
         "at": at,
         "spread_h": spread_h,
-        "quiet_hours": quiet_hours,
+        "quiet_hours": None if quiet_hours is None else _ends(quiet_hours),
     }
     _print(api(url).post("/broadcasts", _given(body)), as_json=as_json)
 
@@ -130,6 +130,11 @@ def _print(answer: Any, *, as_json: bool) -> None:
     from tempogram.bot.commands.broadcasts.shown import several
 
     show(answer, as_json, lambda one: several([one]))
+
+
+def _ends(quiet_hours: str) -> dict[str, str]:
+    start, _, end = quiet_hours.partition("-")
+    return {"from": start, "until": end}
 
 
 def _json(text: str) -> Any:

@@ -7,8 +7,9 @@ import pytest
 from tempogram.api.security.principals import Role
 from tempogram.engine.model.broadcasts import BroadcastState
 from tempogram.engine.model.messages import Guarantee, Priority
-from tempogram.engine.model.selection import QuietHours, Reason
+from tempogram.engine.model.selection import QuietHours, Recipient
 from tests.api.fakes import BOT_ID, World, error_of
+from tests.fakes import START_MS
 
 NEWS: dict[str, Any] = {"name": "news", "bot": BOT_ID, "text": "Hello {title|friend}"}
 
@@ -18,6 +19,10 @@ async def made(world: World, **changes: Any) -> int:
     assert response.status_code == 201, response.text
     broadcast_id: int = response.json()["id"]
     return broadcast_id
+
+
+def recipient(chat_id: int) -> Recipient:
+    return Recipient(chat_id=chat_id, zone="UTC", local_date="2026-03-29", not_before_ms=None, day_ends_ms=START_MS)
 
 
 async def test_a_broadcast_is_a_draft_until_it_is_started(world: World) -> None:
@@ -36,7 +41,7 @@ async def test_what_is_asked_for_becomes_the_plan(world: World) -> None:
         at="10:30",
         spread_h=2.5,
         zone="Europe/Berlin",
-        quiet_hours="22:00-08:00",
+        quiet_hours={"from": "22:00", "until": "08:00"},
     )
 
     plan = world.broadcasts.rows[broadcast_id].plan
@@ -56,7 +61,7 @@ async def test_what_is_asked_for_becomes_the_plan(world: World) -> None:
         ({"text": None}, 422, "a broadcast needs either a text or a method"),
         ({"params": {"chat_id": 7}}, 422, "params has a chat_id; say in selection which chats are meant"),
         ({"params": {"text": "x"}}, 422, "text is given twice, beside params and in them"),
-        ({"zone": "Berlin"}, 422, "'Berlin' is no time zone; write it like Europe/Berlin"),
+        ({"zone": "Berlin"}, 422, "zone should be a time zone such as Europe/Berlin"),
         ({"at": "25:00"}, 422, "at"),
         ({"bot": 999}, 400, "bot 999 does not run here; add it with POST /bots"),
         ({"text": None, "method": "sendNonsense"}, 400, "Telegram has no method 'sendNonsense'"),
@@ -77,12 +82,12 @@ async def test_what_makes_no_sense_is_refused(
 
 
 async def test_a_preview_says_to_how_many_and_until_when(world: World) -> None:
-    world.audience.chats, world.audience.left_out = range(1, 3_001), {Reason.OPTED_OUT: 4}
+    world.audience.chats = [recipient(chat_id) for chat_id in range(1, 3_001)]
     broadcast_id = await made(world)
 
     found = (await world.client.post(f"/broadcasts/{broadcast_id}/preview")).json()
 
-    assert (found["recipients"], found["left_out"], found["stars"]) == (3_000, {"opted_out": 4}, 0)
+    assert (found["recipients"], found["left_out"], found["stars"]) == (3_000, {"opted_out": 1}, 0)
     assert found["delays_urgent_ms"] == 33
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
 from tempogram.storage.database.database import Database
+from tempogram.storage.selection import audience as audiences
 from tempogram.storage.selection import search as searches
-from tempogram.storage.selection import windows
 from tempogram.storage.selection.audience import SqlAudience
 from tests.storage.backends import BOT, OnPostgres, OnSqlite
 from tests.storage.selection.reference import ChatRow, answers
@@ -157,7 +157,9 @@ async def _compare(database: Database, case: Case) -> None:
     expected, counts = answers(case.rows, case.selection, case.rules, case.now_ms)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(searches, "FEW", case.few)
-        patched.setattr(windows, "WINDOW", case.page)
+        for name in ("WINDOW", "COUNTED"):
+            patched.setattr(audiences, name, case.page)
+        patched.setattr(searches, "LISTED", case.page)
         found = await _all_pages(SqlAudience(database), case)
         preview = await SqlAudience(database).preview(case.selection, case.rules, now_ms=case.now_ms)
     assert sorted(found, key=_id) == sorted(expected, key=_id)

@@ -1,0 +1,37 @@
+"""Shows which chats of a bot a selection gives, and why others are left out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from tempogram.api.core.dependencies import DependenciesOf
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
+from tempogram.api.core.ports import Refusal
+from tempogram.api.schemas.selections import PreviewOut, SelectedPageOut, SelectionIn, SelectionPageIn
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
+from tempogram.api.usecases import selections
+from tempogram.engine.model.errors import LedgerError
+
+PREVIEW, CHATS = "/selections/preview", "/selections/chats"
+
+router = APIRouter(tags=["selections"], route_class=GuardedRoute)
+
+WRONG = (Malformed, Invalid, Refusal, TooLarge, LedgerError)
+
+
+@router.post(
+    PREVIEW, dependencies=[requires(Role.VIEWER)], response_model=PreviewOut, responses=error_responses(*WRONG)
+)
+async def preview(wanted: SelectionIn, dependencies: DependenciesOf) -> Response:
+    """Count the chats that would be written to now, and those that are left out, by reason."""
+    return JSONResponse(await selections.preview(dependencies, wanted))
+
+
+@router.post(
+    CHATS, dependencies=[requires(Role.VIEWER)], response_model=SelectedPageOut, responses=error_responses(*WRONG)
+)
+async def chats(wanted: SelectionPageIn, dependencies: DependenciesOf) -> Response:
+    """List the chats that would be written to now, page by page; nothing caps all pages together."""
+    return JSONResponse(await selections.page(dependencies, wanted))
