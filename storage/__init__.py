@@ -12,7 +12,7 @@ Read in this order:
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
-    selection/     whom a bot writes to of its own accord, found in sets
+    selection/     whom a bot writes to of its own accord, and the fence of its messages
     broadcasts/    one message to many chats, and what became of each
     alerts/        what is wrong, and what is still to be said of it
     texts          recent texts of chats, for text generators

@@ -14,7 +14,7 @@ Read in this order:
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API
     task_tables  tasks and their runs as tables
-    selection    ``tempogram select``: which chats a bot would write to, over the API
+    audience/    the chats of a bot, and what it writes to them of its own accord
     plan         ``tempogram plan``: what tasks will call, against the budgets
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     output       what several commands print and ask

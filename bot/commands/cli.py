@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, queue, selection, services, tasks
+from tempogram.bot.commands import alerts, keys, queue, services, tasks
+from tempogram.bot.commands.audience import selection
 from tempogram.bot.commands.broadcasts import commands as broadcasts
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say

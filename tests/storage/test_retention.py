@@ -9,9 +9,11 @@ from sqlalchemy import Connection, func, select, text
 
 from tempogram.engine.model.ids import Ids, earliest
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
+from tempogram.engine.model.selection import Recipient, Rules
 from tempogram.engine.ports.alert_store import Finding, Mark
 from tempogram.engine.ports.ledger import Accepted, Fault
 from tempogram.storage.alerts.alerts import SqlAlertStore
+from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import attempts, holds, messages, payloads, texts, updates
 from tempogram.storage.files.writes import file_ids_without_message
@@ -19,6 +21,7 @@ from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import Incoming, MessageHistory
 from tempogram.storage.retention import (
     ALERTS_MS,
+    CLAIMS_MS,
     HOUR_MS,
     MESSAGES_MAX,
     PAUSE_S,
@@ -31,6 +34,7 @@ from tempogram.storage.retention import (
     old_messages,
     purges,
 )
+from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.texts import ChatText, Texts
 from tempogram.storage.updates import ReceivedUpdate, Updates
 from tests.engine.alerts.values import alert, row
@@ -219,6 +223,19 @@ class RetentionContract:
             "alert_notices": 1,
             "alert_sightings": 1,
         }
+
+    async def test_claims_are_deleted_a_week_after_their_date(
+        self, retention: Retention, database: Database, clock: Clock
+    ) -> None:
+        await Chats(database).note_activity(ChatActivity(bot_id=BOT, chat_id=CHAT, at_ms=clock()))
+        day = Recipient(chat_id=CHAT, zone="UTC", local_date="", not_before_ms=None, day_ends_ms=clock() + 1)
+        await SqlAudience(database).claim([day], Rules(campaign="weekly"), bot_id=BOT, now_ms=clock())
+
+        clock.advance(CLAIMS_MS + 1)
+        assert (await retention.purge())["campaign_claims"] == 0
+        clock.advance(1)
+
+        assert (await retention.purge())["campaign_claims"] == 1
 
     async def test_presumed_calls_are_deleted_after_the_longest_window(
         self, retention: Retention, ledger: SqlLedger, clock: Clock
