@@ -19,6 +19,7 @@ from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import (
     alerts,
     bots,
+    broadcasts,
     chats,
     cron_health,
     health,
@@ -52,6 +53,7 @@ ROUTERS = (
     limits.router,
     services.router,
     alerts.router,
+    broadcasts.router,
     tasks.router,
     selections.router,
     watches.router,

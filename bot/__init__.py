@@ -15,6 +15,7 @@ Read in this order:
     fsm/         aiogram's states, in the database
     generator/   writes the text of an answer: templates, or a language model
     alerts/      the channels of alerts: webhooks, a chat, e-mail
+    broadcasts/  one message to many chats, as a person sees it
     embedding/   Tempogram in a program with a Dispatcher of its own, and ``tempogram.send`` and its like
     wiring/      puts the program together; the only folder that names concrete classes
     runtime/     starts the program, runs it and ends it

@@ -16,6 +16,7 @@ Read in this order:
     scheduler/      tasks at their time, each due time once
     selection/      whom a bot writes to of its own accord, and when in their own day
     watches/        what chats watch, asked for when it is due, within what its service allows
+    broadcasts/     one message to many chats, in portions
     alerts/         what is wrong, said once by each channel
     brokers/        the queue in memory and in Redis
     channels/       what processes tell one another

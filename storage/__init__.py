@@ -15,6 +15,7 @@ Read in this order:
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs
     selection/     whom a bot writes to of its own accord, and the fence of its messages
+    broadcasts/    one message to many chats, and what became of each
     alerts/        what is wrong, and what is still to be said of it
     watches/       what chats watch, what was observed of it, and what is to be said of that
     texts          recent texts of chats, for text generators

@@ -196,7 +196,7 @@ class MessageHistory:
 
     async def _remove_all(self, chosen: Select[Any]) -> int:
         removed = 0
-        while count := await self._database.write_alone(lambda connection: _remove(connection, chosen.limit(PAGE))):
+        while count := await self._database.write_alone(lambda connection: remove(connection, chosen.limit(PAGE))):
             removed += count
         return removed
 
@@ -297,7 +297,8 @@ def _names(row: Row[Any], message: Outgoing) -> Iterator[str | None]:
         yield row.chat_id  # an older id of the same chat
 
 
-def _remove(connection: Connection, chosen: Select[Any]) -> int:
+def remove(connection: Connection, chosen: Select[Any]) -> int:
+    """Delete messages with all that is theirs, and return how many."""
     ids = [row.id for row in connection.execute(chosen)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))

@@ -9,6 +9,7 @@
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
     watches     what was observed        after ``OBSERVATIONS_MS``; items that no chat watches after ``UNWATCHED_MS``
+    broadcast_recipients                 ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
     campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
@@ -38,6 +39,8 @@ from tempogram.storage.database.models import (
     alert_sightings,
     alerts,
     attempts,
+    broadcast_recipients,
+    broadcasts,
     call_uses,
     campaign_claims,
     fsm_states,
@@ -70,6 +73,7 @@ CALL_USES_MS = 31 * 24 * HOUR_MS
 
 ALERTS_MS = 30 * 24 * HOUR_MS
 
+BROADCASTS_MS = 30 * 24 * HOUR_MS
 CLAIMS_MS = 7 * 24 * HOUR_MS
 """Nothing reads them once no clock shows their date any more; this leaves time to look at them."""
 OBSERVATIONS_MS = 90 * 24 * HOUR_MS
@@ -160,6 +164,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
     is_presumed = attempts.c.message_id == PRESUMED
     by_update = updates.c.bot_id == fsm_states.c.bot_id, updates.c.update_id == fsm_states.c.update_id
     is_cleared = and_(IS_CLEARED, fsm_states.c.update_id >= 0, ~exists().where(*by_update, IS_RECEIVED))
+    old_broadcasts = select(broadcasts.c.id).where(broadcasts.c.ended_at_ms < now_ms - BROADCASTS_MS)
     return {
         "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
         "holds": _purge(holds, holds.c.until_ms < now_ms),
@@ -167,6 +172,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
         "campaign_claims": _purge(campaign_claims, campaign_claims.c.day_ends_ms < now_ms - CLAIMS_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
+        "broadcast_recipients": _purge(broadcast_recipients, broadcast_recipients.c.broadcast_id.in_(old_broadcasts)),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),
         "alert_notices": _purge(alert_notices, _has_ended(alert_notices, now_ms - ALERTS_MS)),
         "watch_observations": _purge(watch_observations, watch_observations.c.at_ms < now_ms - OBSERVATIONS_MS),

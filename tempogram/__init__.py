@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tempogram.bot.behaviours.watches.json_api import JsonApi
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
+    from tempogram.bot.embedding.broadcasts import broadcast
     from tempogram.bot.embedding.functions import (
         cancel,
         dead_letters,
@@ -82,6 +83,7 @@ __all__ = [
     "Tempogram",
     "UnknownService",
     "Verdict",
+    "broadcast",
     "cancel",
     "cron",
     "dead_letters",
@@ -133,6 +135,7 @@ HOMES = {
     "Tempogram": "bot.embedding.tempogram",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
+    "broadcast": "bot.embedding.broadcasts",
     "cancel": "bot.embedding.functions",
     "cron": "bot.tasks.declared",
     "dead_letters": "bot.embedding.functions",

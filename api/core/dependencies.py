@@ -26,6 +26,7 @@ from tempogram.api.core.ports import (
 from tempogram.api.core.repositories import Bots, Chats, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
+from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.ports import Handles, Ledger, Results, SystemClock
@@ -99,6 +100,7 @@ class Dependencies(Monitored):
     services: Services
     changed_services: ChangedServices
     dry_runs: DryRuns
+    broadcasts: Broadcasts
     door: Door | None = None
     watches: Watches | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.schemas.errors import ErrorOut
+from tempogram.engine.broadcasts.board import BroadcastConflict, UnknownBroadcast
 from tempogram.engine.model.errors import (
     BrokerUnavailable,
     ChatUnreachable,
@@ -142,12 +143,14 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     NotFound: ErrorFormat(404, "not_found"),
     UnknownService: ErrorFormat(404, "not_found"),
     UnknownTask: ErrorFormat(404, "not_found"),
+    UnknownBroadcast: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
     BodyTooSlow: ErrorFormat(408, "body_too_slow", CLOSED),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
     TargetLost: ErrorFormat(409, "target_lost"),
     Conflict: ErrorFormat(409, "conflict"),
     TaskConflict: ErrorFormat(409, "conflict"),
+    BroadcastConflict: ErrorFormat(409, "conflict"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
     TooLarge: ErrorFormat(413, "too_large"),
     FileTooLarge: ErrorFormat(413, "file_too_large"),

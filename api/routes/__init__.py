@@ -12,6 +12,7 @@ Read in this order:
     reengagement  whom a bot would re-engage
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram
+    broadcasts  make, preview and control broadcasts
     alerts    what is wrong, and whether its channels work
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives

@@ -13,6 +13,7 @@ Read in this order:
     reengagement  whom a bot would re-engage
     limits    the limits
     services  a service, and a call of it that waits
+    broadcasts  one message to many chats
     alerts    what is wrong
     tasks     a task, and how all of them are
     selections  a selection of chats

@@ -29,10 +29,10 @@ def _read_zone(name: str) -> str:
     return name
 
 
-def _minutes(time: str) -> int:
+def minutes_of(time: str) -> int:
     """Return the minute of the day.
 
-    >>> _minutes("16:30")
+    >>> minutes_of("16:30")
     990
     """
     hours, minutes = time.split(":")
@@ -55,7 +55,7 @@ class QuietHoursIn(RequestModel):
 
     @property
     def quiet_hours(self) -> QuietHours:
-        return QuietHours(from_minute=_minutes(self.from_), until_minute=_minutes(self.until))
+        return QuietHours(from_minute=minutes_of(self.from_), until_minute=minutes_of(self.until))
 
 
 class RulesIn(RequestModel):
@@ -77,7 +77,7 @@ class RulesIn(RequestModel):
         return Rules(
             campaign=self.campaign or "",
             default_zone=self.default_zone,
-            at_minute=None if self.at is None else _minutes(self.at),
+            at_minute=None if self.at is None else minutes_of(self.at),
             quiet_hours=None if self.quiet_hours is None else self.quiet_hours.quiet_hours,
             daily_cap=self.daily_cap,
             not_if_written_today=self.not_if_written_today,

@@ -15,6 +15,7 @@ Read in this order:
     tasks            shows, changes and runs tasks
     watches          shows and changes what chats watch
     cron_health      how tasks, loops and budgets are
+    broadcasts       makes, previews and controls broadcasts
     selections       counts and lists the chats of a selection
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back

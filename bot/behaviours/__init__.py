@@ -9,6 +9,7 @@ Read in this order:
     own          loads a user's modules, which are asked first
     cutting      cuts a text to what one message takes
     preferences  what users say of their time zone, and whether the bot may write by itself
+    broadcasts   starts broadcasts from the operators' chat
     commands     answers commands with templates
     reengagement/  writes to users who have gone quiet
     replies      answers mentions and replies, by a text generator

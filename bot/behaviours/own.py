@@ -19,7 +19,7 @@ from tempogram.engine.model.errors import SettingsError
 
 BUNDLED = tuple(
     f"tempogram.bot.behaviours.{name}"
-    for name in ("preferences", "commands", "watches", "reengagement", "replies", "echo")
+    for name in ("preferences", "broadcasts", "commands", "watches", "reengagement", "replies", "echo")
 )
 """These may be named, too: the bots of ``BOT_TOKENS`` have them then."""
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.bot.behaviours import commands, echo, preferences, reengagement, replies, watches
+from tempogram.bot.behaviours import broadcasts, commands, echo, preferences, reengagement, replies, watches
 from tempogram.bot.behaviours.behaviour import Behaviour
 
-BUNDLED = (preferences, commands, watches, reengagement, replies, echo)
+BUNDLED = (preferences, broadcasts, commands, watches, reengagement, replies, echo)
 
 GREETING: Mapping[str, Any] = {
     commands.NAME: {

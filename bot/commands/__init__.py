@@ -8,6 +8,7 @@ Read in this order:
     say          ``tempogram say``: speaks to a bot in the simulated Telegram
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words
+    broadcasts/  ``tempogram broadcast``: one message to many chats, over the API
     services/    ``tempogram services``: what is called besides Telegram, over the API
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API

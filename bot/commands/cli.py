@@ -9,6 +9,7 @@ import typer
 from tempogram.bot.commands import alerts, keys, plan, queue, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
+from tempogram.bot.commands.broadcasts import commands as broadcasts
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.commands.services import services
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(queue.app, name="queue")
 app.add_typer(services.app, name="services")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(broadcasts.app, name="broadcast")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(chats.app, name="chats")
 app.add_typer(plan.app, name="plan")

@@ -214,12 +214,13 @@ async def _upkeep(built: Program) -> None:
 
 
 async def _keep_up(built: Program) -> None:
-    """Do the upkeep, which one process does for all: tasks, removals that were left unfinished, and alerts."""
+    """Do the upkeep, which one process does for all: tasks, unfinished removals, broadcasts and alerts."""
     async with asyncio.TaskGroup() as group:
         group.create_task(built.front.removals.keep_resuming())
         if built.front.scheduler is not None:
             group.create_task(built.front.scheduler.lead())
         group.create_task(built.front.alerting.alerts.lead())
+        group.create_task(built.front.broadcasting.feeder.lead())
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -14,6 +14,7 @@ Read in this order:
     reengagement  messages to users who have gone quiet
     door       the parts that serve the Bot API itself
     sightings  what each process finds wrong in itself
+    broadcasts  what operators do with broadcasts, and what feeds the queue
     alerts     what is looked for, and by which channels it is said
     front      these two and the fleet: what a process has that does more than send
     program    the whole program

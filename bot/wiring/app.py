@@ -60,6 +60,7 @@ def dependencies(built: Program) -> Dependencies:
         chats=storage.chats,
         limits=storage.limits,
         removals=front.removals,
+        broadcasts=front.broadcasting.board,
         tasks=task_board(built),
         services=front.services,
         changed_services=front.changed_services,

@@ -20,6 +20,7 @@ from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.proxy.sessions import DirectSession
 from tempogram.bot.wiring.alerts import Alerting, alerts_of
+from tempogram.bot.wiring.broadcasts import Broadcasting, broadcasting_of, desk_of
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -29,7 +30,7 @@ from tempogram.bot.wiring.scheduler import reengagement_task, retention_task, sc
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram
-from tempogram.bot.wiring.updates import UpdateHandling, updates_of
+from tempogram.bot.wiring.updates import UpdateHandling, composer_of, updates_of
 from tempogram.bot.wiring.watches import watch_tasks, watches_of
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.scheduler.scheduler import Scheduler
@@ -50,6 +51,7 @@ class Front:
         changed_services: Changes them while they run.
         alerting: What is looked for, and by which channels it is said.
         watches: What chats watch.
+        broadcasting: What feeds the queue with broadcasts, and what operators do with them.
         door: What serves the Bot API itself; None: it is not served here.
         tasks: By name, whether they run here or in another process.
         scheduler: None: another process runs the tasks.
@@ -68,6 +70,7 @@ class Front:
     dry_runs: DryRuns
     alerting: Alerting
     watches: Watches
+    broadcasting: Broadcasting
 
 
 def behaviours_of(context: Context) -> Behaviours:
@@ -103,10 +106,23 @@ async def front_of(
     context: Context, storage: Storage, queue: Queue, fleet: Fleet, engine: Engine, behaviours: Behaviours
 ) -> AsyncIterator[Front]:
     """Put the parts together; until the block ends, every ``Bot`` sends through the engine."""
+    composer = composer_of(context, storage)
+    broadcasting = broadcasting_of(context, storage, queue, engine, composer)
     async with (
         services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
         watches_of(context, storage, services, engine) as watches,
-        updates_of(context, storage, queue, fleet, engine, behaviours, services, watches) as updates,
+        updates_of(
+            context,
+            storage,
+            queue,
+            fleet,
+            engine,
+            behaviours,
+            services,
+            watches,
+            composer,
+            desk_of(context, broadcasting),
+        ) as updates,
         door_of(context, storage, queue, fleet, engine) as door,
         reengagement_of(context, storage, fleet, updates.gateway, services) as reengagement,
     ):
@@ -125,6 +141,7 @@ async def front_of(
                 services=services,
                 changed_services=changed_services,
                 alerting=alerting,
+                broadcasting=broadcasting,
                 tasks=tasks,
                 dry_runs=dry_runs_of(context, storage),
                 scheduler=scheduler_of(context, storage, queue, services, tasks, engine.metrics.tasks)

@@ -16,6 +16,7 @@ from tempogram.engine.ports import Clock
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
 from tempogram.storage.bots import Bots
+from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import name_of
@@ -73,6 +74,7 @@ class Storage:
     audience: SqlAudience
     beats: SqlBeats
     bots: Bots
+    broadcasts: SqlBroadcastStore
     call_uses: SqlCallUses
     chats: Chats
     handles: SqlHandles
@@ -129,6 +131,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     audience=SqlAudience(database),
                     beats=SqlBeats(database),
                     bots=Bots(database, key),
+                    broadcasts=SqlBroadcastStore(database),
                     call_uses=SqlCallUses(database),
                     chats=Chats(database),
                     handles=SqlHandles(database),

@@ -11,6 +11,7 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.broadcasts.desk import Desk
 from tempogram.bot.calls import session
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.gateway import Gateway
@@ -63,6 +64,11 @@ class UpdateHandling:
     webhook_checkup: WebhookCheckup
 
 
+def composer_of(context: Context, storage: Storage) -> MethodComposer:
+    may_pay = context.settings.telegram_paid_stars_cap > 0
+    return MethodComposer(clock=context.clock, ids=storage.ids, may_pay=may_pay)
+
+
 @asynccontextmanager
 async def updates_of(
     context: Context,
@@ -73,10 +79,11 @@ async def updates_of(
     behaviours: Behaviours,
     services: Services,
     watches: Watches,
+    composer: MethodComposer,
+    desk: Desk,
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
-    composer = MethodComposer(clock=clock, ids=storage.ids, may_pay=settings.telegram_paid_stars_cap > 0)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
     attachments = Attachments(storage.uploads, spool)
     gateway = Gateway(
@@ -111,6 +118,7 @@ async def updates_of(
                 "chats": storage.chats,
                 "clock": clock,
                 "watches": watches,
+                "desk": desk,
             },
         )
         observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)

@@ -17,6 +17,8 @@
     telegram_refused_tokens_total                         bearer tokens of the HTTP API that were refused
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
     telegram_alerts_open{kind}                            alerts that are open, in the process that looks for them
+    telegram_broadcasts{state}                            those that run or are being stopped, where they are fed
+    telegram_broadcast_recipients_left                    recipients of those that run, without an outcome so far
     telegram_alert_deliveries_total{channel, outcome}     tries to bring a notice to a channel
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
@@ -75,6 +77,8 @@ class Metrics:
         handlers: Counts the handlers of updates by their state; set by what runs them.
         services: Of calls to other services.
         alerts_open: Counts the open alerts by their kind; set by what looks for them.
+        broadcasts: Counts the active broadcasts by their state; set by what feeds the queue with them.
+        recipients_left: Counts what is left of them; likewise.
         tasks: Of runs of tasks.
         watches: Of items that are watched.
         changed: Set when one of ``shared`` has grown.
@@ -93,6 +97,8 @@ class Metrics:
     handlers: Callable[[], Mapping[str, int]] = dict
     services: ServiceMetrics = field(default_factory=ServiceMetrics)
     alerts_open: Callable[[], Mapping[str, int]] = dict
+    broadcasts: Callable[[], Mapping[str, int]] = dict
+    recipients_left: Callable[[], int] = int
     alert_deliveries: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     tasks: TaskMetrics = field(default_factory=TaskMetrics)
     watches: WatchMetrics = field(default_factory=WatchMetrics)
@@ -179,6 +185,7 @@ class EngineCollector:
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
         yield from self._alerts()
+        yield from self._broadcasts()
         yield self._shown_conditions()
         yield self._shown_handlers()
         yield from self._histograms()
@@ -222,6 +229,19 @@ class EngineCollector:
         for labels, count in self._metrics.alert_deliveries.items():
             tries.add_metric(labels, count)
         yield tries
+
+    def _broadcasts(self) -> Iterator[Metric]:
+        shown = GaugeMetricFamily(
+            "telegram_broadcasts", "Broadcasts that run, or are being stopped.", labels=("state",)
+        )
+        for state, count in self._metrics.broadcasts().items():
+            shown.add_metric((state,), count)
+        yield shown
+        yield GaugeMetricFamily(
+            "telegram_broadcast_recipients_left",
+            "Recipients of those that run, without an outcome so far.",
+            self._metrics.recipients_left(),
+        )
 
     def _shown_conditions(self) -> Metric:
         shown = GaugeMetricFamily(

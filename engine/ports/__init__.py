@@ -17,6 +17,7 @@ Read in this order:
     task_store   what is known of tasks
     alert_store  what is known of alerts
     beat_store   which loops of which processes run
+    broadcast_store  broadcasts and their recipients
     audience     the chats of a bot, asked in sets
     watch_store  what is watched, by whom, and what is still to be said of it
     totals       sums over all processes

@@ -16,6 +16,8 @@
     watch_observations  what was observed of items           only what differed from before
     watch_notices  changes of which a chat is not notified yet    ``digest_at_ms``: the message that has them
     watch_plans  how many items a chat may watch             ``watch_members``: which chat has which
+    broadcasts   what each is to do, and how far it is       what its recipients have become is counted here
+    broadcast_recipients  each chat of a broadcast           its row is the fence: one message of a round
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
@@ -89,6 +91,10 @@ IS_UNSUBMITTED = text("message_id IS NULL")
 IS_ALIAS = text("alias_of IS NOT NULL")
 IS_IN_NO_DIGEST = text("digest_at_ms = 0")
 IS_IN_A_DIGEST = text("digest_at_ms > 0")
+IS_WAITING = text("message_id IS NULL AND outcome IS NULL")
+IS_UNDER_WAY = text("message_id IS NOT NULL AND outcome IS NULL")
+HAS_FAILED = text("outcome IN ('dead', 'expired', 'refused')")
+IS_ACTIVE = text("is_active")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -465,6 +471,71 @@ watch_members = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("chat_id", Text, primary_key=True),
     Column("plan", Text),  # None: that of the settings
+    sqlite_with_rowid=False,
+)
+
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("bot_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("plan", LargeBinary, nullable=False),  # JSON
+    Column("state", Text, nullable=False),
+    Column("is_gathered", Boolean, nullable=False, server_default=false()),
+    Column("gathered_to", Text, nullable=False, server_default=""),
+    Column("is_retrying", Boolean, nullable=False, server_default=false()),
+    Column("is_active", Boolean, nullable=False, server_default=false()),
+    Column("recipients", BigInteger, nullable=False, server_default="0"),
+    Column("sent", BigInteger, nullable=False, server_default="0"),
+    Column("dead", BigInteger, nullable=False, server_default="0"),
+    Column("cancelled", BigInteger, nullable=False, server_default="0"),
+    Column("expired", BigInteger, nullable=False, server_default="0"),
+    Column("uncertain", BigInteger, nullable=False, server_default="0"),
+    Column("unreachable", BigInteger, nullable=False, server_default="0"),
+    Column("opted_out", BigInteger, nullable=False, server_default="0"),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    CheckConstraint("state IN ('draft', 'running', 'paused', 'done', 'cancelled')", name="broadcast_state_is_known"),
+    Index("broadcasts_active", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
+    Index("broadcasts_ended", "ended_at_ms"),
+    sqlite_autoincrement=True,  # an id that is used again would make new messages known
+)
+
+broadcast_recipients = Table(
+    "broadcast_recipients",
+    metadata,
+    Column("broadcast_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("round", Integer, nullable=False, server_default="0"),
+    Column("message_id", Text),
+    Column("outcome", Text),
+    Index(
+        "broadcast_recipients_waiting",
+        "broadcast_id",
+        "due_at_ms",
+        "chat_id",
+        sqlite_where=IS_WAITING,
+        postgresql_where=IS_WAITING,
+    ),
+    # Of two columns each, as SQLite would rather read all recipients by the primary key than use one of one column.
+    Index(
+        "broadcast_recipients_under_way",
+        "broadcast_id",
+        "message_id",
+        sqlite_where=IS_UNDER_WAY,
+        postgresql_where=IS_UNDER_WAY,
+    ),
+    Index(
+        "broadcast_recipients_failed",
+        "broadcast_id",
+        "outcome",
+        sqlite_where=HAS_FAILED,
+        postgresql_where=HAS_FAILED,
+    ),
     sqlite_with_rowid=False,
 )
 

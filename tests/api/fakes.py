@@ -19,6 +19,8 @@ from tempogram.api.core.ports import DryRun, PlannedMessage, Refusal, RemovalPro
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
+from tempogram.bot.wiring.broadcasts import composed
+from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -78,6 +80,7 @@ from tests.engine.scheduler.memory_beats import MemoryBeats
 from tests.engine.scheduler.memory_tasks import MemoryTaskStore
 from tests.engine.services.stored import Store
 from tests.fakes import START_MS, Clock, FlakyLedger
+from tests.memory_broadcasts import MemoryBroadcastStore
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
 TOKENS = {
@@ -607,6 +610,7 @@ class World:
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
     beats: MemoryBeats = field(default_factory=MemoryBeats)
+    broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
     tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
@@ -677,9 +681,10 @@ class World:
         )
         self.dry_runs = ListedDryRuns()
         self.services = Services(SERVICES, MemoryCallLimiter(clock=self.clock, after_start=False), clock=self.clock)
+        composer = PlainComposer(self.clock)
         self.dependencies = Dependencies(
             intake=self.intake,
-            composer=PlainComposer(self.clock),
+            composer=composer,
             attachments=self.files,
             spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
@@ -706,10 +711,24 @@ class World:
             tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
             tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
+            broadcasts=self._broadcasts(closer, composer),
         )
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
+
+    def _broadcasts(self, closer: Closer, composer: PlainComposer) -> Broadcasts:
+        return Broadcasts(
+            self.broadcasts,
+            self.audience,
+            broker=self.broker,
+            ledger=self.storage,
+            closer=closer,
+            compose=composed(composer),
+            limits=self.stored_limits.current,
+            wake=lambda: None,
+            clock=self.clock,
+        )
 
     async def submitted(self, **changes: Any) -> str:
         """Submit a message and return its id."""

@@ -16,6 +16,7 @@ from aiogram.types import Update
 from tempogram.bot.behaviours.behaviour import Behaviour
 from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.broadcasts.desk import Desk as BroadcastDesk
 from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.telegram.composer import MethodComposer
@@ -33,11 +34,12 @@ from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot
 from tests.bot.gateways import accepting_gateway, under_every_bot
+from tests.broadcasts import BroadcastWorld
 from tests.engine.desk import Desk
 from tests.fakes import Clock
 
 KEEP_MS = 3_600_000
-PRIVATE, GROUP = 7, -100_5
+PRIVATE, GROUP, OPERATORS = 7, -100_5, -100_9
 
 _numbers = count(1)
 
@@ -89,6 +91,8 @@ class Talk:
         self.updates = Updates(database, process=1)
         self.conversation_writer = ConversationWriter(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
         self.dispatchers = Dispatchers([])
+        self.broadcasts = BroadcastWorld(database, clock)
+        self.desk = BroadcastDesk(board=self.broadcasts.board, bot_id=BOT_ID, chat_id=OPERATORS)
         self.pool = HandlerPool(size=10, waiting_max=1_000)
         ids, desk = Ids(process=1), Desk()
         self.reachability = desk.reachability
@@ -116,7 +120,12 @@ class Talk:
         return await self.dispatchers.feed_update(bot, update, registered=registered)
 
     async def set_up(self, behaviours: Behaviours) -> None:
-        bundled = {"conversation_writer": self.conversation_writer, "chats": self.chats, "clock": self.clock}
+        bundled = {
+            "conversation_writer": self.conversation_writer,
+            "chats": self.chats,
+            "clock": self.clock,
+            "desk": self.desk,
+        }
         self.dispatchers = await dispatchers_of(behaviours.all, self.fleet, bundled=bundled)
 
     async def hears(self, *updates: dict[str, Any]) -> None:

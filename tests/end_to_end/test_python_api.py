@@ -67,6 +67,12 @@ async def campaign(message: Message, bot: Bot) -> None:
     await asyncio.sleep(3_600)
 
 
+@router.message(Command("cast"))
+async def cast(message: Message, bot: Bot) -> None:
+    made = await tempogram.broadcast(bot, "news for {title}, {language|all}", name="spring")
+    await message.answer(f"{made.name} is {made.state.value}")
+
+
 @router.message(Command("thread"))
 async def thread(message: Message, bot: Bot) -> None:
     def elsewhere():
@@ -189,6 +195,24 @@ async def test_what_a_killed_handler_has_submitted_is_sent_once_though_it_runs_a
     said = await texts(telegram)
     assert sorted(said) == sorted(["the last of the campaign", *(f"campaign {n}" for n in range(60))])
     await tempogram.kill()  # its handler sleeps for an hour
+
+
+async def test_a_broadcast_goes_to_all_private_chats_that_are_known(
+    telegram: RunningSimulator, tempogram: Program
+) -> None:
+    for number in (1, 2, 3):
+        await tell(tempogram, number, "/ping", chat_id=80 + number)
+    await until_said(telegram, tempogram, "pong", times=3)
+    await tell(tempogram, 4, "/cast", chat_id=81)
+    await until_said(telegram, tempogram, "spring is running")
+
+    async def is_done() -> bool:
+        status, shown = await tempogram.call("GET", "/broadcasts/1")
+        return bool(status == 200 and shown["state"] == "done")
+
+    await tempogram.until(is_done, within_s=WITHIN_S)
+    calls = [call for call in await telegram.calls() if call.get("text", "").startswith("news for ")]
+    assert sorted(call["chat_id"] for call in calls) == [81, 82, 83]
 
 
 async def test_what_waits_of_a_campaign_is_cancelled_by_its_tag(telegram: RunningSimulator, tempogram: Program) -> None:

@@ -123,7 +123,8 @@ async def test_a_simulated_bot_knows_start_and_help_and_repeats_the_rest() -> No
     [
         (
             {"ecko": {}},
-            "'ecko' is not a behaviour; choose from preferences, commands, watches, reengagement, replies, echo",
+            "'ecko' is not a behaviour; choose from preferences, broadcasts, commands, watches, reengagement, replies, "
+            "echo",
         ),
         ({"echo": {"loud": True}}, "echo has no settings, so 'loud' is unknown"),
         ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),
@@ -195,7 +196,8 @@ def test_a_module_without_a_check_takes_any_object() -> None:
 def test_an_unknown_behaviour_is_refused_with_the_names_of_the_users_own_first() -> None:
     with pytest.raises(
         Refusal,
-        match="'shp' is not a behaviour; choose from preferences, shop, commands, watches, reengagement, replies, echo",
+        match="'shp' is not a behaviour; choose from preferences, shop, broadcasts, commands, watches, reengagement, "
+        "replies, echo",
     ):
         Behaviours([shop()]).check({"shp": {}})
 

@@ -136,6 +136,13 @@ def test_the_gauges_show_the_counts_of_queue_and_ledger() -> None:
     assert numbers["telegram_dead_letters"] == 4
 
 
+def test_active_broadcasts_are_shown_by_state_with_what_is_left_of_them() -> None:
+    numbers = shown(Metrics(broadcasts=lambda: {"running": 2}, recipients_left=lambda: 900))
+
+    assert numbers['telegram_broadcasts{state="running"}'] == 2
+    assert numbers["telegram_broadcast_recipients_left"] == 900
+
+
 def test_open_alerts_are_shown_by_kind_and_their_deliveries_by_channel_and_outcome() -> None:
     metrics = Metrics(alerts_open=lambda: {"task_stalled": 2})
     for outcome in ("away", "accepted", "accepted"):

@@ -1,0 +1,90 @@
+"""Makes, lists, previews and controls broadcasts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from tempogram.api.core.dependencies import DependenciesOf
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
+from tempogram.api.core.ports import Refusal
+from tempogram.api.schemas.broadcasts import ID_MAX, BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
+from tempogram.api.usecases import broadcasts
+from tempogram.engine.broadcasts.board import BroadcastConflict, UnknownBroadcast
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+
+router = APIRouter(tags=["broadcasts"], route_class=GuardedRoute)
+
+BroadcastId = Annotated[int, Path(ge=1, le=ID_MAX, examples=[7])]
+Before = Annotated[int | None, Query(ge=1, le=ID_MAX, description="next_before of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+SEEN = (UnknownBroadcast, Invalid, LedgerError, BrokerUnavailable)
+CHANGED = error_responses(BroadcastConflict, *SEEN)
+OPERATOR = [requires(Role.OPERATOR)]
+
+
+@router.post(
+    "/broadcasts",
+    status_code=201,
+    dependencies=OPERATOR,
+    responses=error_responses(Malformed, Refusal, TooLarge, Invalid, LedgerError, BrokerUnavailable),
+)
+async def create(wanted: BroadcastIn, dependencies: DependenciesOf) -> BroadcastOut:
+    """Make a broadcast. It is a draft: nothing is sent before it is started."""
+    return await broadcasts.create(dependencies, wanted)
+
+
+@router.get(
+    "/broadcasts",
+    dependencies=[requires(Role.VIEWER)],
+    responses=error_responses(Invalid, LedgerError, BrokerUnavailable),
+)
+async def page(dependencies: DependenciesOf, before: Before = None, limit: Limit = 20) -> BroadcastsOut:
+    """List broadcasts, newest first."""
+    return await broadcasts.page(dependencies, before=before, limit=limit)
+
+
+@router.get("/broadcasts/{broadcast_id}", dependencies=[requires(Role.VIEWER)], responses=error_responses(*SEEN))
+async def show(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """Show how far a broadcast is, what came of it, and when its last message arrives."""
+    return await broadcasts.show(dependencies, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/preview", dependencies=OPERATOR, responses=error_responses(Refusal, *SEEN))
+async def preview(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> ForecastOut:
+    """Say what it would do if it were started now: to how many, to whom not and why, until when, and at what cost."""
+    return await broadcasts.preview(dependencies, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/start", dependencies=OPERATOR, responses=CHANGED)
+async def start(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """Begin to send a draft."""
+    return await broadcasts.changed(dependencies, dependencies.broadcasts.start, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/pause", dependencies=OPERATOR, responses=CHANGED)
+async def pause(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """Send nothing more of it until it is resumed. What waits in the queue is taken back, and waits again."""
+    return await broadcasts.changed(dependencies, dependencies.broadcasts.pause, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/resume", dependencies=OPERATOR, responses=CHANGED)
+async def resume(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """Go on with a broadcast that is paused."""
+    return await broadcasts.changed(dependencies, dependencies.broadcasts.resume, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/cancel", dependencies=OPERATOR, responses=CHANGED)
+async def cancel(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """End a broadcast for good. What waits in the queue is cancelled; a call in flight is finished."""
+    return await broadcasts.changed(dependencies, dependencies.broadcasts.cancel, broadcast_id)
+
+
+@router.post("/broadcasts/{broadcast_id}/retry", dependencies=OPERATOR, responses=CHANGED)
+async def retry(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
+    """Send again to those that failed (dead, expired, refused), once it is done. Their dead letters are deleted."""
+    return await broadcasts.changed(dependencies, dependencies.broadcasts.retry, broadcast_id)

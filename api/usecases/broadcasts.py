@@ -1,0 +1,55 @@
+"""Makes, previews and controls broadcasts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tempogram.api.core.dependencies import Dependencies
+from tempogram.api.core.ports import Refusal
+from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
+from tempogram.api.usecases.known_bots import unknown_bot
+from tempogram.engine.model.broadcasts import Broadcast
+from tempogram.engine.model.errors import SettingsError
+
+
+async def create(dependencies: Dependencies, wanted: BroadcastIn) -> BroadcastOut:
+    """Store a draft.
+
+    Raises:
+        Refusal: There is no such bot, or Telegram would refuse the content.
+        LedgerError: It may not be stored.
+    """
+    if not await dependencies.bots.among([wanted.bot]):
+        raise unknown_bot(wanted.bot)
+    plan = wanted.plan(dict(dependencies.fleet.text_params(wanted.bot)))
+    try:
+        broadcast = await dependencies.broadcasts.create(wanted.name, plan)
+    except SettingsError as error:
+        raise Refusal(str(error)) from None
+    return await shown(dependencies, broadcast)
+
+
+async def page(dependencies: Dependencies, *, before: int | None, limit: int) -> BroadcastsOut:
+    found = await dependencies.broadcasts.page(before_id=before, limit=limit + 1)
+    more = len(found) > limit
+    listed = [await shown(dependencies, each) for each in found[:limit]]
+    return BroadcastsOut(broadcasts=listed, next_before=listed[-1].id if more else None)
+
+
+async def show(dependencies: Dependencies, broadcast_id: int) -> BroadcastOut:
+    return await shown(dependencies, await dependencies.broadcasts.get(broadcast_id))
+
+
+async def preview(dependencies: Dependencies, broadcast_id: int) -> ForecastOut:
+    return ForecastOut.of(await dependencies.broadcasts.preview(broadcast_id))
+
+
+async def changed(
+    dependencies: Dependencies, change: Callable[[int], Awaitable[Broadcast]], broadcast_id: int
+) -> BroadcastOut:
+    """Start, pause, resume, cancel or retry a broadcast, and show it."""
+    return await shown(dependencies, await change(broadcast_id))
+
+
+async def shown(dependencies: Dependencies, broadcast: Broadcast) -> BroadcastOut:
+    return BroadcastOut.of(await dependencies.broadcasts.progress(broadcast))

@@ -1,0 +1,7 @@
+"""Broadcasts, as a person sees them.
+
+Read in this order:
+
+    words  how far they are, and what they would do, in plain words
+    desk   the operators' chat: which one it is, and what is asked for there
+"""

@@ -1,0 +1,226 @@
+"""What an operator sees of broadcasts and does with them, in whichever process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from tempogram.engine.broadcasts import template
+from tempogram.engine.broadcasts.feeder import Composed
+from tempogram.engine.broadcasts.forecast import Arrival, Rate, arrivals_of, ends_ms, rate_of
+from tempogram.engine.broadcasts.stopping import take_back
+from tempogram.engine.closing.closer import Closer
+from tempogram.engine.limits.limits import PLACES_A_STAR, Limits
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Plan
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import EngineError
+from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.model.selection import Reason
+from tempogram.engine.ports import Broker, Ledger
+from tempogram.engine.ports.audience import Audience
+from tempogram.engine.ports.broadcast_store import BroadcastStore
+
+DRAFT, RUNNING, PAUSED = BroadcastState.DRAFT, BroadcastState.RUNNING, BroadcastState.PAUSED
+
+SAMPLE_CHAT = 1
+"""The chat for which content is checked if no chat is named."""
+
+
+class UnknownBroadcast(EngineError):
+    """There is no broadcast with this id."""
+
+
+class BroadcastConflict(EngineError):
+    """A broadcast is not in a state in which this can be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a broadcast would do if it were started now.
+
+    Attributes:
+        recipients: Chats that would be written to.
+        held: Of these, chats in their quiet hours.
+        left_out: How many are left out, by reason.
+        ends_at_ms: When the last message arrives, if nothing else comes meanwhile.
+        delays_urgent_ms: How long an urgent message of the bot waits at most because of it.
+        delays_low_until_ms: Until when other messages of low priority of the bot may have to wait.
+        stars: What it costs at most; 0: nothing.
+    """
+
+    recipients: int
+    held: int
+    left_out: Mapping[Reason, int]
+    ends_at_ms: int
+    delays_urgent_ms: int
+    delays_low_until_ms: int
+    stars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a broadcast is.
+
+    Attributes:
+        under_way: Recipients whose messages are in the queue or being sent.
+        waiting: Recipients that have no message yet.
+        ends_at_ms: When the last message arrives, if nothing else comes meanwhile; None: it does not run, or its
+            recipients are not all known yet.
+    """
+
+    broadcast: Broadcast
+    under_way: int
+    waiting: int
+    ends_at_ms: int | None
+
+
+class Broadcasts:
+    """See the module.
+
+    Args:
+        compose: Makes a message, to check the content.
+        limits: Returns those in force.
+        wake: Has the feeder look at once, if it is in this process.
+    """
+
+    def __init__(
+        self,
+        store: BroadcastStore,
+        audience: Audience,
+        *,
+        broker: Broker,
+        ledger: Ledger,
+        closer: Closer,
+        compose: Composed,
+        limits: Callable[[], Awaitable[Limits]],
+        wake: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._audience = audience
+        self._broker = broker
+        self._ledger = ledger
+        self._closer = closer
+        self._compose = compose
+        self._limits = limits
+        self._wake = wake
+        self._clock = clock
+
+    async def create(self, name: str, plan: Plan) -> Broadcast:
+        """Store a draft.
+
+        Raises:
+            EngineError: Telegram would refuse the content; one sentence.
+            LedgerError: The database refuses.
+        """
+        template.check(plan.content.params)
+        self._sample(Broadcast(id=0, name=name, plan=plan))
+        return await self._store.create(name, plan, now_ms=self._clock())
+
+    async def get(self, broadcast_id: int) -> Broadcast:
+        """Return a broadcast; raises ``UnknownBroadcast`` and ``LedgerError``, as all that follow."""
+        found = await self._store.get(broadcast_id)
+        if found is None:
+            raise UnknownBroadcast(f"there is no broadcast {broadcast_id}")
+        return found
+
+    async def page(self, *, before_id: int | None, limit: int) -> list[Broadcast]:
+        """Return broadcasts, newest first."""
+        return await self._store.page(before_id=before_id, limit=limit)
+
+    async def preview(self, broadcast_id: int) -> Forecast:
+        """Say what a broadcast would do if it were started now.
+
+        Raises:
+            BrokerUnavailable: The queue cannot be counted.
+
+        Cost: one count of the selection, O(chats of the bot).
+        """
+        broadcast, now_ms = await self.get(broadcast_id), self._clock()
+        sample, plan = self._sample(broadcast), broadcast.plan
+        found = await self._audience.preview(plan.selection, broadcast.rules, now_ms=now_ms)
+        zones = await self._store.zones(broadcast.bot_id) if plan.at_minute is not None else {}
+        messages = found.selected * max(1, sample.cost)
+        arrivals = list(arrivals_of(plan, messages, zones, started_at_ms=now_ms))
+        rate, before = await self._pace(broadcast, sample, messages)
+        ends_at_ms = ends_ms(arrivals, rate, before=before, now_ms=now_ms)
+        return Forecast(
+            recipients=found.selected,
+            held=found.held,
+            left_out=found.left_out,
+            ends_at_ms=ends_at_ms,
+            delays_urgent_ms=rate.slot_ms,
+            delays_low_until_ms=ends_at_ms,
+            stars=-(-messages // PLACES_A_STAR) if sample.is_paid else 0,
+        )
+
+    async def progress(self, broadcast: Broadcast) -> Progress:
+        """Say how far a broadcast is. Cost: O(its messages under way), which are few."""
+        under_way = await self._store.under_way(broadcast)
+        waiting = max(0, broadcast.left - under_way)
+        ends_at_ms = None
+        if broadcast.state is RUNNING and broadcast.is_gathered:
+            ends_at_ms = await self._ends_at_ms(broadcast, under_way)
+        return Progress(broadcast=broadcast, under_way=under_way, waiting=waiting, ends_at_ms=ends_at_ms)
+
+    async def start(self, broadcast_id: int) -> Broadcast:
+        """Begin to send a draft; nothing is done to one that runs. Raises ``BroadcastConflict``, as all that follow."""
+        return await self._change(broadcast_id, RUNNING, when=(DRAFT,), done="started")
+
+    async def pause(self, broadcast_id: int) -> Broadcast:
+        """Send nothing more of a broadcast, and take back what waits in the queue; its recipients wait again."""
+        return await self._change(broadcast_id, PAUSED, when=(RUNNING,), done="paused")
+
+    async def resume(self, broadcast_id: int) -> Broadcast:
+        """Go on with a broadcast that is paused."""
+        return await self._change(broadcast_id, RUNNING, when=(PAUSED,), done="resumed")
+
+    async def cancel(self, broadcast_id: int) -> Broadcast:
+        """End a broadcast for good, and take back what waits in the queue. A call in flight is finished."""
+        when = (DRAFT, RUNNING, PAUSED)
+        return await self._change(broadcast_id, BroadcastState.CANCELLED, when=when, done="cancelled")
+
+    async def retry(self, broadcast_id: int) -> Broadcast:
+        """Send again to those that failed, once a broadcast is done."""
+        if not await self._store.retry(broadcast_id, now_ms=self._clock()):
+            broadcast = await self.get(broadcast_id)
+            raise BroadcastConflict(
+                f"broadcast {broadcast_id} is {broadcast.state.value}; what failed is retried once it is done"
+            )
+        self._wake()
+        return await self.get(broadcast_id)
+
+    async def _change(
+        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], done: str
+    ) -> Broadcast:
+        is_changed = await self._store.change(broadcast_id, to, when=when, now_ms=self._clock())
+        broadcast = await self.get(broadcast_id)
+        if not is_changed and broadcast.state is not to:
+            states = " or ".join(each.value for each in when)
+            raise BroadcastConflict(
+                f"broadcast {broadcast_id} is {broadcast.state.value}; only one that is {states} can be {done}"
+            )
+        if to is not RUNNING:
+            await take_back(self._ledger, self._closer, broadcast)
+        self._wake()
+        return broadcast
+
+    async def _ends_at_ms(self, broadcast: Broadcast, under_way: int) -> int:
+        sample, now_ms = self._sample(broadcast), self._clock()
+        places = max(1, sample.cost)
+        rate, before = await self._pace(broadcast, sample, broadcast.left * places)
+        left = Arrival(now_ms, broadcast.left * places)
+        last = Arrival(await self._store.last_due_ms(broadcast), places)
+        return ends_ms([left, last], rate, before=max(0.0, before - under_way * places), now_ms=now_ms)
+
+    async def _pace(self, broadcast: Broadcast, sample: Outgoing, messages: int) -> tuple[Rate, float]:
+        """Return how fast a broadcast leaves, and how many messages leave before its last one."""
+        stats = await self._broker.stats()
+        rate = rate_of(await self._limits(), stats, broadcast.bot_id, is_paid=sample.is_paid)
+        beside = min(await self._store.ahead(broadcast), messages)  # those of one priority take turns
+        return rate, stats.bots.get(broadcast.bot_id, 0) + beside
+
+    def _sample(self, broadcast: Broadcast) -> Outgoing:
+        chats = broadcast.plan.selection.chats
+        addressee = Addressee(chat_id=chats[0] if chats else SAMPLE_CHAT, title="A", language="en")
+        return self._compose(broadcast, addressee, template.filled(broadcast.plan.content.params, addressee))

@@ -1,0 +1,328 @@
+"""Hands recipients to the queue in portions, so that a million of them take no memory and leave others their share.
+
+For each broadcast that runs, a step
+
+1.  gives further chats of its selection their rows,
+2.  stores what became of its messages,
+3.  submits the next recipients that are due, until as many messages are under way as leave in ``QUEUED_S``.
+
+A row is the fence: its message has a ``dedup_key`` of the broadcast, the round and the chat, so it is accepted once,
+whatever process submits it, and however often. A process that dies between a submission and its note leaves a row
+that waits; it is submitted again, and its answer is the message that there is.
+
+Once a broadcast is paused or cancelled, what waits of it in the queue is taken back: at once by the process that was
+asked, and by this one, which may have submitted a portion meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+from tempogram.engine.broadcasts.due import due_ms
+from tempogram.engine.broadcasts.stopping import ENDS, take_back
+from tempogram.engine.broadcasts.template import filled
+from tempogram.engine.closing.closer import Closer
+from tempogram.engine.dispatcher import Dispatcher, Submission
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import (
+    BrokerError,
+    ChatUnreachable,
+    EngineError,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+    UnstorableValue,
+)
+from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.engine.ports import Accepted, Known, Ledger
+from tempogram.engine.ports.audience import Audience
+from tempogram.engine.ports.broadcast_store import PAGE, BroadcastStore
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import monitored
+
+log = structlog.get_logger()
+
+QUEUED_S = 6
+"""For so long what is under way of a broadcast keeps its bot busy. untuned: a step of many broadcasts takes a second,
+and what is queued must be taken back quickly."""
+
+QUEUED_MAX = 1_000
+"""Messages of one broadcast that are under way, at most."""
+
+QUEUED_LEAST = 20
+
+QUEUED_MAX_OF_ALL = 20_000
+"""Of all broadcasts together; each has at least a portion."""
+
+PORTION = 200
+"""Recipients that are submitted at once. untuned: some 30 ms, after which it is asked whether the broadcast still
+runs."""
+
+PAGES_A_STEP = 5
+"""Pages of a selection that a step stores. untuned: 100 ms in which the other broadcasts wait."""
+
+BUSY_S, IDLE_S = 0.2, 2.0
+"""Between two steps: while there is something to do, and else. A start in this process is followed at once."""
+
+FULL_MS = 5_000
+"""How much later a recipient is due whose chat has too many messages waiting. untuned: such a chat is an exception."""
+
+Composed = Callable[[Broadcast, Addressee, Mapping[str, object]], Outgoing]
+"""Makes the message to a recipient; raises ``EngineError`` if Telegram would refuse it."""
+
+
+class Feeder:
+    """See the module. It runs in one process at a time.
+
+    Args:
+        bots_among: Returns which of some bots there are: a broadcast ends with its bot.
+        limits: Returns those in force.
+    """
+
+    def __init__(
+        self,
+        store: BroadcastStore,
+        audience: Audience,
+        *,
+        dispatcher: Dispatcher,
+        ledger: Ledger,
+        closer: Closer,
+        compose: Composed,
+        bots_among: Callable[[Collection[int]], Awaitable[set[int]]],
+        limits: Callable[[], Awaitable[Limits]],
+        conditions: Conditions,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._audience = audience
+        self._dispatcher = dispatcher
+        self._ledger = ledger
+        self._closer = closer
+        self._compose = compose
+        self._bots_among = bots_among
+        self._limits = limits
+        self._conditions = conditions
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._active: Sequence[Broadcast] = ()
+
+    def wake(self) -> None:
+        """Look at once whether there is something to do."""
+        self._woken.set()
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the active broadcasts of the last step by their state."""
+        return Counter(each.state.value for each in self._active)
+
+    def left(self) -> int:
+        """Count the recipients of those that run which have no outcome."""
+        return sum(each.left for each in self._active if each.state is BroadcastState.RUNNING)
+
+    async def lead(self) -> None:
+        """Feed until cancelled; an error ends one step only."""
+        try:
+            while True:
+                self._woken.clear()
+                is_busy = await self._step_or_report()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BUSY_S if is_busy else IDLE_S):
+                        await self._woken.wait()
+        finally:
+            self._active = ()
+
+    async def step(self) -> bool:
+        """Do a little for each broadcast; tell whether there is more to do now.
+
+        Raises:
+            LedgerError, BrokerError: The rest is done in the next step.
+        """
+        active = self._active = await self._store.active()
+        running = [each for each in active if each.state is BroadcastState.RUNNING]
+        most = max(PORTION, min(QUEUED_MAX, QUEUED_MAX_OF_ALL // max(1, len(running))))
+        limits = await self._limits() if running else Limits()
+        bots = await self._bots_among({each.bot_id for each in active}) if active else set()
+        is_busy, errors = False, list[LedgerError | BrokerError]()
+        for each in active:
+            try:
+                is_busy |= await self._advance(each, min(most, queued_most(limits, each)), has_bot=each.bot_id in bots)
+            except (LedgerError, BrokerError) as error:  # the others go on: it may be of this one alone
+                errors.append(error)
+            except Exception:
+                log.exception("broadcast_step_failed", broadcast=each.id)
+        if errors:
+            raise errors[0]
+        return is_busy
+
+    async def _step_or_report(self) -> bool:
+        try:
+            with monitored(self._conditions, seen_by="broadcasts"):
+                return await self.step()
+        except (LedgerError, BrokerError):
+            return True  # reported as conditions
+
+    async def _advance(self, broadcast: Broadcast, most: int, *, has_bot: bool) -> bool:
+        if broadcast.state is not BroadcastState.RUNNING:
+            return await self._stop(broadcast)
+        if has_bot:
+            return await self._feed(broadcast, most)
+        await self._store.change(
+            broadcast.id, BroadcastState.CANCELLED, when=(BroadcastState.RUNNING,), now_ms=self._clock()
+        )
+        log.warning("broadcast_without_bot", broadcast=broadcast.id, bot_id=broadcast.bot_id)
+        return True
+
+    async def _feed(self, broadcast: Broadcast, most: int) -> bool:
+        if broadcast.is_retrying:
+            await self._store.set_back(broadcast)
+        if not broadcast.is_gathered:
+            broadcast = await self._gather(broadcast)
+        while await self._store.settle(broadcast) == PAGE:
+            pass
+        under_way = await self._store.under_way(broadcast)
+        submitted = await self._submit_due(broadcast, most - under_way)
+        if under_way or submitted or broadcast.is_retrying or not broadcast.is_gathered:
+            return True
+        if await self._store.finish(broadcast, now_ms=self._clock()):
+            await self._log_end(broadcast)
+        return False
+
+    async def _log_end(self, broadcast: Broadcast) -> None:
+        ended = await self._store.get(broadcast.id) or broadcast
+        counts = {outcome.value: count for outcome, count in ended.outcomes.items()}
+        log.info("broadcast_done", broadcast=broadcast.id, bot_id=broadcast.bot_id, **counts)
+
+    async def _gather(self, broadcast: Broadcast) -> Broadcast:
+        """Store the next recipients, and return the broadcast as it is then."""
+        for _ in range(PAGES_A_STEP):
+            started_at_ms, plan = broadcast.started_at_ms or 0, broadcast.plan
+            page = await self._audience.page(
+                plan.selection, broadcast.rules, now_ms=started_at_ms, after=broadcast.gathered_to
+            )
+            due = {each.chat_id: due_ms(plan, each, started_at_ms=started_at_ms) for each in page}
+            to = str(page[-1].chat_id) if page else broadcast.gathered_to
+            await self._store.gather(broadcast, due, to=to)
+            broadcast = await self._store.get(broadcast.id) or broadcast
+            if broadcast.is_gathered or broadcast.state is not BroadcastState.RUNNING:
+                break
+        return broadcast
+
+    async def _submit_due(self, broadcast: Broadcast, room: int) -> int:
+        """Submit recipients that are due, at most so many, and return how many were dealt with."""
+        done = 0
+        while done < room:
+            limit = min(PORTION, room - done)
+            due = await self._store.due(broadcast, now_ms=self._clock(), limit=limit)
+            if due and not await self._submit(broadcast, due):
+                break
+            done += len(due)
+            if len(due) < limit:
+                break
+        return done
+
+    async def _submit(self, broadcast: Broadcast, due: Sequence[Addressee]) -> bool:
+        """Submit a portion; False if no further one is to follow now."""
+        ended: dict[Outcome, list[ChatId]] = {}
+        messages = dict(self._composed(broadcast, due, ended))
+        answers = await self._dispatcher.submit(list(messages.values())) if messages else []
+        noted: dict[ChatId, str] = {}
+        full: list[QueueFull] = []
+        crowded: list[ChatId] = []
+        for (chat_id, message), answer in zip(messages.items(), answers, strict=True):
+            match answer:
+                case Accepted():
+                    noted[chat_id] = message.id
+                case Known(message_id):
+                    noted[chat_id] = message_id
+                case QueueFull():
+                    full.append(answer)
+                    crowded.append(chat_id)
+                case _:
+                    _judge(answer, chat_id, ended)
+        await self._store_portion(broadcast, noted, ended, crowded)
+        return not any(each.chat_id is None for each in full) and await self._still_runs(broadcast)
+
+    async def _store_portion(
+        self,
+        broadcast: Broadcast,
+        noted: Mapping[ChatId, str],
+        ended: Mapping[Outcome, Sequence[ChatId]],
+        crowded: Sequence[ChatId],
+    ) -> None:
+        if noted:
+            await self._store.note(broadcast, noted)
+        if ended:
+            await self._store.end(broadcast, ended)
+        if crowded:
+            await self._store.postpone(broadcast, crowded, to_ms=self._clock() + FULL_MS)
+
+    def _composed(
+        self, broadcast: Broadcast, due: Sequence[Addressee], ended: dict[Outcome, list[ChatId]]
+    ) -> Sequence[tuple[ChatId, Outgoing]]:
+        composed: list[tuple[ChatId, Outgoing]] = []
+        refusals: list[str] = []
+        for each in due:
+            if each.has_opted_out:
+                ended.setdefault(Outcome.OPTED_OUT, []).append(each.chat_id)
+                continue
+            try:
+                params = filled(broadcast.plan.content.params, each)
+                composed.append((each.chat_id, self._compose(broadcast, each, params)))
+            except EngineError as refused:
+                refusals.append(str(refused))
+                ended.setdefault(Outcome.REFUSED, []).append(each.chat_id)
+        if refusals:
+            log.warning(
+                "broadcast_recipients_refused", broadcast=broadcast.id, recipients=len(refusals), reason=refusals[0]
+            )
+        return composed
+
+    async def _still_runs(self, broadcast: Broadcast) -> bool:
+        """Tell whether a broadcast runs; what was submitted of one that was stopped meanwhile is taken back."""
+        now = await self._store.get(broadcast.id)
+        if now is None or now.state is BroadcastState.RUNNING:
+            return now is not None
+        if now.state in ENDS:
+            await take_back(self._ledger, self._closer, now)
+        return False
+
+    async def _stop(self, broadcast: Broadcast) -> bool:
+        """Take back what waits of a stopped broadcast, until its messages have all ended."""
+        left = await take_back(self._ledger, self._closer, broadcast)
+        while await self._store.settle(broadcast) == PAGE:
+            pass
+        if left or await self._store.under_way(broadcast):
+            return True
+        await self._store.quieten(broadcast)
+        return False
+
+
+def queued_most(limits: Limits, broadcast: Broadcast) -> int:
+    """Return how many messages of a broadcast may be under way.
+
+    >>> from tempogram.engine.model.broadcasts import Content, Plan
+    >>> from tempogram.engine.model.selection import Selection
+    >>> plan = Plan(selection=Selection(bot_id=1), content=Content(method="sendMessage", params={}))
+    >>> queued_most(Limits(), Broadcast(id=1, name="news", plan=plan))
+    180
+    """
+    is_paid = bool(broadcast.plan.content.params.get("allow_paid_broadcast"))
+    of_bot = limits.paid if is_paid else limits.bot
+    paces = [limit.count * 1_000 / limit.window_ms for limit in (of_bot, limits.ceiling) if limit.count]
+    return max(QUEUED_LEAST, min(QUEUED_MAX, round(QUEUED_S * min(paces)))) if paces else QUEUED_MAX
+
+
+def _judge(answer: Submission, chat_id: ChatId, ended: dict[Outcome, list[ChatId]]) -> None:
+    match answer:
+        case ChatUnreachable():
+            ended.setdefault(Outcome.UNREACHABLE, []).append(chat_id)
+        case TargetLost() | UnstorableValue():
+            ended.setdefault(Outcome.REFUSED, []).append(chat_id)
+        case _:
+            pass  # the ledger was away: it waits as before

@@ -1,0 +1,87 @@
+"""The rows of broadcasts and of their recipients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
+from tempogram.engine.model.messages import ChatId
+
+PAGE = 1_000
+"""Recipients that are read or written at once."""
+
+PAUSED = "its broadcast was paused"
+"""The reason of a message that was taken back by a pause: its recipient waits again."""
+
+
+class BroadcastStore(Protocol):
+    """A recipient waits, or its message is under way, or it has an outcome. Each method raises ``LedgerError``."""
+
+    async def create(self, name: str, plan: Plan, *, now_ms: int) -> Broadcast:
+        """Store a draft."""
+
+    async def get(self, broadcast_id: int) -> Broadcast | None:
+        """Return a broadcast; None if there is none."""
+
+    async def page(self, *, before_id: int | None, limit: int) -> list[Broadcast]:
+        """Return broadcasts, newest first; ``before_id`` is the last of the page before."""
+
+    async def active(self, *, limit: int = PAGE) -> list[Broadcast]:
+        """Return what there is to do: those that run, and those that were stopped and wait in the queue."""
+
+    async def change(
+        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int
+    ) -> bool:
+        """Change the state if it is one of these; False, and nothing done, if not.
+
+        A broadcast that begins to run has its ``started_at_ms`` if it had none; one that ends has ``ended_at_ms``.
+        """
+
+    async def retry(self, broadcast_id: int, *, now_ms: int) -> bool:
+        """Let a broadcast that is done run again, and set back those that failed; False if it is not done."""
+
+    async def gather(self, broadcast: Broadcast, due: Mapping[ChatId, int], *, to: str) -> None:
+        """Give chats their rows, with when each is due, and store how far that is; an empty page ends it."""
+
+    async def due(self, broadcast: Broadcast, *, now_ms: int, limit: int) -> list[Addressee]:
+        """Return recipients that wait and are due, those first that have been for longest."""
+
+    async def note(self, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
+        """Store that messages are under way."""
+
+    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
+        """Store outcomes of recipients that wait, and count them."""
+
+    async def postpone(self, broadcast: Broadcast, chat_ids: Sequence[ChatId], *, to_ms: int) -> None:
+        """Let recipients that wait be due at another time."""
+
+    async def settle(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
+        """Store the outcomes of messages that have ended, count them, and return how many.
+
+        Cost: O(messages under way), which are few.
+        """
+
+    async def set_back(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
+        """Let recipients that failed wait again, and return how many; 0 ends the retry.
+
+        Their dead letters are deleted: replayed later, they would be sent besides. One that was replayed is left.
+        """
+
+    async def under_way(self, broadcast: Broadcast) -> int:
+        """Count the messages of a broadcast that have not ended."""
+
+    async def last_due_ms(self, broadcast: Broadcast) -> int:
+        """Return when the last recipient that waits is due; 0 if none waits."""
+
+    async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
+        """End a broadcast that runs and of which no recipient is left; False if one is."""
+
+    async def quieten(self, broadcast: Broadcast) -> None:
+        """Store that nothing of a stopped broadcast waits in the queue, unless it runs again."""
+
+    async def ahead(self, broadcast: Broadcast) -> int:
+        """Count the recipients that wait of other broadcasts of the same bot that run."""
+
+    async def zones(self, bot_id: int) -> Mapping[str | None, int]:
+        """Count a bot's chats by their time zones."""

@@ -1,0 +1,172 @@
+"""The rows of broadcasts. What becomes of recipients is counted in the transaction that stores it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, false, func, select, true, update
+
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
+from tempogram.engine.model.messages import ChatId
+from tempogram.engine.ports.broadcast_store import PAGE
+from tempogram.storage.broadcasts import recipients
+from tempogram.storage.broadcasts.recipients import is_of, is_under_way
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_by
+from tempogram.storage.database.models import (
+    IS_ACTIVE,
+    IS_WAITING,
+    broadcast_recipients,
+    broadcasts,
+    chats,
+)
+
+RUNNING, DONE = BroadcastState.RUNNING.value, BroadcastState.DONE.value
+
+
+class SqlBroadcastStore:
+    """See ``engine.ports.broadcast_store.BroadcastStore``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, name: str, plan: Plan, *, now_ms: int) -> Broadcast:
+        values = {
+            "bot_id": plan.selection.bot_id,
+            "name": name,
+            "plan": msgspec.json.encode(plan),
+            "state": BroadcastState.DRAFT.value,
+            "created_at_ms": now_ms,
+        }
+
+        def write(connection: Connection) -> int:
+            made = insert_by(broadcasts, connection).values(values).returning(broadcasts.c.id)
+            return int(connection.execute(made).scalar_one())
+
+        return Broadcast(id=await self._database.write_alone(write), name=name, plan=plan, created_at_ms=now_ms)
+
+    async def get(self, broadcast_id: int) -> Broadcast | None:
+        return next(iter(await self._read(select(broadcasts).where(broadcasts.c.id == broadcast_id))), None)
+
+    async def page(self, *, before_id: int | None, limit: int) -> list[Broadcast]:
+        is_before = true() if before_id is None else broadcasts.c.id < before_id
+        return await self._read(select(broadcasts).where(is_before).order_by(broadcasts.c.id.desc()).limit(limit))
+
+    async def active(self, *, limit: int = PAGE) -> list[Broadcast]:
+        return await self._read(select(broadcasts).where(IS_ACTIVE).order_by(broadcasts.c.id).limit(limit))
+
+    async def change(
+        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int
+    ) -> bool:
+        values: dict[str, Any] = {"state": to.value, "is_active": true()}
+        if to is BroadcastState.RUNNING:
+            values |= {"started_at_ms": func.coalesce(broadcasts.c.started_at_ms, now_ms)}
+        elif to is BroadcastState.CANCELLED:
+            values |= {"ended_at_ms": now_ms}
+        is_meant = broadcasts.c.id == broadcast_id, broadcasts.c.state.in_([each.value for each in when])
+        changed = update(broadcasts).where(*is_meant).values(values)
+        return await self._database.write_alone(lambda connection: connection.execute(changed).rowcount == 1)
+
+    async def retry(self, broadcast_id: int, *, now_ms: int) -> bool:  # noqa: ARG002 - when it began stays
+        is_meant = broadcasts.c.id == broadcast_id, broadcasts.c.state == DONE
+        again = (
+            update(broadcasts)
+            .where(*is_meant)
+            .values(state=RUNNING, is_active=true(), is_retrying=true(), ended_at_ms=None)
+        )
+        return await self._database.write_alone(lambda connection: connection.execute(again).rowcount == 1)
+
+    async def gather(self, broadcast: Broadcast, due: Mapping[ChatId, int], *, to: str) -> None:
+        await self._database.write_alone(partial(recipients.gather, broadcast=broadcast, due=due, to=to))
+
+    async def due(self, broadcast: Broadcast, *, now_ms: int, limit: int) -> list[Addressee]:
+        query = recipients.due(broadcast, now_ms).limit(limit)
+        async with self._database.reading() as connection:
+            return [recipients.addressee(row) for row in await connection.execute(query)]
+
+    async def note(self, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
+        await self._database.write_alone(partial(recipients.note, broadcast=broadcast, message_ids=message_ids))
+
+    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
+        await self._database.write_alone(partial(recipients.end_waiting, broadcast=broadcast, ended=ended))
+
+    async def postpone(self, broadcast: Broadcast, chat_ids: Sequence[ChatId], *, to_ms: int) -> None:
+        names = [str(each) for each in chat_ids]
+        later = update(broadcast_recipients).where(
+            is_of(broadcast), IS_WAITING, broadcast_recipients.c.chat_id.in_(names)
+        )
+        await self._database.write_alone(lambda connection: connection.execute(later.values(due_at_ms=to_ms)) and None)
+
+    async def settle(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
+        ended = recipients.ended(broadcast).limit(limit)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(ended)).all()
+        if rows:
+            await self._database.write_alone(partial(recipients.settle, broadcast=broadcast, found=rows))
+        return len(rows)
+
+    async def set_back(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
+        return await self._database.write_alone(partial(recipients.set_back, broadcast=broadcast, limit=limit))
+
+    async def under_way(self, broadcast: Broadcast) -> int:
+        counted = select(func.count()).select_from(broadcast_recipients).where(is_under_way(broadcast))
+        async with self._database.reading() as connection:
+            return int((await connection.execute(counted)).scalar_one())
+
+    async def last_due_ms(self, broadcast: Broadcast) -> int:
+        last = select(func.max(broadcast_recipients.c.due_at_ms)).where(is_of(broadcast), IS_WAITING)
+        async with self._database.reading() as connection:
+            return (await connection.execute(last)).scalar() or 0
+
+    async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
+        ended = sum(broadcasts.c[each.value] for each in Outcome)
+        is_over = broadcasts.c.is_gathered, ~broadcasts.c.is_retrying, broadcasts.c.recipients == ended
+        is_meant = broadcasts.c.id == broadcast.id, broadcasts.c.state == RUNNING
+        done = update(broadcasts).where(*is_meant, *is_over).values(state=DONE, is_active=false(), ended_at_ms=now_ms)
+        return await self._database.write_alone(lambda connection: connection.execute(done).rowcount == 1)
+
+    async def quieten(self, broadcast: Broadcast) -> None:
+        is_meant = broadcasts.c.id == broadcast.id, broadcasts.c.state == broadcast.state.value
+        quiet = update(broadcasts).where(*is_meant).values(is_active=false())
+        await self._database.write_alone(lambda connection: connection.execute(quiet) and None)
+
+    async def ahead(self, broadcast: Broadcast) -> int:
+        ended = sum(broadcasts.c[each.value] for each in Outcome)
+        is_other = broadcasts.c.bot_id == broadcast.bot_id, broadcasts.c.id != broadcast.id
+        counted = select(func.sum(broadcasts.c.recipients - ended)).where(
+            IS_ACTIVE, broadcasts.c.state == RUNNING, *is_other
+        )
+        async with self._database.reading() as connection:
+            return int((await connection.execute(counted)).scalar() or 0)
+
+    async def zones(self, bot_id: int) -> Mapping[str | None, int]:
+        of_bot = chats.c.bot_id == bot_id, chats.c.alias_of.is_(None)
+        counted = select(chats.c.time_zone, func.count()).where(*of_bot).group_by(chats.c.time_zone)
+        async with self._database.reading() as connection:
+            return {row[0]: row[1] for row in await connection.execute(counted)}
+
+    async def _read(self, query: Select[Any]) -> list[Broadcast]:
+        async with self._database.reading() as connection:
+            return [_broadcast(row) for row in await connection.execute(query)]
+
+
+def _broadcast(row: Row[Any]) -> Broadcast:
+    counts = row._mapping  # noqa: SLF001 - its public name
+    return Broadcast(
+        id=row.id,
+        name=row.name,
+        plan=msgspec.json.decode(row.plan, type=Plan),
+        state=BroadcastState(row.state),
+        is_gathered=row.is_gathered,
+        gathered_to=row.gathered_to,
+        is_retrying=row.is_retrying,
+        is_active=row.is_active,
+        recipients=row.recipients,
+        outcomes={each: counts[each.value] for each in Outcome if counts[each.value]},
+        created_at_ms=row.created_at_ms,
+        started_at_ms=row.started_at_ms,
+        ended_at_ms=row.ended_at_ms,
+    )

@@ -1,0 +1,49 @@
+"""``tempogram broadcast``, as a user types it, against a running program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tempogram.simulator.client import running_simulator
+from tests.bot.commands.test_queue import type_in
+from tests.end_to_end.program import Program, program
+
+BOT = "42"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tempogram(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
+    directory = tmp_path_factory.mktemp("program")
+    async with running_simulator() as telegram, program(directory, telegram.url) as running:
+        yield running
+
+
+async def broadcast(tempogram: Program, *words: str) -> tuple[int, str, str]:
+    return await type_in(tempogram.directory, ["broadcast", *words, "--url", tempogram.url])
+
+
+async def test_one_is_made_previewed_started_and_shown(tempogram: Program) -> None:
+    status, printed, _ = await broadcast(tempogram, "create", BOT, "Hello {title|you}", "--chat", "7", "--json")
+    number = str(json.loads(printed)["id"])
+    assert status == 0
+
+    _, preview, _ = await broadcast(tempogram, "preview", number)
+    _, started, _ = await broadcast(tempogram, "start", number, "--yes", "--json")
+    _, listed, _ = await broadcast(tempogram, "list")
+
+    assert "It would go to 0 chats." in preview
+    assert json.loads(started)["state"] == "running"
+    assert "broadcast" in listed
+
+
+async def test_an_error_is_one_sentence(tempogram: Program) -> None:
+    status, _, error = await broadcast(tempogram, "show", "999")
+
+    assert (status, "there is no broadcast 999" in error) == (2, True)
+    assert (await broadcast(tempogram, "create", BOT, "x", "--params", "{"))[0] == 2

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from tempogram.engine.broadcasts import feeder
+from tempogram.engine.broadcasts.board import BroadcastConflict
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Content, Outcome
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import ChatId
+from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import chats
+from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
+from tests.broadcasts import BOT, REFUSED_TEXT, BroadcastWorld, plan
+from tests.storage.backends import OnPostgres, OnSqlite
+
+CHATS = range(1, 451)
+
+
+class BroadcastsContract:
+    @pytest.fixture
+    async def world(self, database: Database) -> BroadcastWorld:
+        world = BroadcastWorld(database)
+        await world.add_chats(CHATS)
+        return world
+
+    async def test_a_plan_is_read_as_it_was_stored(self, world: BroadcastWorld) -> None:
+        of = plan(
+            selection=Selection(bot_id=BOT, chats=(7, "@news"), tags=("vip",), active_days=3),
+            content=Content(method="sendPhoto", params={"photo": "x", "caption_entities": []}),
+            quiet_hours=QuietHours(from_minute=1, until_minute=2),
+            at_minute=600,
+        )
+
+        made = await world.store.create("spring", of, now_ms=7)
+
+        assert await world.store.get(made.id) == Broadcast(id=made.id, name="spring", plan=of, created_at_ms=7)
+        assert await world.store.get(made.id + 1) is None
+
+    async def test_each_chat_gets_it_once(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+        done = await world.board.get(broadcast.id)
+        assert (done.state, done.recipients, done.outcomes) == (
+            BroadcastState.DONE,
+            len(CHATS),
+            {Outcome.SENT: len(CHATS)},
+        )
+        assert await world.store.active() == []
+
+    async def test_a_draft_sends_nothing(self, world: BroadcastWorld) -> None:
+        await world.board.create("news", plan())
+
+        assert not await world.feeder.step()
+        assert await world.send_all() == 0
+
+    async def test_at_most_some_messages_are_under_way(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feeder, "QUEUED_MAX", 250)
+        broadcast = await world.started()
+
+        for _ in range(3):
+            await world.feeder.step()
+
+        assert await world.store.under_way(broadcast) == 250
+        assert (await world.broker.stats()).bots[BOT] == 250
+
+    async def test_no_more_is_queued_than_leaves_in_some_seconds(self, database: Database) -> None:
+        world = BroadcastWorld(database, limits=Limits(bot=Limit(10, 1_000), ceiling=Limit(0, 1_000)))
+        await world.add_chats(CHATS)
+        broadcast = await world.started()
+
+        await world.feeder.step()
+
+        assert await world.store.under_way(broadcast) == 10 * feeder.QUEUED_S
+
+    async def test_a_process_that_dies_between_submission_and_note_submits_none_twice(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.started()
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "note", _die)
+            with pytest.raises(_KilledError):
+                await world.feeder.step()
+        await world.send_all()
+        assert len(world.sent) == feeder.PORTION
+
+        world.process()
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+
+    async def test_two_processes_that_feed_at_once_send_to_each_chat_once(self, database: Database) -> None:
+        world, other = BroadcastWorld(database), BroadcastWorld(database)
+        other.broker = world.broker
+        other.process()
+        await world.add_chats(CHATS)
+        broadcast = await world.started()
+        seen = await world.store.get(broadcast.id)
+        assert seen is not None
+
+        await world.feeder.step()
+        await other.feeder._gather(seen)  # with what it has read before
+        await other.feeder.step()
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+        assert (await world.board.get(broadcast.id)).recipients == len(CHATS)
+
+    async def test_a_pause_takes_back_what_waits_and_each_gets_it_once_after_it(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+        await world.send_all(at_most=100)
+
+        await world.board.pause(broadcast.id)
+        assert await world.send_all() == 0
+        while await world.feeder.step():
+            pass
+        progress = await world.board.progress(await world.board.get(broadcast.id))
+        assert (progress.waiting, progress.under_way) == (len(CHATS) - 100, 0)
+        assert world.sent.total() == 100
+
+        await world.board.resume(broadcast.id)
+        await world.run_until_idle()
+        assert world.sent == dict.fromkeys(CHATS, 1)
+
+    async def test_a_pause_that_is_resumed_at_once_loses_none(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+
+        await world.board.pause(broadcast.id)
+        await world.board.resume(broadcast.id)
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: len(CHATS)}
+
+    async def test_nothing_of_a_cancelled_broadcast_is_sent(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+        await world.send_all(at_most=50)
+
+        cancelled = await world.board.cancel(broadcast.id)
+
+        await world.run_until_idle()
+        assert (cancelled.state, world.sent.total()) == (BroadcastState.CANCELLED, 50)
+        ended = await world.board.get(broadcast.id)
+        assert (ended.outcomes, ended.is_active) == ({Outcome.SENT: 50, Outcome.CANCELLED: len(CHATS) - 50}, False)
+
+    async def test_a_broadcast_ends_with_its_bot(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+
+        world.bots.clear()
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).state is BroadcastState.CANCELLED
+        assert await world.store.active() == []
+
+    async def test_one_that_cannot_go_on_holds_up_no_other(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stuck, other = await world.started(), await world.started()
+        page = world.audience.page
+
+        async def refuse(selection: Selection, rules: Rules, **given: Any) -> list[Recipient]:
+            if rules.campaign == stuck.tag:
+                raise LedgerError("too many time zones")
+            return await page(selection, rules, **given)
+
+        monkeypatch.setattr(world.audience, "page", refuse)
+        with pytest.raises(LedgerError):
+            await world.feeder.step()
+
+        assert await world.store.under_way(other) == len(CHATS)
+
+    async def test_a_portion_submitted_while_it_was_cancelled_is_taken_back(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broadcast = await world.started()
+        note = world.store.note
+
+        async def cancel_first(*given: object) -> None:
+            await world.store.change(
+                broadcast.id, BroadcastState.CANCELLED, when=(BroadcastState.RUNNING,), now_ms=world.clock()
+            )
+            await note(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(world.store, "note", cancel_first)
+        await world.feeder.step()
+
+        assert await world.send_all() == 0
+
+    async def test_those_that_failed_are_tried_again_without_their_dead_letters(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.run_until_idle(dead=(3, 4))
+        assert (await world.board.get(broadcast.id)).outcomes[Outcome.DEAD] == 2
+
+        await world.board.retry(broadcast.id)
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: len(CHATS)}
+
+    async def test_only_what_is_done_can_be_retried(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+
+        with pytest.raises(BroadcastConflict, match="is running; what failed is retried once it is done"):
+            await world.board.retry(broadcast.id)
+
+    async def test_chats_that_opt_out_meanwhile_or_cannot_be_reached_get_none(self, world: BroadcastWorld) -> None:
+        await world.add_chats([900], opted_out_at_ms=None)
+        of = plan(selection=Selection(bot_id=BOT, chats=(1, 2, 900)))
+        broadcast = await world.started(of)
+        await world.reachability.mark_unreachable(BOT, 2, "Forbidden: bot was blocked by the user")
+        await world.feeder._gather(await world.board.get(broadcast.id))
+        await _opt_out(world, 900)
+
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {
+            Outcome.SENT: 1,
+            Outcome.UNREACHABLE: 1,
+            Outcome.OPTED_OUT: 1,
+        }
+
+    async def test_a_message_that_telegram_would_refuse_for_one_chat_is_counted(self, world: BroadcastWorld) -> None:
+        await world.add_chats([901], title=REFUSED_TEXT)
+        of = plan(
+            selection=Selection(bot_id=BOT, chats=(1, 901)), content=Content(method="m", params={"text": "{title|x}"})
+        )
+        broadcast = await world.started(of)
+
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: 1, Outcome.REFUSED: 1}
+
+    async def test_fields_are_those_of_each_chat(self, world: BroadcastWorld) -> None:
+        await world.add_chats([902], title="Anna")
+        await world.started(plan(selection=Selection(bot_id=BOT, chats=(1, 902))))
+
+        await world.run_until_idle()
+
+        assert world.texts == {1: "Hello friend", 902: "Hello Anna"}
+
+    async def test_a_spread_sends_each_at_its_share_of_the_time(self, world: BroadcastWorld) -> None:
+        hour_ms = 3_600_000
+        broadcast = await world.started(plan(spread_ms=10 * hour_ms))
+        counts = []
+        for _ in range(10):
+            world.clock.advance(hour_ms)
+            await world.run_until_idle()
+            counts.append(world.sent.total())
+
+        steps = [after - before for before, after in zip([0, *counts], counts, strict=False)]
+        assert (counts[-1], (await world.board.get(broadcast.id)).state) == (len(CHATS), BroadcastState.DONE)
+        assert min(steps) > 25
+
+    async def test_each_zone_gets_it_at_its_own_time_of_day(self, world: BroadcastWorld) -> None:
+        await world.add_chats([903], time_zone="Asia/Tokyo")
+        await world.add_chats([904], time_zone="America/New_York")
+        selection = Selection(bot_id=BOT, chats=(903, 904))
+        started_ms = world.clock()
+        await world.started(plan(selection=selection, at_minute=600))
+        arrived: dict[ChatId, int] = {}
+        for quarter in range(4 * 25):
+            await world.run_until_idle()
+            arrived |= {chat: quarter for chat in world.sent if chat not in arrived}
+            world.clock.advance(900_000)
+
+        (tokyo, new_york) = (arrived[903], arrived[904])
+        assert (new_york - tokyo) % 96 == 14 * 4
+        assert (started_ms // 900_000 + tokyo) % 96 in {4, 5}  # 10:00 there is 01:00 UTC
+
+    async def test_the_rows_of_recipients_are_deleted_30_days_after_the_end(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.run_until_idle()
+        keep = RetentionPeriods(messages_ms=None, dead_ms=None, texts_ms=0)
+
+        world.clock.advance(BROADCASTS_MS)
+        kept = await Retention(world.database, keep=keep, clock=world.clock, sleep=_at_once).purge()
+        world.clock.advance(1)
+        gone = await Retention(world.database, keep=keep, clock=world.clock, sleep=_at_once).purge()
+
+        assert (kept["broadcast_recipients"], gone["broadcast_recipients"]) == (0, len(CHATS))
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: len(CHATS)}
+
+    async def test_several_are_listed_newest_first(self, world: BroadcastWorld) -> None:
+        ids = [(await world.board.create(name, plan())).id for name in "abc"]
+
+        page = await world.board.page(before_id=None, limit=2)
+
+        assert [each.id for each in page] == [ids[2], ids[1]]
+        assert [each.id for each in await world.board.page(before_id=ids[1], limit=2)] == [ids[0]]
+
+
+class TestBroadcastsOnSqlite(OnSqlite, BroadcastsContract):
+    pass
+
+
+class TestBroadcastsOnPostgres(OnPostgres, BroadcastsContract):
+    pass
+
+
+class _KilledError(BaseException):
+    """No handler of errors sees it, as none sees a kill."""
+
+
+async def _at_once(_seconds: float) -> None:
+    pass
+
+
+async def _die(*_: object) -> None:
+    raise _KilledError
+
+
+async def _opt_out(world: BroadcastWorld, chat_id: int) -> None:
+    changed = update(chats).where(chats.c.chat_id == str(chat_id)).values(opted_out_at_ms=1)
+    await world.database.write_alone(lambda connection: connection.execute(changed) and None)
