@@ -14,6 +14,7 @@ Checked     The due ones are exactly those that a loop over all accounts finds; 
 
     python -m bench.selection.due_query                                     (PostgreSQL: TEST_POSTGRES_URL)
     python -m bench.selection.due_query --accounts=10000 --messages=300000  (a hundredth)
+    python -m bench.selection.due_query --only=sqlite                       (or postgresql)
 """
 
 from __future__ import annotations
@@ -68,8 +69,11 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
     now_ms = time.time_ns() // 1_000_000
     size = Size(accounts=option("accounts", 1_000_000), messages=option("messages", 30_000_000), now_ms=now_ms)
     print(f"  {size.accounts:,} accounts, {size.messages:,} messages")
-    with tempfile.TemporaryDirectory() as folder:
-        await measure(checks, "SQLite", f"sqlite:///{Path(folder) / 'bench.db'}", size)
+    if "--only=postgresql" not in sys.argv:
+        with tempfile.TemporaryDirectory() as folder:
+            await measure(checks, "SQLite", f"sqlite:///{Path(folder) / 'bench.db'}", size)
+    if "--only=sqlite" in sys.argv:
+        return
     async with postgres_url() as url:
         if url is None:
             print("  PostgreSQL: no server at TEST_POSTGRES_URL; left out")
