@@ -58,6 +58,11 @@ class Behaviours:
         return list(self._by_name)
 
     @property
+    def example(self) -> str:
+        """Return the name of one that a bot without any may want: a user's own, if there is one."""
+        return self._own[0].name if self._own else commands.NAME
+
+    @property
     def all(self) -> Sequence[Behaviour]:
         return list(self._by_name.values())
 

@@ -286,4 +286,4 @@ def log_silent_bots(built: Program) -> None:
 
 
 def _example(built: Program, bot_id: int) -> str:
-    return f'PATCH /bots/{bot_id} {{"behaviours": {{"{built.front.behaviours.names[0]}": {{}}}}}}'
+    return f'PATCH /bots/{bot_id} {{"behaviours": {{"{built.front.behaviours.example}": {{}}}}}}'

@@ -344,7 +344,7 @@ async def test_an_answer_that_is_read_slowly_comes_to_its_end(monkeypatch: pytes
     async with serving() as served:
         connection = await served.connect(LARGE * 20, reads=False)
         while served.server.server_state.total_requests < 20:
-            assert await connection.reader.read(30_000)
+            assert await connection.reader.read(90_000)
             await asyncio.sleep(0.005)
 
 
