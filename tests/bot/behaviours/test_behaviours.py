@@ -123,8 +123,7 @@ async def test_a_simulated_bot_knows_start_and_help_and_repeats_the_rest() -> No
     [
         (
             {"ecko": {}},
-            "'ecko' is not a behaviour; choose from preferences, broadcasts, commands, watches, reengagement, replies, "
-            "echo",
+            "'ecko' is not a behaviour; choose from preferences, broadcasts, commands, watches, reengagement",
         ),
         ({"echo": {"loud": True}}, "echo has no settings, so 'loud' is unknown"),
         ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),

@@ -342,9 +342,9 @@ async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytes
 async def test_an_answer_that_is_read_slowly_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "ANSWER_S", 0.1)
     async with serving() as served:
-        connection = await served.connect(LARGE * 20, reads=False)
-        while served.server.server_state.total_requests < 20:
-            assert await connection.reader.read(90_000)
+        connection = await served.connect(LARGE * 10, reads=False)
+        while served.server.server_state.total_requests < 10:
+            assert await connection.reader.read(30_000)
             await asyncio.sleep(0.005)
 
 
