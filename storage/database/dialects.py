@@ -49,13 +49,25 @@ def statement_now_ms(dialect: str) -> ColumnElement[int]:
 
 
 class JoinInOrder(Join):
-    """A join that SQLite begins with the left table.
+    """A join that begins with the left table, and looks up the rows of the right one for each of its rows.
 
-    Without statistics it takes a condition such as ``bot_id = 42`` for one that few rows meet, and would read all of
-    them once for each row of the other table. Source: https://www.sqlite.org/lang_select.html#crossjoin
+    Without statistics SQLite takes a condition such as ``bot_id = 42`` for one that few rows meet, and would read all
+    of them once for each row of the other table. Source: https://www.sqlite.org/lang_select.html#crossjoin
+    PostgreSQL takes conditions on expressions for such, and would read the whole right table once. ``OFFSET 0`` keeps
+    it from merging the queries. Source: https://www.postgresql.org/docs/current/queries-table-expressions.html
     """
 
     inherit_cache = True
+
+
+@compiles(JoinInOrder, "postgresql")
+def _look_up(join: JoinInOrder, compiler: SQLCompiler, **options: Any) -> str:
+    if not isinstance(join.right, Table) or join.onclause is None:
+        rendered: str = compiler.visit_join(join, **options)  # type: ignore[no-untyped-call]
+        return rendered
+    left = compiler.process(join.left, **options | {"asfrom": True})
+    found = f"SELECT * FROM {join.right.name} WHERE {compiler.process(join.onclause, **options)} OFFSET 0"  # noqa: S608 - a table of ours
+    return f"{left} CROSS JOIN LATERAL ({found}) AS {join.right.name}"
 
 
 @compiles(JoinInOrder, "sqlite")

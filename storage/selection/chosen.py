@@ -69,8 +69,7 @@ class Chosen:
         return select(func.count()).select_from(found)
 
     def _indexed(self, on: ColumnElement[bool], limit: int) -> Select[Any]:
-        of_bot = chats.c.bot_id == self._selection.bot_id
-        found = select(literal(1).label("one")).select_from(self._joined(on)).where(of_bot, *self._activity())
+        found = select(literal(1).label("one")).select_from(self._joined(on))
         return select(found.limit(limit).subquery().c.one)
 
     def _joins(self) -> list[ColumnElement[bool]]:
@@ -97,16 +96,18 @@ class Chosen:
                 chats.c.title,
             )
             .select_from(self._joined(on))
-            .where(self._of_bot(), *self._meant(), *narrower)
+            .where(self._is_own(), *self._meant(), *narrower)
         )
 
     def _joined(self, on: ColumnElement[bool]) -> FromClause:
+        """Join zones and chats by what indexes serve."""
         left, right = (self._zones, chats) if self._by_zone else (chats, self._zones)
-        return JoinInOrder(left, right, on)
+        return JoinInOrder(left, right, and_(on, chats.c.bot_id == self._selection.bot_id, *self._activity()))
 
-    def _of_bot(self) -> ColumnElement[bool]:
+    @staticmethod
+    def _is_own() -> ColumnElement[bool]:
+        """Tell whether a row is a chat under its present name."""
         return and_(
-            chats.c.bot_id == self._selection.bot_id,
             # An expression: the index of aliases finds almost all chats.
             func.coalesce(chats.c.alias_of, "") == "",
             ~chats.c.chat_id.startswith(BUSINESS, autoescape=True),
@@ -114,7 +115,7 @@ class Chosen:
 
     def _meant(self) -> list[ColumnElement[bool]]:
         chosen = self._selection
-        meant = self._activity()
+        meant: list[ColumnElement[bool]] = []
         if chosen.types:
             meant.append(_has_type(chosen.types))
         if chosen.tags:
