@@ -16,8 +16,10 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from tempogram import storage
+from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
+from tempogram.engine.model.watches import Digest, Plan, Subscriber, WatchRules
 from tempogram.engine.ports.alert_store import Alert, Event, Finding, Mark, Notice, NoticeRow
 from tempogram.engine.ports.audience import Claim
 from tempogram.engine.ports.beat_store import LoopBeat
@@ -25,6 +27,7 @@ from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.ports.task_store import TaskRow
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.bots import Bots
+from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
@@ -38,6 +41,8 @@ from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.totals import SqlTotals
 from tempogram.storage.updates import ReceivedUpdate, Updates
+from tempogram.storage.watches.watches import SqlWatchStore
+from tests.broadcasts import plan
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.statements import noted
 
@@ -165,6 +170,29 @@ def tasks(count: int) -> list[TaskRow]:
     return [TaskRow(name=f"task{n}", times="every 60000 0") for n in range(count)]
 
 
+def subscribers(count: int) -> list[Subscriber]:
+    return [Subscriber(BOT, n + 1) for n in range(count)]
+
+
+def sources(count: int) -> set[str]:
+    return {f"source{n}" for n in range(count)}
+
+
+async def gather(database: Database, count: int) -> Ask:
+    made = await SqlBroadcastStore(database).create("spring", plan(), now_ms=NOW_MS)
+    return SqlBroadcastStore(database).gather(made, {n + 1: NOW_MS for n in range(count)}, to="")
+
+
+def with_recipients(ask: Callable[[SqlBroadcastStore, Broadcast, list[int]], Ask]) -> Case:
+    async def case(database: Database, count: int) -> Ask:
+        store, chats = SqlBroadcastStore(database), list(range(1, count + 1))
+        made = await store.create("spring", plan(), now_ms=NOW_MS)
+        await store.gather(made, dict.fromkeys(chats, NOW_MS), to="")
+        return ask(store, made, chats)
+
+    return case
+
+
 def bots(database: Database) -> Bots:
     return Bots(database, Seal("a-secret-key-for-tests"))
 
@@ -250,13 +278,45 @@ CASES: dict[str, Case] = {
     "SqlAudience.note_submitted": note_claims,
     "SqlCallUses.add": simply(lambda database, count: SqlCallUses(database).add([("shop", NOW_MS, 1)] * count)),
     "SqlTotals.add": simply(lambda database, count: SqlTotals(database).add({f"t{n}": 1 for n in range(count)})),
+    "SqlBroadcastStore.change": simply(
+        lambda database, count: SqlBroadcastStore(database).change(
+            1, BroadcastState.RUNNING, when=list(BroadcastState)[:count], now_ms=NOW_MS
+        )
+    ),
+    "SqlBroadcastStore.gather": gather,
+    "SqlBroadcastStore.note": with_recipients(
+        lambda store, of, chats: store.note(of, {chat_id: f"a{chat_id}" for chat_id in chats})
+    ),
+    "SqlBroadcastStore.end": with_recipients(lambda store, of, chats: store.end(of, {Outcome.REFUSED: chats})),
+    "SqlBroadcastStore.postpone": with_recipients(lambda store, of, chats: store.postpone(of, chats, to_ms=NOW_MS + 1)),
+    "SqlWatchStore.due": simply(
+        lambda database, count: SqlWatchStore(database).due(WatchRules(), sources(count), now_ms=NOW_MS, limit=9)
+    ),
+    "SqlWatchStore.counts": simply(
+        lambda database, count: SqlWatchStore(database).counts(WatchRules(), sources(count), now_ms=NOW_MS)
+    ),
+    "SqlWatchStore.put_together": simply(
+        lambda database, count: SqlWatchStore(database).put_together(subscribers(count), now_ms=NOW_MS)
+    ),
+    "SqlWatchStore.drop": simply(lambda database, count: SqlWatchStore(database).drop(subscribers(count))),
+    "SqlWatchStore.submitted": simply(
+        lambda database, count: SqlWatchStore(database).submitted(
+            [Digest(to=each, at_ms=NOW_MS, changes=()) for each in subscribers(count)]
+        )
+    ),
+    "SqlWatchStore.ship_plans": simply(
+        lambda database, count: SqlWatchStore(database).ship_plans(
+            [Plan(name=f"plan{n}", items_max=1, interval_ms=1) for n in range(count)]
+        )
+    ),
     "Updates.receive_many": simply(lambda database, count: Updates(database, process=1).receive_many(updates(count))),
     "Updates.mark_handled": received,
 }
 
-ONE_EACH = {"SqlAlertStore.waiting", "SqlServices.declare", "Uploads.keep"}
+ONE_EACH = {"SqlAlertStore.waiting", "SqlServices.declare", "SqlWatchStore.note", "Uploads.keep"}
 """Statements for each of a few: the channels of alerts, services whose declaration has changed since the last start,
-and the new files of one message, in rows of 1 MiB."""
+the one check that the watcher stores as soon as its source has answered, and the new files of one message, in rows of
+1 MiB."""
 
 TAKES_MANY = re.compile(r"\b(Sequence|Collection|Mapping|Iterable|list|dict|set)\b")
 

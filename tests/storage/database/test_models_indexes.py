@@ -12,9 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from bench.selection.rows import BOT, Size, make_accounts, make_messages
+from tempogram.engine.model.broadcasts import Broadcast
 from tempogram.engine.model.selection import Rules, Selection
+from tempogram.engine.model.watches import Preset, WatchRules
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
+from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import metadata
@@ -29,7 +32,9 @@ from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.services.uses import SqlCallUses
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
+from tempogram.storage.watches.watches import SqlWatchStore
 from tests import ROOT
+from tests.broadcasts import plan
 from tests.storage.backends import NOW_MS, OnPostgres, OnSqlite, message
 from tests.storage.statements import noted, plan_of
 
@@ -62,6 +67,7 @@ FOR_UNIQUENESS = {"alerts_open", "campaign_claims_slots"}
 """They keep a second row out, and no query needs them."""
 
 RULES = Rules(campaign="spring")
+BROADCAST = Broadcast(id=1, name="spring", plan=plan())
 
 ASKED: dict[str, Ask] = {
     "messages_once_in": lambda database: SqlLedger(database).known([message(dedup_key="order-7")]),
@@ -95,6 +101,22 @@ ASKED: dict[str, Ask] = {
         "spring", bot_id=BOT, now_ms=NOW_MS
     ),
     "campaign_claims_by_end": purge,
+    "broadcasts_active": lambda database: SqlBroadcastStore(database).active(),
+    "broadcasts_ended": purge,
+    "broadcast_recipients_waiting": lambda database: SqlBroadcastStore(database).due(BROADCAST, now_ms=NOW_MS, limit=9),
+    "broadcast_recipients_under_way": lambda database: SqlBroadcastStore(database).settle(BROADCAST),
+    "broadcast_recipients_failed": lambda database: SqlBroadcastStore(database).set_back(BROADCAST),
+    "watch_items_attempted": lambda database: SqlWatchStore(database).due(
+        WatchRules(preset=Preset.PRIORITY), ["prices"], now_ms=NOW_MS, limit=9
+    ),
+    "watch_items_checked": purge,
+    "watch_subscriptions_of_item": lambda database: SqlWatchStore(database).due(
+        WatchRules(), ["prices"], now_ms=NOW_MS, limit=9
+    ),
+    "watch_observations_by_time": purge,
+    "watch_notices_by_time": purge,
+    "watch_notices_due": lambda database: SqlWatchStore(database).waiting(now_ms=NOW_MS),
+    "watch_notices_digests": lambda database: SqlWatchStore(database).digests(),
     "texts_of_chat": lambda database: Texts(database, keep_ms=1).recent(BOT, 7, since_ms=0, limit=9),
     "texts_said": purge,
     "attachments_of_file": forget_a_file,
