@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -87,11 +88,11 @@ class MemoryBroadcastStore:
         self._set(self.rows[broadcast.id], is_retrying=False)
         return 0
 
-    async def under_way(self, broadcast: Broadcast) -> int:
-        return len(self.sending[broadcast.id])
+    async def under_way(self, of: Sequence[Broadcast]) -> Counter[int]:
+        return Counter({each.id: len(self.sending[each.id]) for each in of})
 
-    async def last_due_ms(self, broadcast: Broadcast) -> int:
-        return max(self.waiting[broadcast.id].values(), default=0)
+    async def last_due_ms(self, of: Sequence[Broadcast]) -> Counter[int]:
+        return Counter({each.id: max(self.waiting[each.id].values(), default=0) for each in of})
 
     async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
         now = self.rows[broadcast.id]
@@ -103,7 +104,10 @@ class MemoryBroadcastStore:
     async def quieten(self, broadcast: Broadcast) -> None:
         self._set(self.rows[broadcast.id], is_active=False)
 
-    async def ahead(self, broadcast: Broadcast) -> int:
+    async def ahead(self, of: Sequence[Broadcast]) -> Counter[int]:
+        return Counter({each.id: self._ahead(each) for each in of})
+
+    def _ahead(self, broadcast: Broadcast) -> int:
         others = (each for each in self.rows.values() if each.id != broadcast.id and each.state is RUNNING)
         return sum(each.left for each in others if each.bot_id == broadcast.bot_id)
 

@@ -32,7 +32,7 @@ async def create(dependencies: Dependencies, wanted: BroadcastIn) -> BroadcastOu
 async def page(dependencies: Dependencies, *, before: int | None, limit: int) -> BroadcastsOut:
     found = await dependencies.broadcasts.page(before_id=before, limit=limit + 1)
     more = len(found) > limit
-    listed = [await shown(dependencies, each) for each in found[:limit]]
+    listed = list(map(BroadcastOut.of, await dependencies.broadcasts.progress_of(found[:limit])))
     return BroadcastsOut(broadcasts=listed, next_before=listed[-1].id if more else None)
 
 

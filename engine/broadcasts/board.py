@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tempogram.engine.broadcasts import template
@@ -19,6 +19,7 @@ from tempogram.engine.model.selection import Reason
 from tempogram.engine.ports import Broker, Ledger
 from tempogram.engine.ports.audience import Audience
 from tempogram.engine.ports.broadcast_store import BroadcastStore
+from tempogram.engine.ports.broker import QueueStats
 
 DRAFT, RUNNING, PAUSED = BroadcastState.DRAFT, BroadcastState.RUNNING, BroadcastState.PAUSED
 
@@ -72,6 +73,25 @@ class Progress:
     under_way: int
     waiting: int
     ends_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """What says how fast broadcasts leave.
+
+    Attributes:
+        ahead: See ``BroadcastStore.ahead``.
+    """
+
+    limits: Limits
+    stats: QueueStats
+    ahead: Mapping[int, int]
+
+    def of(self, broadcast: Broadcast, sample: Outgoing, messages: int) -> tuple[Rate, float]:
+        """Return how fast a broadcast leaves, and how many messages leave before its last one."""
+        rate = rate_of(self.limits, self.stats, broadcast.bot_id, is_paid=sample.is_paid)
+        beside = min(self.ahead[broadcast.id], messages)  # those of one priority take turns
+        return rate, self.stats.bots.get(broadcast.bot_id, 0) + beside
 
 
 class Broadcasts:
@@ -142,7 +162,8 @@ class Broadcasts:
         zones = await self._store.zones(broadcast.bot_id) if plan.at_minute is not None else {}
         messages = found.selected * max(1, sample.cost)
         arrivals = list(arrivals_of(plan, messages, zones, started_at_ms=now_ms))
-        rate, before = await self._pace(broadcast, sample, messages)
+        pace = await self._pace([broadcast])
+        rate, before = pace.of(broadcast, sample, messages)
         ends_at_ms = ends_ms(arrivals, rate, before=before, now_ms=now_ms)
         return Forecast(
             recipients=found.selected,
@@ -156,12 +177,22 @@ class Broadcasts:
 
     async def progress(self, broadcast: Broadcast) -> Progress:
         """Say how far a broadcast is. Cost: O(its messages under way), which are few."""
-        under_way = await self._store.under_way(broadcast)
-        waiting = max(0, broadcast.left - under_way)
-        ends_at_ms = None
-        if broadcast.state is RUNNING and broadcast.is_gathered:
-            ends_at_ms = await self._ends_at_ms(broadcast, under_way)
-        return Progress(broadcast=broadcast, under_way=under_way, waiting=waiting, ends_at_ms=ends_at_ms)
+        return (await self.progress_of([broadcast]))[0]
+
+    async def progress_of(self, shown: Sequence[Broadcast]) -> list[Progress]:
+        """Say how far broadcasts are, with as many statements as for one."""
+        under_way = await self._store.under_way(shown)
+        running = [each for each in shown if each.state is RUNNING and each.is_gathered]
+        ends = await self._ends_at_ms(running, under_way) if running else {}
+        return [
+            Progress(
+                broadcast=each,
+                under_way=under_way[each.id],
+                waiting=max(0, each.left - under_way[each.id]),
+                ends_at_ms=ends.get(each.id),
+            )
+            for each in shown
+        ]
 
     async def start(self, broadcast_id: int) -> Broadcast:
         """Begin to send a draft; nothing is done to one that runs. Raises ``BroadcastConflict``, as all that follow."""
@@ -205,20 +236,20 @@ class Broadcasts:
         self._wake()
         return broadcast
 
-    async def _ends_at_ms(self, broadcast: Broadcast, under_way: int) -> int:
+    async def _ends_at_ms(self, running: Sequence[Broadcast], under_way: Mapping[int, int]) -> dict[int, int]:
+        pace, last_due_ms = await self._pace(running), await self._store.last_due_ms(running)
+        return {each.id: self._end_ms(each, pace, under_way[each.id], last_due_ms[each.id]) for each in running}
+
+    def _end_ms(self, broadcast: Broadcast, pace: _Pace, under_way: int, last_due_ms: int) -> int:
         sample, now_ms = self._sample(broadcast), self._clock()
         places = max(1, sample.cost)
-        rate, before = await self._pace(broadcast, sample, broadcast.left * places)
-        left = Arrival(now_ms, broadcast.left * places)
-        last = Arrival(await self._store.last_due_ms(broadcast), places)
+        rate, before = pace.of(broadcast, sample, broadcast.left * places)
+        left, last = Arrival(now_ms, broadcast.left * places), Arrival(last_due_ms, places)
         return ends_ms([left, last], rate, before=max(0.0, before - under_way * places), now_ms=now_ms)
 
-    async def _pace(self, broadcast: Broadcast, sample: Outgoing, messages: int) -> tuple[Rate, float]:
-        """Return how fast a broadcast leaves, and how many messages leave before its last one."""
-        stats = await self._broker.stats()
-        rate = rate_of(await self._limits(), stats, broadcast.bot_id, is_paid=sample.is_paid)
-        beside = min(await self._store.ahead(broadcast), messages)  # those of one priority take turns
-        return rate, stats.bots.get(broadcast.bot_id, 0) + beside
+    async def _pace(self, of: Sequence[Broadcast]) -> _Pace:
+        stats, limits = await self._broker.stats(), await self._limits()
+        return _Pace(limits=limits, stats=stats, ahead=await self._store.ahead(of))
 
     def _sample(self, broadcast: Broadcast) -> Outgoing:
         chats = broadcast.plan.selection.chats

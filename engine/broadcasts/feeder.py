@@ -185,7 +185,7 @@ class Feeder:
             broadcast = await self._gather(broadcast)
         while await self._store.settle(broadcast) == PAGE:
             pass
-        under_way = await self._store.under_way(broadcast)
+        under_way = (await self._store.under_way([broadcast]))[broadcast.id]
         submitted = await self._submit_due(broadcast, most - under_way)
         if under_way or submitted or broadcast.is_retrying or not broadcast.is_gathered:
             return True
@@ -297,7 +297,7 @@ class Feeder:
         left = await take_back(self._ledger, self._closer, broadcast)
         while await self._store.settle(broadcast) == PAGE:
             pass
-        if left or await self._store.under_way(broadcast):
+        if left or (await self._store.under_way([broadcast]))[broadcast.id]:
             return True
         await self._store.quieten(broadcast)
         return False

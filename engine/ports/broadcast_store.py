@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -68,11 +69,11 @@ class BroadcastStore(Protocol):
         Their dead letters are deleted: replayed later, they would be sent besides. One that was replayed is left.
         """
 
-    async def under_way(self, broadcast: Broadcast) -> int:
-        """Count the messages of a broadcast that have not ended."""
+    async def under_way(self, of: Sequence[Broadcast]) -> Counter[int]:
+        """Count the messages of each broadcast that have not ended, by its id."""
 
-    async def last_due_ms(self, broadcast: Broadcast) -> int:
-        """Return when the last recipient that waits is due; 0 if none waits."""
+    async def last_due_ms(self, of: Sequence[Broadcast]) -> Counter[int]:
+        """Return when the last recipient of each broadcast that waits is due, by its id; 0 if none waits."""
 
     async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
         """End a broadcast that runs and of which no recipient is left; False if one is."""
@@ -80,8 +81,8 @@ class BroadcastStore(Protocol):
     async def quieten(self, broadcast: Broadcast) -> None:
         """Store that nothing of a stopped broadcast waits in the queue, unless it runs again."""
 
-    async def ahead(self, broadcast: Broadcast) -> int:
-        """Count the recipients that wait of other broadcasts of the same bot that run."""
+    async def ahead(self, of: Sequence[Broadcast]) -> Counter[int]:
+        """Count the recipients that wait of other broadcasts of the same bot that run, by the id of each."""
 
     async def zones(self, bot_id: int) -> Mapping[str | None, int]:
         """Count a bot's chats by their time zones."""

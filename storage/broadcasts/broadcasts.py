@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastSta
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.broadcast_store import PAGE
 from tempogram.storage.broadcasts import recipients
-from tempogram.storage.broadcasts.recipients import is_of, is_under_way
+from tempogram.storage.broadcasts.recipients import is_of
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import (
@@ -111,15 +112,11 @@ class SqlBroadcastStore:
     async def set_back(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
         return await self._database.write_alone(partial(recipients.set_back, broadcast=broadcast, limit=limit))
 
-    async def under_way(self, broadcast: Broadcast) -> int:
-        counted = select(func.count()).select_from(broadcast_recipients).where(is_under_way(broadcast))
-        async with self._database.reading() as connection:
-            return int((await connection.execute(counted)).scalar_one())
+    async def under_way(self, of: Sequence[Broadcast]) -> Counter[int]:
+        return await self._by_id(recipients.count_under_way([each.id for each in of]))
 
-    async def last_due_ms(self, broadcast: Broadcast) -> int:
-        last = select(func.max(broadcast_recipients.c.due_at_ms)).where(is_of(broadcast), IS_WAITING)
-        async with self._database.reading() as connection:
-            return (await connection.execute(last)).scalar() or 0
+    async def last_due_ms(self, of: Sequence[Broadcast]) -> Counter[int]:
+        return await self._by_id(recipients.last_due([each.id for each in of]))
 
     async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
         ended = sum(broadcasts.c[each.value] for each in Outcome)
@@ -133,20 +130,25 @@ class SqlBroadcastStore:
         quiet = update(broadcasts).where(*is_meant).values(is_active=false())
         await self._database.write_alone(lambda connection: connection.execute(quiet) and None)
 
-    async def ahead(self, broadcast: Broadcast) -> int:
+    async def ahead(self, of: Sequence[Broadcast]) -> Counter[int]:
+        meant = broadcasts.alias("meant")
         ended = sum(broadcasts.c[each.value] for each in Outcome)
-        is_other = broadcasts.c.bot_id == broadcast.bot_id, broadcasts.c.id != broadcast.id
-        counted = select(func.sum(broadcasts.c.recipients - ended)).where(
+        is_other = broadcasts.c.bot_id == meant.c.bot_id, broadcasts.c.id != meant.c.id
+        left = select(func.coalesce(func.sum(broadcasts.c.recipients - ended), 0)).where(
             IS_ACTIVE, broadcasts.c.state == RUNNING, *is_other
         )
-        async with self._database.reading() as connection:
-            return int((await connection.execute(counted)).scalar() or 0)
+        of_each = select(meant.c.id, left.correlate(meant).scalar_subquery())
+        return await self._by_id(of_each.where(meant.c.id.in_([each.id for each in of])))
 
     async def zones(self, bot_id: int) -> Mapping[str | None, int]:
         of_bot = chats.c.bot_id == bot_id, chats.c.alias_of.is_(None)
         counted = select(chats.c.time_zone, func.count()).where(*of_bot).group_by(chats.c.time_zone)
         async with self._database.reading() as connection:
             return {row[0]: row[1] for row in await connection.execute(counted)}
+
+    async def _by_id(self, query: Select[Any]) -> Counter[int]:
+        async with self._database.reading() as connection:
+            return Counter({row[0]: int(row[1]) for row in await connection.execute(query)})
 
     async def _read(self, query: Select[Any]) -> list[Broadcast]:
         async with self._database.reading() as connection:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     column,
     exists,
     false,
+    func,
     or_,
     select,
     update,
@@ -40,14 +41,28 @@ from tempogram.storage.messages import remove
 
 rows = broadcast_recipients.c
 
+HAS_MESSAGE = and_(IS_UNDER_WAY, rows.message_id > "")
+"""A message that has not ended, in the form in which SQLite uses its index."""
+
 
 def is_of(broadcast: Broadcast) -> ColumnElement[bool]:
     return rows.broadcast_id == broadcast.id
 
 
 def is_under_way(broadcast: Broadcast) -> ColumnElement[bool]:
-    """Return the condition in the form in which SQLite uses its index."""
-    return and_(is_of(broadcast), IS_UNDER_WAY, rows.message_id > "")
+    return and_(is_of(broadcast), HAS_MESSAGE)
+
+
+def count_under_way(broadcast_ids: Sequence[int]) -> Select[Any]:
+    is_meant = rows.broadcast_id.in_(broadcast_ids), HAS_MESSAGE
+    return select(rows.broadcast_id, func.count()).where(*is_meant).group_by(rows.broadcast_id)
+
+
+def last_due(broadcast_ids: Sequence[int]) -> Select[Any]:
+    """Select it for each by itself: so it is the last entry of an index, and not one of all that wait."""
+    last = select(func.max(rows.due_at_ms)).where(rows.broadcast_id == broadcasts.c.id, IS_WAITING)
+    of_each = select(broadcasts.c.id, func.coalesce(last.correlate(broadcasts).scalar_subquery(), 0))
+    return of_each.where(broadcasts.c.id.in_(broadcast_ids))
 
 
 def gather(connection: Connection, *, broadcast: Broadcast, due: Mapping[ChatId, int], to: str) -> None:

@@ -21,9 +21,12 @@ from sqlalchemy import make_url
 
 from tempogram.api import app
 from tempogram.bot import wiring
+from tempogram.bot.behaviours.watches.declared import forget_all, watched
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring import Program
-from tempogram.engine.model.messages import Status
+from tempogram.engine.model.broadcasts import Outcome
+from tempogram.engine.model.messages import ChatId, Status
+from tempogram.engine.model.watches import Check, Item, Plan, Subscriber, WatchRules
 from tempogram.engine.ports.alert_store import Alert
 from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.ports.task_store import TaskRow
@@ -38,6 +41,8 @@ FEW, MANY = 1, 16
 BOT = 42
 CHAT = 7
 TOKEN = "{}:token-of-a-test-bot"
+SOURCE = "prices"
+NEWS = {"name": "news", "bot": BOT, "text": "hello {title|friend}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,37 @@ class Stocked:
                 for number in range(count)
             ]
         )
+        await self.stock_watches(now_ms)
+        for _ in range(count):
+            await self.broadcast("start")
         for chat in (CHAT, CHAT + 1):
             await self.end(chat, Status.SENT if chat == CHAT else Status.DEAD)
+
+    async def stock_watches(self, now_ms: int) -> None:
+        """Let chats watch items that were observed often, and add plans."""
+        store, tea = self.built.storage.watches, Item(SOURCE, "item0")
+        for number in range(self.count):
+            await store.put_plan(Plan(name=f"plan{number}", items_max=100, interval_ms=86_400_000))
+            for item in {tea, Item(SOURCE, f"item{number}")}:
+                await store.subscribe(Subscriber(BOT, 1_000 + number), item, WatchRules(), now_ms=now_ms)
+        for number in range(self.count):
+            known = await store.item(tea)
+            assert known is not None
+            await store.note([Check(of=known, at_ms=now_ms + number, fields={"price": number})], debounce_ms=0)
+
+    async def broadcast(self, *changes: str) -> int:
+        """Make a broadcast of which each recipient is known, and change it."""
+        store, now_ms = self.built.storage.broadcasts, self.built.context.clock()
+        broadcast_id: int = (await self.client.post("/broadcasts", json=NEWS)).json()["id"]
+        recipients: dict[ChatId, int] = {1_000 + number: now_ms for number in range(self.count)}
+        for due in (recipients, {}):
+            known = await store.get(broadcast_id)
+            assert known is not None
+            await store.gather(known, due, to=known.gathered_to + "1")
+        for change in changes:
+            answer = await self.client.post(f"/broadcasts/{broadcast_id}/{change}")
+            assert answer.status_code == 200, answer.text
+        return broadcast_id
 
     async def end(self, chat: int, status: Status) -> None:
         """Submit messages, and end them as they would end."""
@@ -165,9 +199,41 @@ async def imported(world: Stocked) -> Ask:
     return f"/bots/{BOT}/chats/import", {"content": csv, "headers": {"Content-Type": "text/csv"}}
 
 
+def of_broadcast(what: str, *before: str) -> Callable[[Stocked], Any]:
+    """Ask of a broadcast to which this was done; each of its recipients has a message in the queue."""
+
+    async def ask(world: Stocked) -> Ask:
+        broadcast_id = await world.broadcast(*before)
+        known = await world.built.storage.broadcasts.get(broadcast_id)
+        assert known is not None
+        ids = await world.submit(tag=known.tag)
+        noted_ids: dict[ChatId, str] = {1_000 + number: each for number, each in enumerate(ids)}
+        await world.built.storage.broadcasts.note(known, noted_ids)
+        return f"/broadcasts/{broadcast_id}{what}", {}
+
+    return ask
+
+
+async def retried(world: Stocked) -> Ask:
+    store = world.built.storage.broadcasts
+    broadcast_id = await world.broadcast("start")
+    known = await store.get(broadcast_id)
+    assert known is not None
+    await store.end(known, {Outcome.REFUSED: [1_000 + number for number in range(world.count)]})
+    assert await store.finish(known, now_ms=world.built.context.clock())
+    return f"/broadcasts/{broadcast_id}/retry", {}
+
+
+async def reengaged(world: Stocked) -> Ask:
+    added = await world.client.patch(f"/bots/{BOT}", json={"behaviours": {"reengagement": {}}})
+    assert added.status_code == 200, added.text
+    return f"/bots/{BOT}/reengagement", {}
+
+
 HELLO = {"bot": BOT, "chat_id": CHAT, "text": "hello"}
 SHIPPED = "/services/twilio"
 HOLD = {"seconds": 9}
+WATCHED = {"bot": BOT, "chat_id": 1_000, "source": SOURCE}
 
 CASES: dict[str, Callable[[Stocked], Any]] = {
     "POST /webhook/telegram/{bot_token}": update,
@@ -186,6 +252,26 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "GET /bots/{bot_id}/chats, with a tag": at(f"/bots/{BOT}/chats?tag=vip"),
     "GET /bots/{bot_id}/chats/{chat_id}": at(f"/bots/{BOT}/chats/1000"),
     "PATCH /bots/{bot_id}/chats/{chat_id}": at(f"/bots/{BOT}/chats/1000", json={"tags": ["a", "b"]}),
+    "POST /selections/preview": at("/selections/preview", json={"bot": BOT}),
+    "POST /selections/chats": at("/selections/chats", json={"bot": BOT}),
+    "GET /bots/{bot_id}/reengagement": reengaged,
+    "GET /broadcasts": at("/broadcasts"),
+    "POST /broadcasts": at("/broadcasts", json=NEWS),
+    "GET /broadcasts/{broadcast_id}": of_broadcast("", "start"),
+    "POST /broadcasts/{broadcast_id}/preview": of_broadcast("/preview"),
+    "POST /broadcasts/{broadcast_id}/start": of_broadcast("/start"),
+    "POST /broadcasts/{broadcast_id}/pause": of_broadcast("/pause", "start"),
+    "POST /broadcasts/{broadcast_id}/resume": of_broadcast("/resume", "start", "pause"),
+    "POST /broadcasts/{broadcast_id}/cancel": of_broadcast("/cancel", "start"),
+    "POST /broadcasts/{broadcast_id}/retry": retried,
+    "GET /watches": at("/watches"),
+    "GET /watches/items": at(f"/watches/items?source={SOURCE}"),
+    "GET /watches/observations": at(f"/watches/observations?source={SOURCE}&key=item0"),
+    "GET /watches/plans": at("/watches/plans"),
+    "PUT /watches/plans/{name}": at("/watches/plans/plan0", json={"items_max": 7, "interval_s": 86_400}),
+    "PUT /watches/members": at("/watches/members", json={"bot": BOT, "chat_id": 1_000, "plan": "plan0"}),
+    "PUT /watches/subscriptions": at("/watches/subscriptions", json=WATCHED | {"key": "new"}),
+    "DELETE /watches/subscriptions": at("/watches/subscriptions", params=WATCHED | {"key": "item0"}),
     "GET /queue/stats": at("/queue/stats"),
     "GET /queue/dlq": at("/queue/dlq"),
     "POST /queue/dlq/replay": replayed,
@@ -234,6 +320,17 @@ REFUSED = {
     "GET /services/calls/{call_id}/explain",
 }
 """There is neither a webhook nor a call that waits."""
+
+
+@pytest.fixture(autouse=True)
+def _source() -> Iterator[None]:
+    watched(SOURCE, "twilio:sms", _price)
+    yield
+    forget_all()
+
+
+async def _price(_key: str) -> dict[str, object]:
+    raise AssertionError("nothing runs here")
 
 
 def routes() -> Iterator[str]:

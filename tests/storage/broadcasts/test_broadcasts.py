@@ -70,7 +70,7 @@ class BroadcastsContract:
         for _ in range(3):
             await world.feeder.step()
 
-        assert await world.store.under_way(broadcast) == 250
+        assert (await world.store.under_way([broadcast]))[broadcast.id] == 250
         assert (await world.broker.stats()).bots[BOT] == 250
 
     async def test_no_more_is_queued_than_leaves_in_some_seconds(self, database: Database) -> None:
@@ -80,7 +80,7 @@ class BroadcastsContract:
 
         await world.feeder.step()
 
-        assert await world.store.under_way(broadcast) == 10 * feeder.QUEUED_S
+        assert (await world.store.under_way([broadcast]))[broadcast.id] == 10 * feeder.QUEUED_S
 
     async def test_a_process_that_dies_between_submission_and_note_submits_none_twice(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
@@ -180,7 +180,7 @@ class BroadcastsContract:
         with pytest.raises(LedgerError):
             await world.feeder.step()
 
-        assert await world.store.under_way(other) == len(CHATS)
+        assert (await world.store.under_way([other]))[other.id] == len(CHATS)
 
     async def test_a_portion_submitted_while_it_was_cancelled_is_taken_back(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.dialects import sqlite
 
 from tempogram.engine.model.broadcasts import Broadcast
@@ -28,9 +28,14 @@ class TestRecipientsOnSqlite(OnSqlite):
         assert f"INDEX broadcast_recipients_{name} " in (await plan_of(database, QUERIES[name]))[0]
 
     async def test_those_under_way_are_counted_by_their_index(self, database: Database) -> None:
-        counted = select(func.count()).select_from(broadcast_recipients).where(recipients.is_under_way(OF))
+        counted = recipients.count_under_way([OF.id, OF.id + 1])
 
         assert "INDEX broadcast_recipients_under_way " in (await plan_of(database, counted))[0]
+
+    async def test_when_the_last_is_due_is_read_by_its_index(self, database: Database) -> None:
+        last = recipients.last_due([OF.id, OF.id + 1])
+
+        assert "INDEX broadcast_recipients_waiting " in (await plan_of(database, last))[-1]
 
 
 async def plan_of(database: Database, query: Select[Any]) -> list[str]:
