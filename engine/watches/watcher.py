@@ -104,6 +104,9 @@ class Watcher:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _demand(self, known: Watched) -> Watched:
+        now = await self._store.item(known.item)
+        if now is not None and now.attempted_at_ms > known.attempted_at_ms:
+            return now  # asked for since the caller looked
         self._began_ms[known.item.source] = self._clock()
         await self._check(known, DEMAND)
         return await self._store.item(known.item) or known

@@ -183,6 +183,14 @@ async def gather(database: Database, count: int) -> Ask:
     return SqlBroadcastStore(database).gather(made, {n + 1: NOW_MS for n in range(count)}, to="")
 
 
+def with_broadcasts(ask: Callable[[SqlBroadcastStore, list[Broadcast]], Ask]) -> Case:
+    async def case(database: Database, count: int) -> Ask:
+        store = SqlBroadcastStore(database)
+        return ask(store, [await store.create(f"spring {n}", plan(), now_ms=NOW_MS) for n in range(count)])
+
+    return case
+
+
 def with_recipients(ask: Callable[[SqlBroadcastStore, Broadcast, list[int]], Ask]) -> Case:
     async def case(database: Database, count: int) -> Ask:
         store, chats = SqlBroadcastStore(database), list(range(1, count + 1))
@@ -288,6 +296,9 @@ CASES: dict[str, Case] = {
         lambda store, of, chats: store.note(of, {chat_id: f"a{chat_id}" for chat_id in chats})
     ),
     "SqlBroadcastStore.end": with_recipients(lambda store, of, chats: store.end(of, {Outcome.REFUSED: chats})),
+    "SqlBroadcastStore.under_way": with_broadcasts(lambda store, of: store.under_way(of)),
+    "SqlBroadcastStore.last_due_ms": with_broadcasts(lambda store, of: store.last_due_ms(of)),
+    "SqlBroadcastStore.ahead": with_broadcasts(lambda store, of: store.ahead(of)),
     "SqlBroadcastStore.postpone": with_recipients(lambda store, of, chats: store.postpone(of, chats, to_ms=NOW_MS + 1)),
     "SqlWatchStore.due": simply(
         lambda database, count: SqlWatchStore(database).due(WatchRules(), sources(count), now_ms=NOW_MS, limit=9)
