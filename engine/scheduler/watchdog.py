@@ -88,7 +88,8 @@ class Watchdog:
         if name is None or self._loop is None:
             return
         log.warning("task_blocks_loop", task=name, seconds=BLOCKED_S, at=at)
-        self._loop.call_soon_threadsafe(self._blocks, name)
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            self._loop.call_soon_threadsafe(self._blocks, name)
 
 
 def _blocking(frame: FrameType | None) -> tuple[str | None, str]:
