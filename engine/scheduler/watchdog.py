@@ -88,7 +88,7 @@ class Watchdog:
         if name is None or self._loop is None:
             return
         log.warning("task_blocks_loop", task=name, seconds=BLOCKED_S, at=at)
-        with suppress(RuntimeError):  # the loop was closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             self._loop.call_soon_threadsafe(self._blocks, name)
 
 

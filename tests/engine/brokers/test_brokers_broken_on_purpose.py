@@ -392,9 +392,9 @@ def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type, m
 def test_a_part_that_breaks_a_promise_is_found_out(promise: str, patch: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*patch)
 
-    broken = broken_promise(model=False, examples=FOUND_LATE.get(patch[2], EXAMPLES))
+    tries = (broken_promise(model=False, examples=FOUND_LATE.get(patch[2], EXAMPLES)) for _ in range(3))
 
-    assert any(each in broken for each in promise.split(" or "))
+    assert any(each in broken for broken in tries for each in promise.split(" or "))
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in CLASSES])
