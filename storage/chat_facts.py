@@ -13,19 +13,17 @@ from sqlalchemy import (
     Connection,
     Integer,
     case,
-    column,
     delete,
     func,
     literal_column,
     select,
     update,
-    values,
 )
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.model.selection import QuietHours
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import chat_tags, chats
 from tempogram.storage.ledger.chat_changes import ChatChange, change_chats, later_of, type_of
@@ -129,8 +127,7 @@ _SET = chats.c.bot_id, chats.c.chat_id, _GIVEN, *_VALUES
 
 
 def _set_facts(_dialect: str, rows: Binds) -> ClauseElement:
-    names = (column(each.name, each.type) for each in _SET)
-    said = values(*names, name="said").data([tuple(row) for row in rows]).cte("said")
+    said = as_table("said", _SET, rows)
 
     def chosen(field: str, name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
         bit: ColumnElement[int] = literal_column(str(1 << _FIELDS.index(field)))
@@ -149,9 +146,11 @@ def _set_facts(_dialect: str, rows: Binds) -> ClauseElement:
 
 
 def _add_tags(dialect: str, rows: Binds) -> ClauseElement:
-    every = [dict(zip(("bot_id", "tag", "chat_id"), row, strict=True)) for row in rows]
-    return insert_into(chat_tags, dialect).values(every).on_conflict_do_nothing()
+    return insert_into(chat_tags, dialect).values(as_dicts(_TAG, rows)).on_conflict_do_nothing()
+
+
+_TAG = chat_tags.c.bot_id, chat_tags.c.tag, chat_tags.c.chat_id
 
 
 SET_FACTS = BulkStatement(_SET, _set_facts)
-ADD_TAGS = BulkStatement((chat_tags.c.bot_id, chat_tags.c.tag, chat_tags.c.chat_id), _add_tags)
+ADD_TAGS = BulkStatement(_TAG, _add_tags)

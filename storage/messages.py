@@ -14,7 +14,7 @@ from sqlalchemy.sql import ClauseElement
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
 from tempogram.storage import lookups
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import IS_DEAD, attempts, messages, payloads
@@ -244,9 +244,8 @@ _OF_EVERY_INCOMING = {
 
 
 def _insert_incoming(dialect: str, rows: Binds) -> ClauseElement:
-    names = [column.name for column in _INCOMING]
     constants: dict[str, Any] = {name: literal_column(repr(value)) for name, value in _OF_EVERY_INCOMING.items()}
-    every = [dict(zip(names, row, strict=True)) | constants for row in rows]
+    every = [each | constants for each in as_dicts(_INCOMING, rows)]
     return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import texts
@@ -115,12 +115,7 @@ def _row(each: ChatText) -> tuple[object, ...]:
 
 
 def _insert_texts(dialect: str, rows: Binds) -> ClauseElement:
-    names = [column.name for column in _ROW]
-    return (
-        insert_into(texts, dialect)
-        .values([dict(zip(names, row, strict=True)) for row in rows])
-        .on_conflict_do_nothing()
-    )
+    return insert_into(texts, dialect).values(as_dicts(_ROW, rows)).on_conflict_do_nothing()
 
 
 INSERT_TEXTS = BulkStatement(_ROW, _insert_texts)

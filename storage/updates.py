@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, column, text, update, values
+from sqlalchemy import Connection, Row, text, update
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import updates
@@ -92,8 +92,7 @@ _HANDLED = updates.c.bot_id, updates.c.update_id, updates.c.handled_at_ms, updat
 
 
 def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
-    names = (column(each.name, each.type) for each in _HANDLED)
-    handled = values(*names, name="handled").data([tuple(row) for row in rows]).cte("handled")
+    handled = as_table("handled", _HANDLED, rows)
     is_meant = updates.c.bot_id == handled.c.bot_id, updates.c.update_id == handled.c.update_id
     changes = {name: handled.c[name] for name in ("handled_at_ms", "status", "reason")}
     # By the time, not by the status, for the reason given in ``ledger.record``.
@@ -101,13 +100,12 @@ def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
 
 
 def _insert_updates(dialect: str, rows: Binds) -> ClauseElement:
-    received = [dict(zip(_RECEIVED_NAMES, row, strict=True)) | {"status": text("'received'")} for row in rows]
+    received = [each | {"status": text("'received'")} for each in as_dicts(_RECEIVED, rows)]
     insert = insert_into(updates, dialect).values(received).on_conflict_do_nothing()
     return insert.returning(updates.c.bot_id, updates.c.update_id)
 
 
 _RECEIVED = updates.c.bot_id, updates.c.update_id, updates.c.body, updates.c.received_at_ms, updates.c.owner
-_RECEIVED_NAMES = tuple(each.name for each in _RECEIVED)
 
 INSERT_UPDATES = BulkStatement(_RECEIVED, _insert_updates)
 MARK_UPDATES = BulkStatement(_HANDLED, _mark_updates)

@@ -11,21 +11,19 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
-    column,
     exists,
     false,
     func,
     or_,
     select,
     update,
-    values,
 )
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.broadcasts import FAILED, OF_STATUS, Addressee, Broadcast, Outcome
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.broadcast_store import PAUSED
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import (
     HAS_FAILED,
@@ -180,18 +178,16 @@ _NOTE = rows.broadcast_id, rows.chat_id, rows.message_id
 
 
 def _insert(dialect: str, binds: Binds) -> ClauseElement:
-    names = [each.name for each in _RECIPIENT]
-    return insert_into(broadcast_recipients, dialect).values([dict(zip(names, row, strict=True)) for row in binds])
+    return insert_into(broadcast_recipients, dialect).values(as_dicts(_RECIPIENT, binds))
 
 
 def _note(_dialect: str, binds: Binds) -> ClauseElement:
-    named = values(*(column(each.name, each.type) for each in _NOTE), name="noted").data([tuple(row) for row in binds])
-    noted = named.cte("noted")
+    noted = as_table("noted", _NOTE, binds)
     is_meant = rows.broadcast_id == noted.c.broadcast_id, rows.chat_id == noted.c.chat_id
-    return update(broadcast_recipients).where(*is_meant, IS_WAITING_ROW).values(message_id=noted.c.message_id)
+    # Not ``IS_WAITING``, as ``noted`` has a ``message_id``, too.
+    is_waiting = rows.message_id.is_(None), rows.outcome.is_(None)
+    return update(broadcast_recipients).where(*is_meant, *is_waiting).values(message_id=noted.c.message_id)
 
-
-IS_WAITING_ROW = and_(rows.message_id.is_(None), rows.outcome.is_(None))
 
 INSERT_RECIPIENTS = BulkStatement(_RECIPIENT, _insert)
 NOTE_MESSAGES = BulkStatement(_NOTE, _note)

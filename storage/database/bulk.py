@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Row, bindparam
+from sqlalchemy import CTE, BindParameter, Column, Connection, CursorResult, Dialect, Row, bindparam, column, values
 from sqlalchemy.sql import ClauseElement
 
 Binds = list[list[BindParameter[Any]]]
@@ -70,6 +70,18 @@ class BulkStatement:
         compiled = self._build(dialect.name, binds).compile(dialect=dialect)
         assert compiled.positiontup == list(chain.from_iterable(names)), "the values would land in other columns"  # type: ignore[attr-defined]  # noqa: S101
         return str(compiled)
+
+
+def as_dicts(columns: Sequence[Column[Any]], rows: Binds) -> list[dict[str, Any]]:
+    """Return the rows as ``Insert.values`` takes them."""
+    names = [each.name for each in columns]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def as_table(name: str, columns: Sequence[Column[Any]], rows: Binds) -> CTE:
+    """Return the rows as a table of this name, for an update that reads each row's values from it."""
+    typed = (column(each.name, each.type) for each in columns)
+    return values(*typed, name=name).data([tuple(row) for row in rows]).cte(name)
 
 
 def pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

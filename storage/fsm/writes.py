@@ -12,18 +12,16 @@ from sqlalchemy import (
     Row,
     and_,
     case,
-    column,
     delete,
     exists,
     or_,
     select,
     tuple_,
     update,
-    values,
 )
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import fsm_states
 from tempogram.storage.fsm.rows import Content, Run, StateKey, StateRow
@@ -81,14 +79,13 @@ _CONTENT = tuple(fsm_states.c[name] for name in ("state", "data", "update_id", "
 
 
 def _lock_rows(dialect: str, rows: Binds) -> ClauseElement:
-    insert = insert_into(fsm_states, dialect).values([dict(zip(StateKey._fields, row, strict=True)) for row in rows])
+    insert = insert_into(fsm_states, dialect).values(as_dicts(_KEY, rows))
     # Written with its own value: a missing row is inserted, another one locked, and either is returned as it is.
     return insert.on_conflict_do_update(index_elements=_KEY, set_={"state": fsm_states.c.state}).returning(fsm_states)
 
 
 def _store_rows(_dialect: str, rows: Binds) -> ClauseElement:
-    names = (column(each.name, each.type) for each in (*_KEY, *_CONTENT))
-    new = values(*names, name="new").data([tuple(row) for row in rows]).cte("new")
+    new = as_table("new", (*_KEY, *_CONTENT), rows)
     is_meant = (each == new.c[each.name] for each in _KEY)
     return update(fsm_states).where(*is_meant).values({each.name: new.c[each.name] for each in _CONTENT})
 

@@ -10,7 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import attempts, messages, payloads
 from tempogram.storage.files import writes as file_writes
@@ -132,9 +132,8 @@ _COLUMNS = (
 
 
 def _insert_messages(dialect: str, rows: Binds) -> ClauseElement:
-    names = [column.name for column in _COLUMNS]
     constants = {"direction": text("'out'"), "status": text("'queued'")}
-    every = [dict(zip(names, row, strict=True)) | constants for row in rows]
+    every = [each | constants for each in as_dicts(_COLUMNS, rows)]
     return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
 
 

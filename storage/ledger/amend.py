@@ -6,20 +6,17 @@ from collections.abc import Sequence
 
 from sqlalchemy import (
     CTE,
-    Column,
     ColumnElement,
     Connection,
     and_,
-    column,
     exists,
     literal_column,
     update,
-    values,
 )
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import KEPT_METHOD, KEPT_MS, Outgoing
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_table
 from tempogram.storage.database.models import messages, payloads
 from tempogram.storage.ledger.record import REPLAYABLE
 
@@ -38,26 +35,21 @@ def amend(connection: Connection, items: Sequence[Outgoing]) -> list[None]:
 
 
 def _amend_methods(_dialect: str, rows: Binds) -> ClauseElement:
-    amended = _amended(_METHOD, rows)
+    amended = as_table("amended", _METHOD, rows)
     return update(messages).where(_is_meant(amended)).values(method=amended.c.method)
 
 
 def _amend_times(_dialect: str, rows: Binds) -> ClauseElement:
-    amended = _amended(_TIME, rows)
+    amended = as_table("amended", _TIME, rows)
     is_untried = messages.c.attempt == literal_column("0")
     return update(messages).where(_is_meant(amended), is_untried).values(ready_at_ms=amended.c.ready_at_ms)
 
 
 def _amend_payloads(_dialect: str, rows: Binds) -> ClauseElement:
-    amended = _amended(_PAYLOAD, rows)
+    amended = as_table("amended", _PAYLOAD, rows)
     is_meant = exists().where(_is_meant(amended)).correlate(amended)
     is_its_own = payloads.c.message_id == amended.c.id
     return update(payloads).where(is_its_own, is_meant).values(params=amended.c.params)
-
-
-def _amended(columns: Sequence[Column[object]], rows: Binds) -> CTE:
-    names = (column(each.name, each.type) for each in columns)
-    return values(*names, name="amended").data([tuple(row) for row in rows]).cte("amended")
 
 
 def _is_meant(amended: CTE) -> ColumnElement[bool]:

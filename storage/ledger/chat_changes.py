@@ -14,7 +14,7 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.database.at_end import at_end
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import chats
 
@@ -142,21 +142,16 @@ def _change_chats(dialect: str, rows: Binds) -> ClauseElement:
         "type": func.coalesce(new.type, chats.c.type),
         "language": func.coalesce(chats.c.language, new.language),
     }
-    return write.values(_values(_CHANGE, rows)).on_conflict_do_update(index_elements=_KEY, set_=changes)
+    return write.values(as_dicts(_CHANGE, rows)).on_conflict_do_update(index_elements=_KEY, set_=changes)
 
 
 def _note_sent(dialect: str, rows: Binds) -> ClauseElement:
     write = insert_into(chats, dialect)
     sent_ms = write.excluded.last_message_out_at_ms
     is_later = or_(chats.c.last_message_out_at_ms.is_(None), chats.c.last_message_out_at_ms < sent_ms)
-    return write.values(_values(_SENT, rows)).on_conflict_do_update(
+    return write.values(as_dicts(_SENT, rows)).on_conflict_do_update(
         index_elements=_KEY, set_={"last_message_out_at_ms": sent_ms}, where=is_later
     )
-
-
-def _values(columns: Sequence[Column[Any]], rows: Binds) -> list[dict[str, Any]]:
-    names = [column.name for column in columns]
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 _KEY = [chats.c.bot_id, chats.c.chat_id]

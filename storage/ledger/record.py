@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, column, delete, insert, select, update, values
+from sqlalchemy import Column, Connection, delete, insert, select, update
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
 from tempogram.engine.ports.ledger import Fault, Record
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import database_now_ms
 from tempogram.storage.database.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
 from tempogram.storage.files import writes as file_writes
@@ -176,8 +176,7 @@ def _updating(columns: Sequence[Column[Any]]) -> Callable[[str, Binds], ClauseEl
     """Return what builds an update of open messages, in which each row has an id and what the message became."""
 
     def build(_dialect: str, rows: Binds) -> ClauseElement:
-        names = (column(each.name, each.type) for each in columns)
-        became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
+        became = as_table("became", columns, rows)
         # A late record changes no message that has ended. Checked by the time (``settled_has_time``), not by the
         # status: for that PostgreSQL would choose the index of all open messages, and read it from end to end.
         is_open = messages.c.settled_at_ms.is_(None)
@@ -188,8 +187,7 @@ def _updating(columns: Sequence[Column[Any]]) -> Callable[[str, Binds], ClauseEl
 
 
 def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
-    names = [each.name for each in _ATTEMPT]
-    return insert(attempts).values([dict(zip(names, row, strict=True)) for row in rows]).inline()
+    return insert(attempts).values(as_dicts(_ATTEMPT, rows)).inline()
 
 
 def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:

@@ -15,16 +15,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ScalarSelect,
-    column,
     literal_column,
     select,
     update,
-    values,
 )
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.ports.task_store import HISTORY, RunRecord, Step
-from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import POSTGRES_NOW_MS, insert_into
 from tempogram.storage.database.models import task_runs, tasks
 
@@ -134,8 +132,7 @@ def _statement(kind: _Kind) -> BulkStatement:
     columns = kind.columns
 
     def build(_dialect: str, rows: Binds) -> ClauseElement:
-        names = (column(each.name, each.type) for each in columns)
-        given = values(*names, name="given").data([tuple(row) for row in rows]).cte("given")
+        given = as_table("given", columns, rows)
         now_ms = given.c.now_ms if kind.needs_now else POSTGRES_NOW_MS
         changes: dict[str, Any] = {name: now_ms if name == CHANGED else given.c[f"to_{name}"] for name in kind.sets}
         changes |= {name: tasks.c[name] + given.c[f"by_{name}"] for name in kind.adds}
@@ -177,8 +174,7 @@ def _run(record: RunRecord) -> tuple[Any, ...]:
 
 
 def _insert_runs(dialect: str, rows: Binds) -> ClauseElement:
-    names = [each.name for each in task_runs.c]
-    insert = insert_into(task_runs, dialect).values([dict(zip(names, row, strict=True)) for row in rows])
+    insert = insert_into(task_runs, dialect).values(as_dicts(tuple(task_runs.c), rows))
     newer = {each.name: insert.excluded[each.name] for each in task_runs.c if not each.primary_key}
     return insert.on_conflict_do_update(index_elements=["name", "slot"], set_=newer)
 
