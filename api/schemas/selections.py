@@ -11,7 +11,7 @@ from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import AS_WHOLE, BotId, ChatField, Flag, Tag, time_of
 from tempogram.engine.model.selection import DEFAULT_ZONE, Preview, QuietHours, Recipient, Rules, Selection
 from tempogram.engine.ports.audience import PAGE
-from tempogram.engine.selection.days import is_zone
+from tempogram.engine.selection.zones import is_zone
 
 CHATS_MAX = 100_000
 """Listed in one request."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiogram import F, Router
 from aiogram.dispatcher.event.bases import SkipHandler
@@ -26,6 +25,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.commands import FIELDS, command_of, fill
 from tempogram.bot.behaviours.cutting import cut
+from tempogram.engine.model.zones import zone_of
 from tempogram.engine.ports import Clock
 from tempogram.engine.selection.zones import find_zone
 from tempogram.storage.bots import RegisteredBot
@@ -120,4 +120,4 @@ def _answer(
 def _fields(zone: str | None, clock: Clock) -> Mapping[str, str]:
     if zone is None:
         return {}
-    return {"zone": zone, "time": f"{datetime.fromtimestamp(clock() / 1_000, ZoneInfo(zone)):%H:%M}"}
+    return {"zone": zone, "time": f"{datetime.fromtimestamp(clock() / 1_000, zone_of(zone)):%H:%M}"}

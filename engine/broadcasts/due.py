@@ -21,7 +21,7 @@ def due_ms(plan: Plan, recipient: Recipient, *, started_at_ms: int) -> int:
     at_ms = begins_ms(plan, recipient.zone, started_at_ms)
     at_ms += crc32(str(recipient.chat_id).encode()) * plan.spread_ms // SHARES
     at_ms = max(at_ms, recipient.not_before_ms or 0)
-    return at_ms if plan.quiet_hours is None else after_quiet(plan.quiet_hours, recipient.zone, at_ms)
+    return after_quiet(plan.quiet_hours, recipient.zone, at_ms)
 
 
 def begins_ms(plan: Plan, zone: str, started_at_ms: int) -> int:
@@ -39,13 +39,15 @@ def begins_ms(plan: Plan, zone: str, started_at_ms: int) -> int:
     return next_time_ms(zone, started_at_ms, minute)
 
 
-def after_quiet(quiet: QuietHours, zone: str, at_ms: int) -> int:
-    """Return a time, or when the quiet hours end that it is in.
+def after_quiet(quiet: QuietHours | None, zone: str, at_ms: int) -> int:
+    """Return a time, or when the quiet hours end that it is in; None: there are none.
 
     >>> night = QuietHours(from_minute=22 * 60, until_minute=8 * 60)
     >>> [after_quiet(night, "UTC", hour * 3_600_000) / 3_600_000 for hour in (23, 9)]
     [32.0, 9.0]
     """
+    if quiet is None:
+        return at_ms
     minute = minute_of_day(zone, at_ms)
     if is_quiet(minute, from_minute=quiet.from_minute, until_minute=quiet.until_minute):
         return next_time_ms(zone, at_ms, quiet.until_minute)

@@ -9,7 +9,7 @@ from tempogram.engine.broadcasts.due import after_quiet, begins_ms
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.ports.broker import QueueStats
-from tempogram.engine.selection.days import is_zone
+from tempogram.engine.selection.zones import is_zone
 
 USED = 0.96
 """The share of a limit that is used: a place is also taken while its call is under way. untuned: 97 % are promised, and
@@ -76,8 +76,7 @@ def arrivals_of(
         zone = name if name is not None and is_zone(name) else plan.default_zone
         of_zone = recipients * chats / total
         for due_ms, share in _spread(plan, begins_ms(plan, zone, started_at_ms)):
-            quiet = plan.quiet_hours
-            yield Arrival(due_ms if quiet is None else after_quiet(quiet, zone, due_ms), of_zone * share)
+            yield Arrival(after_quiet(plan.quiet_hours, zone, due_ms), of_zone * share)
 
 
 def _spread(plan: Plan, at_ms: int) -> Iterator[tuple[int, float]]:

@@ -10,7 +10,7 @@ from tempogram.engine.model.errors import SettingsError
 
 @lru_cache(maxsize=1_000)
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone.
+    """Return a time zone; all there are stay in memory, because ``ZoneInfo`` keeps eight and reads the others again.
 
     Raises:
         SettingsError: There is none of this name.

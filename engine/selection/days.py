@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from tempogram.engine.model.zones import zone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +39,6 @@ def minute_of_day(zone: str, at_ms: int) -> int:
     """Return what a clock on the wall shows, as minutes since 0:00."""
     local = datetime.fromtimestamp(at_ms / 1_000, zone_of(zone))
     return local.hour * 60 + local.minute
-
-
-@lru_cache(maxsize=1_000)
-def zone_of(name: str) -> ZoneInfo:
-    """Return a zone; all there are stay in memory, because ``ZoneInfo`` keeps eight and reads the others again.
-
-    Raises:
-        OSError, ValueError, KeyError: There is none of this name.
-    """
-    return ZoneInfo(name)
-
-
-def is_zone(name: str) -> bool:
-    """Tell whether there is a zone of a name.
-
-    >>> [is_zone(name) for name in ("Europe/Berlin", "Europe", "Berlin", "", "../UTC")]
-    [True, False, False, False, False]
-    """
-    try:
-        zone_of(name)
-    except (OSError, ValueError, KeyError):  # ``ZoneInfoNotFoundError`` is a ``KeyError``
-        return False
-    return True
 
 
 _DAY = timedelta(days=1)

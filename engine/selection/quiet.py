@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from tempogram.engine.selection.days import zone_of
+from tempogram.engine.model.zones import zone_of
 
 SECOND_MS = 1_000
 

@@ -23,8 +23,8 @@ def zones() -> frozenset[str]:
 def is_zone(name: str) -> bool:
     """Tell whether it is an IANA name.
 
-    >>> is_zone("Europe/Berlin"), is_zone("Berlin")
-    (True, False)
+    >>> [is_zone(name) for name in ("Europe/Berlin", "Europe", "Berlin", "", "../UTC")]
+    [True, False, False, False, False]
     """
     return name in zones()
 

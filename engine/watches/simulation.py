@@ -166,21 +166,24 @@ class _Week:
     def _next_place(self, from_ms: int) -> int:
         """Return when the next call may begin."""
         numbers, at_ms = self._world.numbers, max(from_ms, self._free_at_ms)
-        while self._made and self._made[0] <= at_ms - DAY_MS:
-            self._made.popleft()
+        self._forget_before(at_ms - DAY_MS)
         if len(self._made) >= numbers.budget:
             return self._made[len(self._made) - numbers.budget] + DAY_MS
         return at_ms
 
     def _ask(self, item: int, at_ms: int) -> None:
         world = self._world
-        while self._made and self._made[0] <= at_ms - DAY_MS:
-            self._made.popleft()
+        self._forget_before(at_ms - DAY_MS)
         self._made.append(at_ms)
         self._most = max(self._most, len(self._made))
         self._free_at_ms = at_ms + world.rules.pause_ms
         world.checked[item] = world.attempted[item] = at_ms
         self._calls[-1] += 1
+
+    def _forget_before(self, ms: int) -> None:
+        """Forget calls that count no more."""
+        while self._made and self._made[0] <= ms:
+            self._made.popleft()
 
     def _view(self, hour_ms: int) -> None:
         """Note what is viewed in an hour; on demand, what is too old is asked for at that moment."""

@@ -12,6 +12,7 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.watches import HOUR_MS, Check, Item, Watched, WatchRules
 from tempogram.engine.observability.watch_metrics import WatchMetrics
 from tempogram.engine.ports.watch_store import Source, WatchStore
+from tempogram.engine.resilience.backoff import doubled_ms
 from tempogram.engine.services.errors import ServiceError
 from tempogram.engine.services.services import CallOptions, ServiceCalls
 from tempogram.engine.watches.answers import fields_of
@@ -166,4 +167,4 @@ def again_ms(failures: int) -> int:
     >>> again_ms(0), again_ms(1), again_ms(20)
     (60000, 120000, 21600000)
     """
-    return min(AGAIN_MS_MAX, AGAIN_MS << min(failures, 20))
+    return doubled_ms(AGAIN_MS, failures, ms_max=AGAIN_MS_MAX)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from sqlalchemy import BigInteger, Column, Integer, Select, Text, bindparam, func, select
 
 from tempogram.engine.model.selection import Rules, Selection
-from tempogram.engine.selection.days import is_zone, local_day, minute_of_day
+from tempogram.engine.selection.days import local_day, minute_of_day
+from tempogram.engine.selection.zones import is_zone
 from tempogram.storage.database.json_rows import as_json
 from tempogram.storage.database.models import chats
 
