@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from tempogram.api.core.redaction import short
 
 SECRET_FIELDS = frozenset({"token"})
@@ -37,6 +39,18 @@ def sentence_of(error: Mapping[str, Any]) -> str:
             return "the body should be a JSON list, sent with Content-Type: application/json"
         case kind:
             return _sentence(field, error["msg"]) + _quoted(field, kind, error["input"])
+
+
+def first_sentence(error: ValidationError, *, without: str = "") -> str:
+    """Return the first of what is wrong with values that stand in no body, as a sentence.
+
+    Args:
+        error: Of a model that was read from them.
+        without: A part of the path that the caller does not know.
+    """
+    first = error.errors(include_url=False)[0]
+    path = (part for part in first["loc"] if part != without)
+    return sentence_of({**first, "loc": ("values", *path)})
 
 
 def _field(loc: Sequence[int | str]) -> str:

@@ -14,6 +14,7 @@ from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, Remove
 from tempogram.api.schemas.fields import BotId, QueryFlag
 from tempogram.api.security.auth import GuardedRoute, refuse_below, requires
 from tempogram.api.security.principals import Role
+from tempogram.api.usecases.known_bots import bot_of_path, no_bot
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot
@@ -48,7 +49,7 @@ async def add(wanted: BotIn, dependencies: DependenciesOf) -> BotOut:
     bot_id = await dependencies.fleet.add(
         wanted.token, wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
     )
-    return _shown(dependencies, await _bot(dependencies, bot_id))
+    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
 
 
 @router.get(
@@ -56,7 +57,7 @@ async def add(wanted: BotIn, dependencies: DependenciesOf) -> BotOut:
 )
 async def show(bot_id: BotPath, dependencies: DependenciesOf) -> BotOut:
     """Show one bot, without its token."""
-    return _shown(dependencies, await _bot(dependencies, bot_id))
+    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
 
 
 @router.patch(
@@ -73,7 +74,7 @@ async def change(request: Request, bot_id: BotPath, wanted: BotChange, dependenc
     if wanted.changes_fleet:
         refuse_below(Role.ADMIN, request)
     await _change(dependencies, bot_id, wanted)
-    return _shown(dependencies, await _bot(dependencies, bot_id))
+    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
 
 
 @router.delete(
@@ -108,7 +109,7 @@ async def show_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf, res
 
     During a change it is the new one: the old one ends first.
     """
-    await _bot(dependencies, bot_id)
+    await bot_of_path(dependencies.bots, bot_id)
     accepted = dependencies.fleet.webhook_secrets(bot_id)
     if not accepted:
         raise NoWebhook(f"no webhook of bot {bot_id} has been set here, so its updates are taken without a secret")
@@ -130,28 +131,17 @@ async def change_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf) -
     the new one, and for a minute more; a second request in that time changes nothing.
     """
     if not await dependencies.fleet.rotate_secret(bot_id):
-        raise _no_bot(bot_id)
-    return _shown(dependencies, await _bot(dependencies, bot_id))
+        raise no_bot(bot_id)
+    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
 
 
 def _shown(dependencies: Dependencies, bot: RegisteredBot) -> BotOut:
     return BotOut.of(bot, dependencies.fleet.source_of(bot))
 
 
-async def _bot(dependencies: Dependencies, bot_id: int) -> RegisteredBot:
-    bot = await dependencies.bots.get(bot_id)
-    if bot is None:
-        raise _no_bot(bot_id)
-    return bot
-
-
-def _no_bot(bot_id: int) -> NotFound:
-    return NotFound(f"there is no bot {bot_id}")
-
-
 async def _change(dependencies: Dependencies, bot_id: int, wanted: BotChange) -> None:
     """Do first what may be refused; then write the database before the broker, which is rebuilt from it."""
-    await _bot(dependencies, bot_id)
+    await bot_of_path(dependencies.bots, bot_id)
     if wanted.changes_fleet:
         await dependencies.fleet.change(
             bot_id, behaviours=wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
@@ -170,5 +160,5 @@ async def _remove(dependencies: Dependencies, bot_id: int, *, keep_messages: boo
         return await dependencies.removals.complete(bot_id, keep_messages=keep_messages)
     progress = await dependencies.removals.progress(bot_id)
     if progress is None:
-        raise _no_bot(bot_id)
+        raise no_bot(bot_id)
     return progress

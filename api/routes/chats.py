@@ -13,12 +13,14 @@ from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import BodyTooSlow, Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.http.lines import lines_of
+from tempogram.api.routes.bots import BotPath
 from tempogram.api.schemas.chats import PAGE_MAX, ChatChange, ChatCursor, ChatOut, ChatsOut, ImportedOut
-from tempogram.api.schemas.fields import BotId, ChatField, Tag
+from tempogram.api.schemas.fields import ChatField, Tag
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases import chats
 from tempogram.api.usecases.chat_import import CSV, JSON_LINES, ChatImport
+from tempogram.api.usecases.known_bots import bot_of_path
 from tempogram.engine.model.errors import LedgerError
 
 
@@ -36,7 +38,6 @@ imports = APIRouter(tags=["chats"], route_class=ImportRoute)
 
 IMPORT_PATH = re.compile(r"/bots/[^/]+/chats/import")
 
-BotPath = Annotated[BotId, Path()]
 ChatPath = Annotated[ChatField, Path()]
 
 LINES_SCHEMA = {
@@ -56,7 +57,7 @@ async def import_chats(request: Request, bot_id: BotPath, dependencies: Dependen
 
     What a line leaves out stays. A wrong line is named and not stored; the others are. The same again changes nothing.
     """
-    await chats.check_bot(dependencies, bot_id)
+    await bot_of_path(dependencies.bots, bot_id)
     content_type = request.headers.get("content-type", "")
     return await ChatImport(dependencies, bot_id).run(lines_of(request.stream()), content_type)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, NotFound, error_responses
 from tempogram.api.core.ports import Refusal
-from tempogram.api.schemas.fields import BotId, TimeMs
+from tempogram.api.routes.bots import BotPath
+from tempogram.api.schemas.fields import TimeMs
 from tempogram.api.schemas.reengagement import DryRunOut
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
@@ -28,7 +29,7 @@ Limit = Annotated[int, Query(ge=1, le=reengagement.PAGE_MAX)]
     responses=error_responses(Refusal, NotFound, Invalid, LedgerError),
 )
 async def dry_run(
-    bot_id: Annotated[BotId, Path()],
+    bot_id: BotPath,
     dependencies: DependenciesOf,
     at: TimeMs | None = None,
     after: After = "",

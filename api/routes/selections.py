@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
@@ -21,17 +20,13 @@ router = APIRouter(tags=["selections"], route_class=GuardedRoute)
 WRONG = (Malformed, Invalid, Refusal, TooLarge, LedgerError)
 
 
-@router.post(
-    PREVIEW, dependencies=[requires(Role.VIEWER)], response_model=PreviewOut, responses=error_responses(*WRONG)
-)
-async def preview(wanted: SelectionIn, dependencies: DependenciesOf) -> Response:
+@router.post(PREVIEW, dependencies=[requires(Role.VIEWER)], responses=error_responses(*WRONG))
+async def preview(wanted: SelectionIn, dependencies: DependenciesOf) -> PreviewOut:
     """Count the chats that would be written to now, and those that are left out, by reason."""
-    return JSONResponse(await selections.preview(dependencies, wanted))
+    return await selections.preview(dependencies, wanted)
 
 
-@router.post(
-    CHATS, dependencies=[requires(Role.VIEWER)], response_model=SelectedPageOut, responses=error_responses(*WRONG)
-)
-async def chats(wanted: SelectionPageIn, dependencies: DependenciesOf) -> Response:
+@router.post(CHATS, dependencies=[requires(Role.VIEWER)], responses=error_responses(*WRONG))
+async def chats(wanted: SelectionPageIn, dependencies: DependenciesOf) -> SelectedPageOut:
     """List the chats that would be written to now, page by page; nothing caps all pages together."""
-    return JSONResponse(await selections.page(dependencies, wanted))
+    return await selections.page(dependencies, wanted)

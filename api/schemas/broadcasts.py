@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
-from tempogram.api.schemas.fields import BotId, ChatField, Flag, Tag, time_of
-from tempogram.api.schemas.selections import Days, Language, QuietHoursIn, TimeOfDay, Zone, minutes_of
+from tempogram.api.schemas.fields import BotId, Flag, Tag, time_of
+from tempogram.api.schemas.selections import ChatsIn, QuietHoursIn, TimeOfDay, Zone, minutes_of
 from tempogram.engine.broadcasts.board import Forecast, Progress
 from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
 from tempogram.engine.model.messages import Guarantee, Priority
-from tempogram.engine.model.selection import DEFAULT_ZONE, Reason, Selection
+from tempogram.engine.model.selection import DEFAULT_ZONE, Reason
 
 HOUR_MS = 3_600_000
 
 ID_MAX = (1 << 53) - 1
-
-
-class ChatsIn(RequestModel):
-    """Which chats of the bot are meant: those to which everything here applies. What is left out asks for nothing."""
-
-    types: list[Literal["private", "group", "supergroup", "channel"]] = Field(
-        ["private"], max_length=4, description="Of chats, as Telegram names them."
-    )
-    chats: list[ChatField] = Field([], max_length=10_000, description="Only these.")
-    tags: list[Tag] = Field([], max_length=100, description="Chats that have any of them.")
-    without_tags: list[Tag] = Field([], max_length=100, description="Chats that have none of them.")
-    languages: list[Language] = Field([], max_length=100, description="IETF tags; pt means pt-BR as well.")
-    wrote_days_ago: Days | None = Field(None, description="The last message from it came on the day so many days ago.")
-    active_days: Days | None = Field(None, description="It came on one of the last so many days, or today.")
-    quiet_days: Days | None = Field(None, description="It came before the last so many days, or never.")
-
-    def of(self, bot_id: int) -> Selection:
-        return Selection(
-            bot_id=bot_id,
-            types=tuple(self.types),
-            chats=tuple(self.chats),
-            tags=tuple(self.tags),
-            without_tags=tuple(self.without_tags),
-            languages=tuple(self.languages),
-            wrote_days_ago=self.wrote_days_ago,
-            active_days=self.active_days,
-            quiet_days=self.quiet_days,
-        )
 
 
 class BroadcastIn(RequestModel):

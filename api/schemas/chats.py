@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -171,14 +172,8 @@ class ChatLine(ChatChange):
 
     def said(self, now_ms: int) -> ChatFacts:
         """Return what the line says."""
-        facts = self.facts(self.chat_id, now_ms)
-        return ChatFacts(
-            chat_id=self.chat_id,
-            time_zone=facts.time_zone,
-            language=facts.language,
-            tags=facts.tags,
-            opted_out_at_ms=facts.opted_out_at_ms,
-            quiet_hours=facts.quiet_hours,
+        return replace(
+            self.facts(self.chat_id, now_ms),
             last_message_in_at_ms=self._said("last_message_in"),
             type=self._said("type"),
             title=self._said("title"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from pydantic import BeforeValidator, Strict, StringConstraints, WithJsonSchema
 
@@ -106,6 +106,14 @@ def read_time_ms(value: object) -> int:
     if seconds is None or not 0 <= seconds <= SEND_AT_S_MAX:
         raise ValueError("should be ISO 8601 with a zone (2026-01-01T12:00:00Z) or seconds since the epoch")
     return round(seconds * 1_000)
+
+
+@overload
+def time_of(ms: int) -> datetime: ...
+
+
+@overload
+def time_of(ms: int | None) -> datetime | None: ...
 
 
 def time_of(ms: int | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
 from pydantic import Field
@@ -51,7 +51,7 @@ class DryRunOut(ResponseModel):
     def of(cls, dry_run: DryRun) -> Self:
         shown = [PlannedMessageOut.of(each) for each in dry_run.messages]
         return cls(
-            at=datetime.fromtimestamp(dry_run.at_ms / 1_000, UTC),
+            at=time_of(dry_run.at_ms),
             selected=dry_run.preview.selected,
             held=dry_run.preview.held,
             left_out={reason.value: count for reason, count in dry_run.preview.left_out.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, StringConstraints
 
@@ -84,28 +84,25 @@ class RulesIn(RequestModel):
         )
 
 
-class SelectionIn(RequestModel):
+class ChatsIn(RequestModel):
     """Which chats of a bot are meant: those to which everything here applies. What is left out asks for nothing."""
 
-    bot: BotId
-    types: list[Literal["private", "group", "supergroup", "channel"]] = Field(["private"], max_length=4)
-    chats: list[ChatField] = Field(
-        [], max_length=CHATS_MAX, description="Only these. More than 100,000 are better given a tag."
+    types: list[Literal["private", "group", "supergroup", "channel"]] = Field(
+        ["private"], max_length=4, description="Of chats, as Telegram names them."
     )
-    tags: list[Tag] = Field([], max_length=FEW_MAX, description="Chats that have any of them.")
-    without_tags: list[Tag] = Field([], max_length=FEW_MAX, description="Chats that have none of them.")
-    languages: list[Language] = Field([], max_length=FEW_MAX, description="pt means pt-BR as well.")
+    chats: list[ChatField] = Field([], max_length=10_000, description="Only these.")
+    tags: list[Tag] = Field([], max_length=100, description="Chats that have any of them.")
+    without_tags: list[Tag] = Field([], max_length=100, description="Chats that have none of them.")
+    languages: list[Language] = Field([], max_length=100, description="IETF tags; pt means pt-BR as well.")
     wrote_days_ago: Days | None = Field(
         None, description="The chat's last message came on this local day; 1: yesterday."
     )
     active_days: Days | None = Field(None, description="It came on one of so many local days before today, or today.")
     quiet_days: Days | None = Field(None, description="It came before these days, or none ever came.")
-    rules: RulesIn = RulesIn()
 
-    @property
-    def selection(self) -> Selection:
+    def of(self, bot_id: int) -> Selection:
         return Selection(
-            bot_id=self.bot,
+            bot_id=bot_id,
             types=tuple(self.types),
             chats=tuple(self.chats),
             tags=tuple(self.tags),
@@ -115,6 +112,23 @@ class SelectionIn(RequestModel):
             active_days=self.active_days,
             quiet_days=self.quiet_days,
         )
+
+
+class SelectionIn(ChatsIn):
+    """A selection of a bot's chats by itself. It is not stored, so it may list more of them."""
+
+    bot: BotId
+    chats: list[ChatField] = Field(
+        [], max_length=CHATS_MAX, description="Only these. More than 100,000 are better given a tag."
+    )
+    tags: list[Tag] = Field([], max_length=FEW_MAX, description="Chats that have any of them.")
+    without_tags: list[Tag] = Field([], max_length=FEW_MAX, description="Chats that have none of them.")
+    languages: list[Language] = Field([], max_length=FEW_MAX, description="pt means pt-BR as well.")
+    rules: RulesIn = RulesIn()
+
+    @property
+    def selection(self) -> Selection:
+        return self.of(self.bot)
 
 
 class SelectionPageIn(SelectionIn):
@@ -135,10 +149,9 @@ class PreviewOut(ResponseModel):
     time: datetime
 
     @classmethod
-    def of(cls, preview: Preview, now_ms: int) -> dict[str, Any]:
+    def of(cls, preview: Preview, now_ms: int) -> Self:
         left_out = {reason.value: count for reason, count in preview.left_out.items()}
-        shown = cls(selected=preview.selected, held=preview.held, left_out=left_out, time=_moment(now_ms))
-        return shown.model_dump(mode="json")
+        return cls(selected=preview.selected, held=preview.held, left_out=left_out, time=time_of(now_ms))
 
 
 class SelectedOut(ResponseModel):
@@ -153,13 +166,13 @@ class SelectedOut(ResponseModel):
     title: str | None
 
     @classmethod
-    def of(cls, chat: Recipient) -> SelectedOut:
+    def of(cls, chat: Recipient) -> Self:
         return cls(
             chat_id=chat.chat_id,
             time_zone=chat.zone,
             local_date=chat.local_date,
             not_before=time_of(chat.not_before_ms),
-            day_ends=_moment(chat.day_ends_ms),
+            day_ends=time_of(chat.day_ends_ms),
             language=chat.language,
             title=chat.title,
         )
@@ -172,12 +185,6 @@ class SelectedPageOut(ResponseModel):
     next_after: str | None = Field(description="null: there are no more.")
 
     @classmethod
-    def of(cls, page: list[Recipient]) -> dict[str, Any]:
+    def of(cls, page: list[Recipient]) -> Self:
         next_after = str(page[-1].chat_id) if page else None
-        return cls(chats=list(map(SelectedOut.of, page)), next_after=next_after).model_dump(mode="json")
-
-
-def _moment(ms: int) -> datetime:
-    moment = time_of(ms)
-    assert moment is not None, "there is a time"  # noqa: S101
-    return moment
+        return cls(chats=list(map(SelectedOut.of, page)), next_after=next_after)

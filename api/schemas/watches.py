@@ -118,13 +118,11 @@ class WatchedOut(ResponseModel):
 
     @classmethod
     def of(cls, known: Watched) -> Self:
-        checked = time_of(known.checked_at_ms)
-        assert checked is not None  # noqa: S101 - there is always a time
         return cls(
             source=known.item.source,
             key=known.item.key,
             fields=None if known.fields is None else dict(known.fields),
-            checked=checked,
+            checked=time_of(known.checked_at_ms),
             changed=time_of(known.changed_at_ms or None),
             viewed=time_of(known.viewed_at_ms or None),
             priority=known.priority,

@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect
 from tempogram.api.core.dependencies import Dependencies, Door
 from tempogram.api.core.errors import Invalid, TooManyRequests
 from tempogram.api.core.ports import ApiAnswer, Crowded, PlaceWait, UnknownToken
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.messages import MessageIn
 from tempogram.api.usecases.retry_times import RetryTimes, Returning, WaitingCalls
 from tempogram.api.usecases.submissions import Submissions, compose
@@ -296,5 +296,4 @@ def _request(call: BotApiCall) -> MessageIn:
             {"bot": call.bot_id, "method": call.method, "params": params, **chat, **call.wishes}
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise Invalid(sentence_of({**first, "loc": ("call", *first["loc"])})) from None
+        raise Invalid(first_sentence(error)) from None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
-from tempogram.api.usecases.known_bots import unknown_bot
+from tempogram.api.usecases.known_bots import check_bot
 from tempogram.engine.model.broadcasts import Broadcast
 from tempogram.engine.model.errors import SettingsError
 
@@ -19,8 +19,7 @@ async def create(dependencies: Dependencies, wanted: BroadcastIn) -> BroadcastOu
         Refusal: There is no such bot, or Telegram would refuse the content.
         LedgerError: It may not be stored.
     """
-    if not await dependencies.bots.among([wanted.bot]):
-        raise unknown_bot(wanted.bot)
+    await check_bot(dependencies.bots, wanted.bot)
     plan = wanted.plan(dict(dependencies.fleet.text_params(wanted.bot)))
     try:
         broadcast = await dependencies.broadcasts.create(wanted.name, plan)

@@ -14,7 +14,7 @@ from tempogram.api.core.errors import Malformed
 from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.http.lines import Line
 from tempogram.api.schemas.chats import COLUMNS, WRONG_LINES_MAX, ChatLine, ImportedOut, WrongLineOut
 from tempogram.storage.chat_facts import ChatFacts
@@ -62,9 +62,7 @@ class ChatImport:
             self._lines += 1
             if self._lines > LINES_MAX:
                 await self._store()
-                raise Refusal(
-                    f"a request takes {LINES_MAX:,} lines, and these were stored; send the rest in further ones"
-                )
+                raise Refusal(TOO_MANY)
             self._take(line, read)
             if len(self._piece) >= PIECE:
                 await self._store()
@@ -78,8 +76,7 @@ class ChatImport:
         try:
             self._piece.append(ChatLine.model_validate(read(line.text)).said(self._dependencies.clock()))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            self._note_wrong(line.number, sentence_of({**first, "loc": ("line", *first["loc"])}))
+            self._note_wrong(line.number, first_sentence(error))
         except ValueError as error:
             self._note_wrong(line.number, str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import NotFound
 from tempogram.api.schemas.chats import ChatChange, ChatOut, ChatsOut
+from tempogram.api.usecases.known_bots import bot_of_path
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.chats import KnownChat
 
@@ -15,7 +16,7 @@ async def page(dependencies: Dependencies, bot_id: int, *, after: str, limit: in
     Raises:
         NotFound: There is no such bot.
     """
-    await check_bot(dependencies, bot_id)
+    await bot_of_path(dependencies.bots, bot_id)
     found = await dependencies.chats.page(bot_id, after=after, limit=limit + 1, tag=tag)
     shown = [ChatOut.of(chat) for chat in found[:limit]]
     return ChatsOut(chats=shown, next_after=str(shown[-1].chat_id) if len(found) > limit else None)
@@ -27,11 +28,8 @@ async def show(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> Chat
     Raises:
         NotFound: There is no such bot, or it knows no such chat.
     """
-    await check_bot(dependencies, bot_id)
-    chat = await _present(dependencies, bot_id, chat_id)
-    if chat is None:
-        raise NotFound(f"bot {bot_id} knows no chat {chat_id}; it does once a message came or went, or one is imported")
-    return ChatOut.of(chat)
+    await bot_of_path(dependencies.bots, bot_id)
+    return await _shown(dependencies, bot_id, chat_id)
 
 
 async def change(dependencies: Dependencies, bot_id: int, chat_id: ChatId, wanted: ChatChange) -> ChatOut:
@@ -40,15 +38,16 @@ async def change(dependencies: Dependencies, bot_id: int, chat_id: ChatId, wante
     Raises:
         NotFound: There is no such bot.
     """
-    await check_bot(dependencies, bot_id)
+    await bot_of_path(dependencies.bots, bot_id)
     await dependencies.chats.set_facts(bot_id, [wanted.facts(chat_id, dependencies.clock())])
-    return await show(dependencies, bot_id, chat_id)
+    return await _shown(dependencies, bot_id, chat_id)
 
 
-async def check_bot(dependencies: Dependencies, bot_id: int) -> None:
-    """Raise ``NotFound`` if there is no such bot."""
-    if await dependencies.bots.get(bot_id) is None:
-        raise NotFound(f"there is no bot {bot_id}")
+async def _shown(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> ChatOut:
+    chat = await _present(dependencies, bot_id, chat_id)
+    if chat is None:
+        raise NotFound(f"bot {bot_id} knows no chat {chat_id}; it does once a message came or went, or one is imported")
+    return ChatOut.of(chat)
 
 
 async def _present(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> KnownChat | None:

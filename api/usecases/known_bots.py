@@ -1,11 +1,13 @@
-"""Caches which bots exist, so that no message is accepted for an unknown one."""
+"""Which bots exist, cached so that no unknown bot gets a message, and what is said of one that does not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tempogram.api.core.errors import NotFound
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import Bots
+from tempogram.storage.bots import RegisteredBot
 
 
 class KnownBots:
@@ -38,5 +40,23 @@ class KnownBots:
         self._times_forgotten += 1
 
 
+async def check_bot(bots: Bots, bot_id: int) -> None:
+    """Raise ``Refusal`` if there is no such bot; for what is asked too seldom to be kept in memory."""
+    if not await bots.among([bot_id]):
+        raise unknown_bot(bot_id)
+
+
+async def bot_of_path(bots: Bots, bot_id: int) -> RegisteredBot:
+    """Return the bot that a path names; raises ``NotFound``."""
+    bot = await bots.get(bot_id)
+    if bot is None:
+        raise no_bot(bot_id)
+    return bot
+
+
 def unknown_bot(bot_id: int) -> Refusal:
     return Refusal(f"bot {bot_id} does not run here; add it with POST /bots")
+
+
+def no_bot(bot_id: int) -> NotFound:
+    return NotFound(f"there is no bot {bot_id}")

@@ -15,7 +15,7 @@ from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import LEDGER_AWAY, Invalid, Malformed
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
 from tempogram.api.usecases.known_bots import KnownBots, unknown_bot
 from tempogram.engine.dispatcher import Submission
@@ -222,8 +222,7 @@ def _read(entry: Any) -> MessageIn | str:
     try:
         return MESSAGE.validate_python(entry)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return sentence_of({**first, "loc": ("entry", *first["loc"])})
+        return first_sentence(error)
 
 
 def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:

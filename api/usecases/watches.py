@@ -22,7 +22,7 @@ from tempogram.api.schemas.watches import (
     WatchedPageOut,
     WatchesOut,
 )
-from tempogram.api.usecases.known_bots import unknown_bot
+from tempogram.api.usecases.known_bots import check_bot
 from tempogram.engine.model.watches import Item, Plan, Subscriber, UnknownPlan, UnknownSource, WatchesFull
 from tempogram.engine.watches.watches import Watches
 
@@ -62,7 +62,7 @@ async def observations(dependencies: Dependencies, item: Item, *, limit: int) ->
 
 
 async def subscribe(dependencies: Dependencies, wanted: SubscriptionIn) -> SubscriptionOut:
-    await _check_bot(dependencies, wanted.bot)
+    await check_bot(dependencies.bots, wanted.bot)
     with _refusals():
         added = await _watches(dependencies).watch(
             Subscriber(wanted.bot, wanted.chat_id), Item(wanted.source, wanted.key)
@@ -93,7 +93,7 @@ async def put_plan(dependencies: Dependencies, name: str, wanted: PlanIn) -> Pla
 
 async def give_plan(dependencies: Dependencies, wanted: MemberIn) -> PlanOut:
     watches, to = _watches(dependencies), Subscriber(wanted.bot, wanted.chat_id)
-    await _check_bot(dependencies, wanted.bot)
+    await check_bot(dependencies.bots, wanted.bot)
     with _refusals():
         await watches.store.give_plan(to, wanted.plan)
     return PlanOut.of(await watches.store.plan_of(to, watches.rules))
@@ -103,11 +103,6 @@ def _watches(dependencies: Dependencies) -> Watches:
     if dependencies.watches is None:
         raise Refusal(NO_SOURCE)
     return dependencies.watches
-
-
-async def _check_bot(dependencies: Dependencies, bot_id: int) -> None:
-    if bot_id not in await dependencies.bots.among({bot_id}):
-        raise unknown_bot(bot_id)
 
 
 @contextmanager

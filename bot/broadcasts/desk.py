@@ -10,7 +10,7 @@ from aiogram.types import Chat
 from pydantic import ValidationError
 
 from tempogram.api.core.ports import Refusal
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, ForecastOut
 from tempogram.bot.broadcasts.words import forecast
 from tempogram.engine.broadcasts.board import BroadcastConflict, Broadcasts
@@ -130,8 +130,7 @@ def _wanted(values: dict[str, Any]) -> BroadcastIn:
     try:
         return BroadcastIn.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise Refusal(sentence_of({**first, "loc": ("broadcast", *first["loc"])})) from None
+        raise Refusal(first_sentence(error)) from None
 
 
 def _forecast(broadcast_id: int, name: str, found: ForecastOut) -> str:

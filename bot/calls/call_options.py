@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.sending import Sending
 from tempogram.engine.model.messages import Guarantee, Priority
 
@@ -125,8 +125,7 @@ def read(**given: Any) -> CallOptions:
     try:
         sending = Sending.model_validate(said)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(sentence_of({**first, "loc": ("options", *first["loc"])})) from None
+        raise ValueError(first_sentence(error)) from None
     return CallOptions(
         priority=sending.priority if "priority" in said else None,
         delivery=sending.delivery if "delivery" in said else None,

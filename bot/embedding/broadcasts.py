@@ -9,7 +9,7 @@ from aiogram import Bot
 from pydantic import ValidationError
 
 from tempogram.api.core.dependencies import Dependencies
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut
 from tempogram.api.usecases import broadcasts
 from tempogram.bot.embedding import current
@@ -66,5 +66,4 @@ def _read(values: Mapping[str, Any]) -> BroadcastIn:
     try:
         return BroadcastIn.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(sentence_of({**first, "loc": ("broadcast", *first["loc"])})) from None
+        raise ValueError(first_sentence(error)) from None

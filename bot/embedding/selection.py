@@ -10,7 +10,7 @@ from typing import Any
 from aiogram import Bot
 from pydantic import ValidationError
 
-from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.selections import SelectionIn
 from tempogram.api.usecases.submissions import Submitted
 from tempogram.bot.calls.call_options import read
@@ -174,7 +174,4 @@ def _read(**given: Any) -> SelectionIn:
     try:
         return SelectionIn.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # Rules are arguments here as all others.
-        name = [part for part in first["loc"] if part != "rules"]
-        raise ValueError(sentence_of({**first, "loc": ("arguments", *name)})) from None
+        raise ValueError(first_sentence(error, without="rules")) from None  # they are arguments as all others
