@@ -15,7 +15,9 @@ Read in this order:
     task_tables  tasks and their runs as tables
     audience/    the chats of a bot, and what it writes to them of its own accord
     plan         ``tempogram plan``: what tasks, or watches, will call, against the budgets
+    watch_plan   what each preset of watches costs and gives, as a table
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
+    options      options that several commands have
     output       what several commands print and ask
     client       an HTTP client of the API
     env_file     ``make env``

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tempogram.bot.commands.output import show
+from tempogram.bot.commands.options import AsJson, Url
+from tempogram.bot.commands.output import api, show
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 app = typer.Typer(help="Show the alerts that are open, and try their channels, over the API.")
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
-
 
 @app.callback(invoke_without_command=True)
 def list_open(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
     """Show the alerts that are open, oldest first."""
     if context.invoked_subcommand is None:
-        show(_call("GET", "/alerts", url), as_json, _alerts_table)
+        show(api(url).get("/alerts"), as_json, _alerts_table)
 
 
 @app.command("test")
 def try_channels(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
     """Send a test alert by each channel, and say what came of it; status 1 if one failed."""
-    answer = _call("POST", "/alerts/test", url)
+    answer = api(url).post("/alerts/test", {})
     show(answer, as_json, _trial_in_words)
     raise typer.Exit(1 if any(each["outcome"] != "accepted" for each in answer["channels"]) else 0)
-
-
-def _call(method: str, path: str, url: str | None) -> Any:
-    from tempogram.bot.commands.client import client
-    from tempogram.bot.config.settings import load
-
-    made = client(url, load())
-    return made.get(path) if method == "GET" else made.post(path, {})
 
 
 def _alerts_table(answer: dict[str, Any]) -> Table | str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url
 from tempogram.bot.commands.output import api, ask, show
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ app.add_typer(letters, name="dlq")
 PAGE = 1_000
 """Dead letters that the API returns at once."""
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Bot = Annotated[int | None, typer.Option(min=1, help="Only those of this bot.")]
 Tag = Annotated[str | None, typer.Option(help="Only those with this tag.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.", show_default=False)]

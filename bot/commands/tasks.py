@@ -7,13 +7,12 @@ from urllib.parse import quote
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url
 from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
 app = typer.Typer(help="Show all tasks, over the API.", invoke_without_command=True)
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A task, such as twitterPoller.", show_default=False)]
 
 DECLARED = "declared"

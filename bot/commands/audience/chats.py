@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url, read_quiet_hours
 from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
@@ -23,8 +24,6 @@ PAGE = 1_000
 
 NONE = "none"
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Bot = Annotated[int, typer.Argument(metavar="BOT", min=1, help="The bot's id.", show_default=False)]
 Chat = Annotated[str, typer.Argument(metavar="CHAT", help="The chat's id or its @name.", show_default=False)]
 
@@ -68,7 +67,7 @@ def set_chat(
         "language": _or_none(language),
         "tags": None if tag is None else [each for each in tag if each != NONE],
         "opted_out": opted_out,
-        "quiet_hours": _hours(quiet_hours),
+        "quiet_hours": None if quiet_hours in {None, NONE} else read_quiet_hours(quiet_hours, other=NONE),
     }
     cleared = {"time_zone": time_zone, "language": language, "quiet_hours": quiet_hours}
     said = {name: value for name, value in given.items() if value is not None or cleared.get(name) == NONE}
@@ -113,20 +112,6 @@ def _path(bot: int, chat: str) -> str:
 
 def _or_none(given: str | None) -> str | None:
     return None if given == NONE else given
-
-
-def _hours(given: str | None) -> dict[str, str] | None:
-    """Return quiet hours as the API takes them.
-
-    >>> _hours("22:00-08:00"), _hours("none")
-    ({'from': '22:00', 'until': '08:00'}, None)
-    """
-    if given is None or given == NONE:
-        return None
-    start, dash, end = given.partition("-")
-    if not dash:
-        raise typer.BadParameter(f"{given!r} are no quiet hours; write them as in 22:00-08:00, or {NONE}")
-    return {"from": start.strip(), "until": end.strip()}
 
 
 def _one(chat: dict[str, Any]) -> Table | str:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url
 from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
@@ -23,8 +24,8 @@ def reengagement(
     ] = None,
     after: Annotated[str, typer.Option(help="The last chat of the page before.")] = "",
     limit: Annotated[int, typer.Option(help="How many chats to list.", min=1, max=1_000)] = 100,
-    url: Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")] = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Show whom a bot would re-engage today, and with what text; nothing is sent."""
     query = {"limit": limit, **({"at": at} if at else {}), **({"after": after} if after else {})}

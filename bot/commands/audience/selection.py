@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url, given, read_quiet_hours
 from tempogram.bot.commands.output import api, show
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ def select(
     daily_cap: Annotated[int | None, typer.Option(help="Messages a chat gets on a local date.")] = None,
     not_if_written_today: Annotated[bool, typer.Option(help="Leave out chats that were written to today.")] = False,  # noqa: FBT002
     listed: Annotated[bool, typer.Option("--list", help="Print the ids of the chats, one a line.")] = False,  # noqa: FBT002
-    url: Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")] = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Show how many chats a bot would write to now, and how many not and why."""
     rules = {
         "campaign": campaign,
         "at": at,
         "default_zone": zone,
-        "quiet_hours": None if quiet_hours is None else _quiet_hours(quiet_hours),
+        "quiet_hours": None if quiet_hours is None else read_quiet_hours(quiet_hours),
         "daily_cap": daily_cap,
         "not_if_written_today": not_if_written_today,
     }
@@ -60,9 +61,9 @@ def select(
         "wrote_days_ago": wrote_days_ago,
         "active_days": active_days,
         "quiet_days": quiet_days,
-        "rules": _given(rules),
+        "rules": given(rules),
     }
-    client, body = api(url), _given(wanted)
+    client, body = api(url), given(wanted)
     if listed:
         for chat_id in _ids(client, body):
             typer.echo(chat_id)
@@ -88,19 +89,3 @@ def _table(answer: dict[str, Any]) -> Table:
     for reason, count in sorted(answer["left_out"].items()):
         table.add_row(f"left out: {reason.replace('_', ' ')}", f"{count:,}")
     return table
-
-
-def _quiet_hours(text: str) -> dict[str, str]:
-    """Return quiet hours as the API takes them.
-
-    >>> _quiet_hours("22:00-08:00")
-    {'from': '22:00', 'until': '08:00'}
-    """
-    begin, dash, end = text.partition("-")
-    if not dash:
-        raise typer.BadParameter(f"{text!r} are no quiet hours; write them as in 22:00-08:00")
-    return {"from": begin.strip(), "until": end.strip()}
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}

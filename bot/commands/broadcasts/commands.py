@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from tempogram.bot.commands.options import AsJson, Url, given, read_quiet_hours
 from tempogram.bot.commands.output import api, ask, show
 
 app = typer.Typer(help="Send one message to many chats, over the API.", no_args_is_help=True)
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="Of the broadcast.", show_default=False)]
 Several = list[str] | None
 
@@ -53,12 +52,12 @@ def create(
         "text": text,
         "method": method,
         "params": _json(params),
-        "selection": _given(selection),
+        "selection": given(selection),
         "at": at,
         "spread_h": spread_h,
-        "quiet_hours": None if quiet_hours is None else _ends(quiet_hours),
+        "quiet_hours": None if quiet_hours is None else read_quiet_hours(quiet_hours),
     }
-    _print(api(url).post("/broadcasts", _given(body)), as_json=as_json)
+    _print(api(url).post("/broadcasts", given(body)), as_json=as_json)
 
 
 @app.command()
@@ -132,22 +131,8 @@ def _print(answer: Any, *, as_json: bool) -> None:
     show(answer, as_json, lambda one: several([one]))
 
 
-def _ends(quiet_hours: str) -> dict[str, str]:
-    start, _, end = quiet_hours.partition("-")
-    return {"from": start, "until": end}
-
-
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         raise typer.BadParameter(f'{text!r} is no JSON; write it like {{"photo": "https://…"}}') from None
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given.
-
-    >>> _given({"at": None, "text": "x", "tags": []})
-    {'text': 'x'}
-    """
-    return {name: value for name, value in values.items() if value is not None and value != []}

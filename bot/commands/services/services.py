@@ -9,6 +9,7 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperGroup
 
+from tempogram.bot.commands.options import AsJson, Url
 from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
@@ -27,8 +28,6 @@ app = typer.Typer(
     subcommand_metavar="[NAME | COMMAND [ARGS]...]",
 )
 
-Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A service, such as twilio.", show_default=False)]
 Named = Annotated[
     str,

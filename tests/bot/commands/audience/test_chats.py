@@ -80,7 +80,7 @@ async def test_what_makes_no_sense_is_refused_in_one_sentence(tempogram: Program
     _, _, zone = await chats(tempogram, "set", BOT, "7", "--time-zone", "Berlin")
     _, _, hours = await chats(tempogram, "set", BOT, "7", "--quiet-hours", "late")
     _, _, unknown = await chats(tempogram, "show", BOT, "12345")
-    _, table, _ = await chats(tempogram, "list", BOT, "--tag", "nobody-has-it")
+    _, table, _ = await chats(tempogram, "list", BOT, "--tag", "unused-tag")
 
     assert "time_zone should be an IANA time zone such as Europe/Berlin, not 'Berlin'" in zone
     assert "write them as in 22:00-08:00" in hours
