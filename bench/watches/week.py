@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.harness import Checks, main
 from bench.watches.plot import lines
-from tempogram.bot.behaviours.watches.decision_table import HEADINGS, cells
+from tempogram.bot.commands.watch_plan import HEADINGS, cells
 from tempogram.engine.model.watches import WatchRules
 from tempogram.engine.watches.decisions import Decision, decisions
 from tempogram.engine.watches.simulation import Numbers

@@ -59,8 +59,7 @@ def watches(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,  # noqa: FBT002
 ) -> None:
     """Simulate a week of each preset of watches: calls against the budget, and how old what is known is."""
-    import_aiogram()
-    from tempogram.bot.behaviours.watches.decision_table import decide, numbers_of
+    from tempogram.bot.commands.watch_plan import decide, numbers_of
 
     numbers = numbers_of(items, users, budget, views=views, active=active, paid=paid, seed=seed)
     decide(numbers, as_json=as_json)

@@ -10,7 +10,6 @@ Read in this order:
     json_api  a source: a JSON API over HTTP
     texts     items and changes as a person reads them
     digests   sends what has changed, in one message for each chat
-    decision_table  ``tempogram plan watches``
     commands  /watch, /unwatch, /watches, /viewed and /plan
 """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.watches.decisions import Decision, decisions
+from tempogram.engine.watches.decisions import CASES, Decision, decisions
 from tempogram.engine.watches.simulation import WARM_UP_DAYS, Numbers
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def decide(numbers: Numbers, *, as_json: bool) -> None:
     for each in decisions(numbers, rules):
         found.append(each)
         if sys.stderr.isatty():
-            typer.echo(f"\r{len(found)} of 7 presets …", nl=False, err=True)
+            typer.echo(f"\r{len(found)} of {len(CASES)} presets …", nl=False, err=True)
     if sys.stderr.isatty():
         typer.echo("\r", nl=False, err=True)
     console = Console(highlight=False)
