@@ -111,6 +111,9 @@ async def test_what_makes_no_sense_is_one_sentence(tempogram: Program, words: li
 
 
 async def test_the_loops_of_the_process_are_healthy_and_the_task_is_seen(tempogram: Program) -> None:
+    await tasks(tempogram, "run", "poller")
+    await has_run(tempogram, "poller")
+
     _, health = await tempogram.call("GET", "/health/cron")
 
     lines = {each["service"].partition("@")[0]: each["status"] for each in health["services"]}
