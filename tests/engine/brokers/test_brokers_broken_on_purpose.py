@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
+from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import structs
 
@@ -342,7 +343,7 @@ CLASSES: list[tuple[str, type]] = [
     ("stats or nothing lost or busy", LosesWhatIsTriedAgain),
     ("pause", PausesNothing),
     ("pause or hold", OffersWhatIsUncountedAlways),
-    ("expiry", ExpiresNothing),
+    ("expiry or busy", ExpiresNothing),
     ("caps", RefusesNothing),
     ("caps", RefusesTooSoon),
     ("once in or stats", TakesTheSameTwice),
@@ -369,13 +370,9 @@ CLASSES: list[tuple[str, type]] = [
     ("model", LowersNothing),
 ]
 
-EXAMPLES = 300
-
-FOUND_LATE: dict[object, int] = {  # found in few runs or in hundreds, by the constants that the library draws from
-    NothingSavesUp: 3_000,
-    DelaysOnlyTheLaneThatFailed: 3_000,
-    buckets_by_the_lease: 12_000,
-}
+SEARCHES = 6
+EXAMPLES = 1_000
+"""How many runs a search looks at: most faults show within 20, the latest within some 500."""
 
 
 @pytest.mark.parametrize(("promise", "kind"), CLASSES, ids=lambda value: getattr(value, "__name__", value))
@@ -383,18 +380,14 @@ def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type, m
     part = next(base for base in kind.__mro__ if hasattr(broker, base.__name__))
     monkeypatch.setattr(broker, part.__name__, kind)
 
-    broken = broken_promise(model=promise == "model", examples=FOUND_LATE.get(kind, EXAMPLES))
-
-    assert any(each in broken for each in promise.split(" or "))
+    assert is_found(promise)
 
 
 @pytest.mark.parametrize(("promise", "patch"), PATCHES)
 def test_a_part_that_breaks_a_promise_is_found_out(promise: str, patch: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*patch)
 
-    tries = (broken_promise(model=False, examples=FOUND_LATE.get(patch[2], EXAMPLES)) for _ in range(3))
-
-    assert any(each in broken for broken in tries for each in promise.split(" or "))
+    assert is_found(promise)
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in CLASSES])
@@ -403,20 +396,27 @@ def test_a_broken_broker_replaces_methods_that_exist(kind: type) -> None:
 
 
 def test_a_broker_that_keeps_its_promises_is_accused_of_nothing() -> None:
-    assert broken_promise(model=True, examples=EXAMPLES // 3) == ""
+    assert broken_promise(model=True, examples=EXAMPLES // 10) == ""
 
 
-def broken_promise(*, model: bool, examples: int = EXAMPLES) -> str:
+def is_found(promise: str) -> bool:
+    """Search as often as needed, each time by other chances: what is searched for is rare, not hidden."""
+    searches = (broken_promise(model=promise == "model", by_seed=number) for number in range(SEARCHES))
+    return any(each in broken for broken in searches for each in promise.split(" or "))
+
+
+def broken_promise(*, model: bool, examples: int = EXAMPLES, by_seed: int = 0) -> str:
     """Run the broker, with whatever part of it is patched, until it breaks a promise; return which one."""
 
     def make(limits: Limits, clock: Clock) -> Broker:
         return broker.MemoryBroker(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
 
+    @seed(by_seed)
     class Machine(BrokerMachine):
         brokers: ClassVar[tuple[Make, Make | None]] = (make, naive if model else None)
 
     try:
-        run_state_machine_as_test(Machine, settings=budget(examples, shrink=False))
+        run_state_machine_as_test(Machine, settings=settings(budget(examples, shrink=False), derandomize=False))
     except Broken as broken:
         return broken.promise
     return ""
