@@ -86,7 +86,7 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     error_handlers.install(app)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     for router in (*ROUTERS, openapi):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # to include a router builds its routes anew, at the first request
     return app
 
 
