@@ -19,9 +19,9 @@ from sqlalchemy import make_url
 from tempogram.api.routes.webhook import SECRET_HEADER
 from tempogram.simulator import Fault
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program, update
 from tests.engine.redis_server import connected, own_redis
+from tests.forked import type_in
 from tests.storage.servers import DISCONNECT_OTHERS, own_postgres, run
 
 CANARY = "c4nary"

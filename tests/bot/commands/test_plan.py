@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bot.commands.test_queue import type_in
+from tests.forked import type_in
 
 MODULE = """
 from aiogram import Router

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,8 @@ from tempogram.bot.demo.process import free_port
 from tempogram.engine.ports import WaitsAt
 from tempogram.simulator import Fault
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests import ROOT
 from tests.end_to_end.program import ADMIN_TOKEN, Program, program
+from tests.forked import type_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,26 +32,6 @@ async def telegram() -> AsyncIterator[RunningSimulator]:
 async def tempogram(telegram: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
     async with program(tmp_path_factory.mktemp("program"), telegram.url) as running:
         yield running
-
-
-async def type_in(directory: Path, words: Sequence[str], *, answer: str = "", **changes: str) -> tuple[int, str, str]:
-    """Run a command, and return its status and what it printed on both channels."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ADMIN_TOKEN": ADMIN_TOKEN,
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "200",
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tempogram", *words),
-        env=environment | changes,
-        cwd=directory,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate(answer.encode())
-    return process.returncode or 0, output.decode(), errors.decode()
 
 
 async def queue(tempogram: Program, *words: str, answer: str = "") -> tuple[int, str, str]:

@@ -14,8 +14,8 @@ import pytest_asyncio
 from tempogram.bot.commands.say import NotSaid, Talk, changes, errors_as_sentences
 from tempogram.simulator.settings import SimulatorSettings
 from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteUser, served_in_thread
-from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program
+from tests.forked import type_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

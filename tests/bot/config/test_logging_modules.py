@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests import ROOT
-from tests.bot.fakes import TOKEN
+import structlog
 
-PROGRAM = """
-import asyncio, sys
-from tempogram.bot.telegram.aiogram_import import import_aiogram
-import_aiogram()
-from aiogram import Dispatcher
 from tempogram.bot.behaviours import own
 from tempogram.bot.config.logging import LogFormat, configure
-
-configure(sys.argv[1], LogFormat.JSON, own=("shop",))
-(behaviour,) = own.load(("shop",))
-asyncio.run(behaviour.set_up(Dispatcher()))
-behaviour.module.work()
-import structlog
-structlog.get_logger().info("started")
-"""
+from tempogram.bot.telegram.aiogram_import import import_aiogram
+from tests.bot.fakes import TOKEN
+from tests.forked import run_forked
 
 MODULE = """
 import logging
@@ -48,16 +36,21 @@ def lines_of(directory: Path, *, top: str = "", setup: str = "pass", work: str, 
     """Run a module under the program's logging, and return the lines on standard error."""
     (directory / "shop.py").write_text(MODULE.format(top=top, setup=setup, work=work))
     (directory / "prices.py").write_text("import logging\nlog = logging.getLogger('prices')\n")
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, level],
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stderr.splitlines()
+    status, _, errors = run_forked(directory, works, [level])
+    assert status == 0, errors
+    return errors.splitlines()
+
+
+def works() -> None:
+    """Be the program as far as logging goes, and let the module work."""
+    import_aiogram()
+    from aiogram import Dispatcher
+
+    configure(sys.argv[1], LogFormat.JSON, own=("shop",))
+    (behaviour,) = own.load(("shop",))
+    asyncio.run(behaviour.set_up(Dispatcher()))
+    behaviour.module.work()
+    structlog.get_logger().info("started")
 
 
 def events_of(lines: list[str]) -> list[dict[str, Any]]:

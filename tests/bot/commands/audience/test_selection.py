@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tempogram.simulator.client import running_simulator
-from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program
+from tests.forked import type_in
 
 
 async def select(tempogram: Program, *words: str) -> tuple[int, str, str]:

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from tempogram.simulator.client import running_simulator
-from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program
+from tests.forked import type_in
 
 BOT = "42"
 
