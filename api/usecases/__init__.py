@@ -9,7 +9,7 @@ Read in this order:
     queue_stats      counts the queue
     reengagement     shows whom a bot would re-engage
     services         shows and changes services
-    chats            shows and changes what is known of chats
+    chats            shows and changes what is known of chats, and opts them out
     chat_import      reads it from a list
     tasks_shown      tasks, loops and budgets as the API shows them
     tasks            shows, changes and runs tasks

@@ -23,10 +23,12 @@ from aiogram.types import Message
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
+from tempogram.api.usecases.chats import opt_in, opt_out
 from tempogram.bot.behaviours.commands import FIELDS, command_of, fill
 from tempogram.bot.behaviours.cutting import cut
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.zones import zone_of
-from tempogram.engine.ports import Clock
+from tempogram.engine.ports import Clock, Ledger
 from tempogram.engine.selection.zones import find_zone
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
@@ -59,8 +61,8 @@ class IsCommand(Filter):
 def router() -> Router:
     made = Router(name=NAME)
     made.message.register(set_zone, F.text, IsCommand("timezone"))
-    made.message.register(opt_out, F.text, IsCommand("stop"))
-    made.message.register(opt_in, F.text, IsCommand("start"))
+    made.message.register(stop, F.text, IsCommand("stop"))
+    made.message.register(start, F.text, IsCommand("start"))
     return made
 
 
@@ -71,28 +73,32 @@ async def set_zone(
     if not wanted:
         chat = await chats.get(registered.bot_id, message.chat.id)
         present = None if chat is None else chat.time_zone
-        return _answer(
-            "zone_shown" if present else "zone_missing", message, registered, config, _fields(present, clock)
-        )
+        return answer("zone_shown" if present else "zone_missing", message, registered, config, _fields(present, clock))
     zone = find_zone(wanted)
     if zone is None:
-        return _answer("zone_unknown", message, registered, config)
+        return answer("zone_unknown", message, registered, config)
     await chats.set_facts(registered.bot_id, [ChatFacts(chat_id=message.chat.id, time_zone=zone)])
-    return _answer("zone_set", message, registered, config, _fields(zone, clock))
+    return answer("zone_set", message, registered, config, _fields(zone, clock))
 
 
-async def opt_out(
-    message: Message, registered: RegisteredBot, config: Mapping[str, str], chats: Chats, clock: Clock
+async def stop(
+    message: Message,
+    registered: RegisteredBot,
+    config: Mapping[str, str],
+    chats: Chats,
+    ledger: Ledger,
+    closer: Closer,
+    clock: Clock,
 ) -> SendMessage:
-    await chats.set_facts(registered.bot_id, [ChatFacts(chat_id=message.chat.id, opted_out_at_ms=clock())])
-    return _answer("stop", message, registered, config)
+    await opt_out(chats, ledger, closer, registered.bot_id, message.chat.id, now_ms=clock())
+    return answer("stop", message, registered, config)
 
 
-async def opt_in(message: Message, registered: RegisteredBot, config: Mapping[str, str], chats: Chats) -> SendMessage:
-    await chats.set_facts(registered.bot_id, [ChatFacts(chat_id=message.chat.id, opted_out_at_ms=None)])
+async def start(message: Message, registered: RegisteredBot, config: Mapping[str, str], chats: Chats) -> SendMessage:
+    await opt_in(chats, registered.bot_id, message.chat.id)
     if "start" not in config:
         raise SkipHandler
-    return _answer("start", message, registered, config)
+    return answer("start", message, registered, config)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -103,7 +109,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise Refusal(f"{name} of preferences is {short(template)}; it must be a non-empty text")
 
 
-def _answer(
+def answer(
     name: str,
     message: Message,
     registered: RegisteredBot,

@@ -1,12 +1,13 @@
 """Every behaviour of this process, in the order in which they are asked.
 
 ``preferences`` is first, so that no other one takes its commands; then come a user's own, and the other bundled ones.
+Before the users' own, ``reengagement`` listens to ``/stop`` and ``/start``, and leaves them to be answered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tempogram.api.core.ports import Refusal
@@ -49,8 +50,11 @@ class Behaviours:
         ]
         self._own = tuple(own)
         self._simulated = simulated
-        first = [each for each in bundled if each.name == preferences.NAME]
-        self._by_name = {each.name: each for each in (*first, *own, *bundled)}
+        self._first = [each for each in bundled if each.name == preferences.NAME]
+        self._listening = [
+            replace(each, router=reengagement.listener()) for each in bundled if each.name == reengagement.NAME
+        ]
+        self._by_name = {each.name: each for each in (*self._first, *own, *bundled)}
 
     @property
     def names(self) -> Sequence[str]:
@@ -64,7 +68,8 @@ class Behaviours:
 
     @property
     def all(self) -> Sequence[Behaviour]:
-        return list(self._by_name.values())
+        """Return them in the order in which they are asked."""
+        return [*self._first, *self._listening, *(each for each in self._by_name.values() if each not in self._first)]
 
     def check(self, behaviours: Mapping[str, Any]) -> None:
         """Refuse what no bot can have.

@@ -116,6 +116,8 @@ async def updates_of(
             bundled={
                 "conversation_writer": conversation_writer,
                 "chats": storage.chats,
+                "ledger": storage.ledger,
+                "closer": queue.closer,
                 "clock": clock,
                 "watches": watches,
                 "desk": desk,

@@ -10,6 +10,9 @@ from typing import Any
 from tempogram.engine.model.messages import ChatId, Guarantee, Priority, Status
 from tempogram.engine.model.selection import DEFAULT_ZONE, QuietHours, Rules, Selection
 
+BROADCAST = "broadcast:"
+"""How the tag and the ``dedup_key`` of a broadcast's message begin."""
+
 
 class BroadcastState(StrEnum):
     """Where a broadcast stands. The last two are final, but that a broadcast that is done may be retried."""
@@ -117,7 +120,7 @@ class Broadcast:
     @property
     def tag(self) -> str:
         """The tag of its messages."""
-        return f"broadcast:{self.id}"
+        return f"{BROADCAST}{self.id}"
 
     @property
     def rules(self) -> Rules:

@@ -9,6 +9,9 @@ from enum import StrEnum
 from tempogram.engine.model.errors import EngineError, SettingsError
 from tempogram.engine.model.messages import ChatId
 
+WATCH = "watch:"
+"""How the ``dedup_key`` of a digest begins."""
+
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -202,7 +205,7 @@ class Digest:
 
     @property
     def dedup_key(self) -> str:
-        return f"watch:{self.to.chat_id}:{self.at_ms}"
+        return f"{WATCH}{self.to.chat_id}:{self.at_ms}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from tempogram.engine.model.selection import Preview, Recipient, Rules, Selectio
 
 PAGE = 1_000
 
+CAMPAIGN = "campaign:"
+"""How the ``dedup_key`` of a campaign's message begins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -27,7 +30,7 @@ class Claim:
 
     @property
     def dedup_key(self) -> str:
-        return f"campaign:{self.campaign}:{self.recipient.chat_id}:{self.recipient.local_date}"
+        return f"{CAMPAIGN}{self.campaign}:{self.recipient.chat_id}:{self.recipient.local_date}"
 
 
 class Audience(Protocol):

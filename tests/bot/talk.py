@@ -123,6 +123,8 @@ class Talk:
         bundled = {
             "conversation_writer": self.conversation_writer,
             "chats": self.chats,
+            "ledger": self.broadcasts.ledger,
+            "closer": self.broadcasts.closer,
             "clock": self.clock,
             "desk": self.desk,
         }

@@ -9,8 +9,8 @@ Read in this order:
     router    what users may do about it: opt out
 """
 
-from tempogram.bot.behaviours.reengagement.router import router
+from tempogram.bot.behaviours.reengagement.router import listener, router
 from tempogram.bot.behaviours.reengagement.settings import CAMPAIGN as NAME
 from tempogram.bot.behaviours.reengagement.settings import check
 
-__all__ = ["NAME", "check", "router"]
+__all__ = ["NAME", "check", "listener", "router"]

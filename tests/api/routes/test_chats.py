@@ -52,6 +52,17 @@ async def test_what_is_said_of_a_chat_is_stored_and_shown(world: World) -> None:
     ChatOut.model_validate(shown)
 
 
+async def test_what_a_campaign_has_waiting_for_a_chat_is_taken_back_when_it_opts_out(world: World) -> None:
+    message = {"bot": str(BOT_ID), "chat_id": 7, "text": "Hello", "send_at": START_MS / 1_000 + 60}
+    bodies = [message | {"dedup_key": "campaign:weekly:7:2026-01-01"}, message]
+    ids = [(await world.client.post("/messages", json=each)).json()["id"] for each in bodies]
+
+    await world.client.patch(f"{PATH}/7", json={"opted_out": True})
+
+    states = [(await world.client.get(f"/messages/{each}")).json()["status"] for each in ids]
+    assert states == ["cancelled", "queued"]
+
+
 async def test_what_a_change_leaves_out_stays_and_null_deletes(world: World) -> None:
     await world.client.patch(f"{PATH}/7", json={"time_zone": "Asia/Tokyo", "language": "ja", "opted_out": True})
 
