@@ -39,6 +39,11 @@ class Selection:
     active_days: int | None = None
     quiet_days: int | None = None
 
+    @property
+    def is_of_quiet_chats(self) -> bool:
+        """Tell whether chats are meant because they have not written of late."""
+        return bool(self.wrote_days_ago) or self.quiet_days is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietHours:

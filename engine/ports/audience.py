@@ -21,16 +21,36 @@ class Claim:
     Attributes:
         message_id: Of the message that was submitted; '': it was refused for good. None: none was yet, and whatever
             finds this submits it, with ``dedup_key``, which makes doing so again harmless.
+        first_key: The ``dedup_key`` that it had first, if its chat has another id or it another date by now: its
+            message may have been submitted with it.
     """
 
     campaign: str
     bot_id: int
     recipient: Recipient
     message_id: str | None = None
+    first_key: str | None = None
 
     @property
     def dedup_key(self) -> str:
-        return f"{CAMPAIGN}{self.campaign}:{self.recipient.chat_id}:{self.recipient.local_date}"
+        return self.first_key or f"{CAMPAIGN}{self.campaign}:{self.recipient.chat_id}:{self.recipient.local_date}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOver:
+    """A claim for which nothing was submitted.
+
+    Attributes:
+        recipient: The chat as it would be written to now: in quiet hours, when they end. If that is on another date,
+            the claim must be postponed to it.
+    """
+
+    claim: Claim
+    recipient: Recipient
+
+    @property
+    def is_of_another_date(self) -> bool:
+        return self.recipient.local_date != self.claim.recipient.local_date
 
 
 class Audience(Protocol):
@@ -57,9 +77,13 @@ class Audience(Protocol):
         """Store that these were submitted; each has its ``message_id``."""
 
     async def unsubmitted(
-        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Claim]:
-        """Return claims for which nothing was submitted, by chat as ``page``: a process died.
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[LeftOver]:
+        """Return claims for which nothing was submitted, by chat as ``page``: a process died, or the queue was full.
 
-        Without those whose local date has ended, and those of chats that have opted out or cannot be reached.
+        Without those whose local date has ended, and those of chats that have opted out or cannot be reached. Of
+        chats that were selected because they had not written, also without those that have since.
         """
+
+    async def postpone(self, left_over: Sequence[LeftOver], rules: Rules, *, now_ms: int) -> list[Claim]:
+        """Claim chats for the date of ``recipient`` instead; return those that were to be had, as ``claim`` does."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from tempogram.engine.model.selection import QuietHours, Recipient
 from tempogram.engine.model.zones import zone_of
+from tempogram.engine.selection.days import local_day, minute_of_day
 
 SECOND_MS = 1_000
 
@@ -19,6 +22,28 @@ def is_quiet(minute: int, *, from_minute: int, until_minute: int) -> bool:
     if from_minute <= until_minute:
         return from_minute <= minute < until_minute
     return minute >= from_minute or minute < until_minute
+
+
+def held(recipient: Recipient, quiet_hours: QuietHours | None, now_ms: int) -> Recipient:
+    """Return a chat that was selected earlier as it would be written to now, or on its date if that is still to come.
+
+    In quiet hours it is held until they end, which may be on the next date.
+    """
+    zone, own_day = recipient.zone, local_day(recipient.zone, recipient.day_ends_ms - 1)
+    goes_at_ms = max(now_ms, own_day.starts_ms)
+    if quiet_hours is not None and _is_in(quiet_hours, minute_of_day(zone, goes_at_ms)):
+        goes_at_ms = next_time_ms(zone, goes_at_ms, quiet_hours.until_minute)
+    on = local_day(zone, goes_at_ms)
+    return replace(
+        recipient,
+        local_date=on.date.isoformat(),
+        not_before_ms=goes_at_ms if goes_at_ms > now_ms else None,
+        day_ends_ms=on.ends_ms,
+    )
+
+
+def _is_in(hours: QuietHours, minute: int) -> bool:
+    return is_quiet(minute, from_minute=hours.from_minute, until_minute=hours.until_minute)
 
 
 def next_time_ms(zone: str, at_ms: int, minute: int) -> int:

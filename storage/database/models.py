@@ -379,6 +379,7 @@ campaign_claims = Table(
     Column("day_ends_ms", BigInteger, nullable=False),
     Column("claimed_at_ms", BigInteger, nullable=False),
     Column("message_id", Text),
+    Column("first_key", Text),  # see ``engine.ports.audience.Claim``
     Index("campaign_claims_slots", "bot_id", "chat_id", "local_date", "slot", unique=True),
     Index(
         "campaign_claims_unsubmitted",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
-from tempogram.engine.ports.audience import PAGE, Claim
+from tempogram.engine.ports.audience import PAGE, Claim, LeftOver
 from tempogram.storage.database.database import Database
 from tempogram.storage.selection import claims as claim_rows
 from tempogram.storage.selection.chosen import NOT_LEFT_OUT
-from tempogram.storage.selection.claims import Claimed, Wish, claim_of
+from tempogram.storage.selection.claims import Claimed, Wish, left_over
 from tempogram.storage.selection.search import Search
 from tempogram.storage.selection.windows import COUNTED, WINDOW
 
 ROUNDS = 20
 """How often a claim is tried again because it crossed another campaign's, of which each round lets one through."""
+
+POSTPONED = ""
+"""The message of a claim that another date has instead."""
 
 CLAIMS_MAX = 500
 """Written in one transaction."""
@@ -52,33 +56,49 @@ class SqlAudience:
         return found
 
     async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
-        won: list[Recipient] = []
-        wanted = list(recipients)
-        for _ in range(ROUNDS):
-            became = await self._claim_once([Wish(each, rules, bot_id, now_ms) for each in wanted])
-            won += [each for each, what in zip(wanted, became, strict=True) if what is Claimed.WON]
-            wanted = [each for each, what in zip(wanted, became, strict=True) if what is Claimed.CROSSED]
-            if not wanted:
-                break
-        return [Claim(campaign=rules.campaign, bot_id=bot_id, recipient=each) for each in _by_id(won)]
+        return await self._claim([Wish(each, rules, bot_id, now_ms) for each in recipients])
 
     async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:  # noqa: ARG002 - of the port
         for start in range(0, len(claims), CLAIMS_MAX):
             await self._database.write(claim_rows.note_submitted, claims[start : start + CLAIMS_MAX])
 
     async def unsubmitted(
-        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Claim]:
-        query = claim_rows.unsubmitted(campaign, bot_id, now_ms, after, limit)
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[LeftOver]:
+        query = claim_rows.unsubmitted(
+            self._database.dialect,
+            selection.bot_id,
+            rules.campaign,
+            now_ms,
+            after,
+            limit,
+            unless_wrote=selection.is_of_quiet_chats,
+        )
         async with self._database.reading() as connection:
-            return [claim_of(row) for row in await connection.execute(query)]
+            return [left_over(row, rules, now_ms) for row in await connection.execute(query)]
+
+    async def postpone(self, left_over: Sequence[LeftOver], rules: Rules, *, now_ms: int) -> list[Claim]:
+        wishes = [
+            Wish(each.recipient, rules, each.claim.bot_id, now_ms, first_key=each.claim.dedup_key) for each in left_over
+        ]
+        claimed = await self._claim(wishes)
+        # A process that dies before this finds the new claims, and then nothing left to postpone.
+        await self.note_submitted([replace(each.claim, message_id=POSTPONED) for each in left_over], now_ms=now_ms)
+        return claimed
+
+    async def _claim(self, wishes: Sequence[Wish]) -> list[Claim]:
+        won: list[Wish] = []
+        wanted = list(wishes)
+        for _ in range(ROUNDS):
+            became = await self._claim_once(wanted)
+            won += [each for each, what in zip(wanted, became, strict=True) if what is Claimed.WON]
+            wanted = [each for each, what in zip(wanted, became, strict=True) if what is Claimed.CROSSED]
+            if not wanted:
+                break
+        return [each.claim for each in sorted(won, key=lambda wish: str(wish.recipient.chat_id))]
 
     async def _claim_once(self, wishes: Sequence[Wish]) -> list[Claimed]:
         became: list[Claimed] = []
         for start in range(0, len(wishes), CLAIMS_MAX):
             became += await self._database.write(claim_rows.claim, wishes[start : start + CLAIMS_MAX])
         return became
-
-
-def _by_id(recipients: Sequence[Recipient]) -> list[Recipient]:
-    return sorted(recipients, key=lambda each: str(each.chat_id))

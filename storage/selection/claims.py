@@ -6,6 +6,7 @@ two processes that count the same number of rows only one gets the next slot, an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -23,14 +24,20 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    delete,
     exists,
     func,
+    literal,
+    or_,
     select,
+    text,
     update,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from tempogram.engine.model.selection import Recipient, Rules
-from tempogram.engine.ports.audience import Claim
+from tempogram.engine.model.selection import QuietHours, Recipient, Rules
+from tempogram.engine.ports.audience import CAMPAIGN, Claim, LeftOver
+from tempogram.engine.selection.quiet import held
 from tempogram.storage.database.dialects import JoinInOrder, insert_by
 from tempogram.storage.database.json_rows import as_json, json_rows
 from tempogram.storage.database.models import campaign_claims, chats
@@ -43,7 +50,7 @@ WANTED = "wanted"
 """The parameter."""
 
 KEY = ("bot_id", "chat_id", "local_date", "campaign")
-KEPT = (*KEY, "slot", "zone", "not_before_ms", "day_ends_ms", "claimed_at_ms")
+KEPT = (*KEY, "slot", "zone", "not_before_ms", "day_ends_ms", "claimed_at_ms", "first_key")
 _KEY_COLUMNS: list[Column[Any]] = [
     Column("bot_id", BigInteger),
     Column("chat_id", Text),
@@ -56,10 +63,16 @@ _COLUMNS: list[Column[Any]] = [
     Column("not_before_ms", BigInteger),
     Column("day_ends_ms", BigInteger),
     Column("claimed_at_ms", BigInteger),
+    Column("first_key", Text),
     Column("cap", Integer),
 ]
 
 _SUBMITTED: list[Column[Any]] = [*_KEY_COLUMNS, Column("message_id", Text)]
+
+UNSUBMITTED = """
+    SELECT * FROM campaign_claims {by_index}
+    WHERE bot_id = :bot_id AND campaign = :campaign AND chat_id > :after AND message_id IS NULL
+"""
 
 Key = tuple[int, str, str, str]
 
@@ -76,22 +89,29 @@ class Claimed(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A campaign wants to write to a chat."""
+    """A campaign wants to write to a chat. ``first_key``: see ``Claim``."""
 
     recipient: Recipient
     rules: Rules
     bot_id: int
     now_ms: int
+    first_key: str | None = None
 
     @property
     def key(self) -> Key:
         return self.bot_id, str(self.recipient.chat_id), self.recipient.local_date, self.rules.campaign
 
     @property
+    def claim(self) -> Claim:
+        return Claim(
+            campaign=self.rules.campaign, bot_id=self.bot_id, recipient=self.recipient, first_key=self.first_key
+        )
+
+    @property
     def row(self) -> tuple[object, ...]:
         chat, rules = self.recipient, self.rules
         cap = ANY_NUMBER if rules.daily_cap is None else rules.daily_cap
-        return (*self.key, chat.zone, chat.not_before_ms, chat.day_ends_ms, self.now_ms, cap)
+        return (*self.key, chat.zone, chat.not_before_ms, chat.day_ends_ms, self.now_ms, self.first_key, cap)
 
 
 def claim(connection: Connection, wishes: Sequence[Wish]) -> Sequence[Claimed]:
@@ -100,7 +120,7 @@ def claim(connection: Connection, wishes: Sequence[Wish]) -> Sequence[Claimed]:
     A wish that crossed another one is to be tried again in a transaction of its own: within this one it would break
     that order.
     """
-    parameters = {WANTED: as_json(_COLUMNS, sorted(wish.row for wish in wishes))}
+    parameters = {WANTED: as_json(_COLUMNS, [wish.row for wish in sorted(wishes, key=lambda wish: wish.key)])}
     wanted = json_rows(connection.dialect.name, WANTED, _COLUMNS)
     claims = campaign_claims.c
     values = [_taken(wanted) if name == "slot" else wanted.c[name] for name in KEPT]
@@ -127,32 +147,60 @@ def note_submitted(connection: Connection, claims: Sequence[Claim]) -> Sequence[
         (each.bot_id, str(each.recipient.chat_id), each.recipient.local_date, each.campaign, each.message_id)
         for each in claims
     )
-    submitted = json_rows(connection.dialect.name, "submitted", _SUBMITTED)
+    submitted = _under_present_ids(json_rows(connection.dialect.name, "submitted", _SUBMITTED))
     is_meant = and_(*(campaign_claims.c[name] == submitted.c[name] for name in KEY))
     write = update(campaign_claims).where(is_meant).values(message_id=submitted.c.message_id)
     connection.execute(write, {"submitted": as_json(_SUBMITTED, rows)})
     return [None] * len(claims)
 
 
-def unsubmitted(campaign: str, bot_id: int, now_ms: int, after: str, limit: int) -> Select[Any]:
-    claims = campaign_claims.c
+def move(connection: Connection, bot_id: int, old: str, new: str) -> None:
+    """Give a chat what was claimed under an older id of it, in the slots after its own.
+
+    A campaign that has claimed both for one date has claimed the chat once.
+    """
+    claims, own = campaign_claims.c, campaign_claims.alias("own")
+    of_new = own.c.bot_id == bot_id, own.c.chat_id == new, own.c.local_date == claims.local_date
+    taken = select(func.count()).select_from(own).where(*of_new).correlate(campaign_claims).scalar_subquery()
+    is_claimed = exists().where(*of_new, own.c.campaign == claims.campaign).correlate(campaign_claims)
+    place = func.row_number().over(partition_by=claims.local_date, order_by=claims.slot)
+    changed = {
+        "chat_id": literal(new),
+        "slot": taken + place - 1,
+        "first_key": func.coalesce(claims.first_key, _key_of(claims)),
+    }
+    names = [column.name for column in campaign_claims.c]
+    of_old = claims.bot_id == bot_id, claims.chat_id == old
+    moved = select(*(changed.get(name, claims[name]).label(name) for name in names)).where(*of_old, ~is_claimed)
+    connection.execute(insert_by(campaign_claims, connection).from_select(names, moved).on_conflict_do_nothing())
+    connection.execute(delete(campaign_claims).where(*of_old))
+
+
+def unsubmitted(
+    dialect: str, bot_id: int, campaign: str, now_ms: int, after: str, limit: int, *, unless_wrote: bool
+) -> Select[Any]:
+    # Left to itself SQLite may go through all claims of the bot, in the same order.
+    by_index = "INDEXED BY campaign_claims_unsubmitted" if dialect == "sqlite" else ""
+    left = text(UNSUBMITTED.format(by_index=by_index)).columns(*campaign_claims.c)
+    claims = left.bindparams(bot_id=bot_id, campaign=campaign, after=after).subquery("claims")
+    wrote = chats.c.last_message_in_at_ms
+    has_not_written = [or_(wrote.is_(None), wrote <= claims.c.claimed_at_ms)] if unless_wrote else []
     return (
-        select(campaign_claims, chats.c.language, chats.c.title)
-        .join(chats, and_(chats.c.bot_id == claims.bot_id, chats.c.chat_id == claims.chat_id))
-        .where(
-            claims.bot_id == bot_id,
-            claims.campaign == campaign,
-            claims.chat_id > after,
-            claims.message_id.is_(None),
-            claims.day_ends_ms > now_ms,
-            _takes_messages(),
-        )
-        .order_by(claims.chat_id, claims.local_date)
+        select(claims, chats.c.language, chats.c.title, chats.c.quiet_from, chats.c.quiet_until)
+        .select_from(_known(claims))
+        .where(claims.c.day_ends_ms > now_ms, _takes_messages(), *has_not_written)
+        .order_by(claims.c.chat_id, claims.c.local_date)
         .limit(limit)
     )
 
 
-def claim_of(row: Row[Any]) -> Claim:
+def left_over(row: Row[Any], rules: Rules, now_ms: int) -> LeftOver:
+    claim = _claim_of(row)
+    own = None if row.quiet_from is None else QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until)
+    return LeftOver(claim=claim, recipient=held(claim.recipient, own or rules.quiet_hours, now_ms))
+
+
+def _claim_of(row: Row[Any]) -> Claim:
     return Claim(
         campaign=row.campaign,
         bot_id=row.bot_id,
@@ -165,6 +213,7 @@ def claim_of(row: Row[Any]) -> Claim:
             language=row.language,
             title=row.title,
         ),
+        first_key=row.first_key,
     )
 
 
@@ -181,8 +230,25 @@ def _order(wanted: FromClause) -> list[ColumnElement[Any]]:
     return [wanted.c.chat_id.concat(""), wanted.c.bot_id, wanted.c.local_date, wanted.c.campaign]
 
 
+def _key_of(claims: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[str]:
+    """Return ``Claim.dedup_key``."""
+    parts = CAMPAIGN, claims.campaign, ":", claims.chat_id, ":", claims.local_date
+    return functools.reduce(lambda key, part: key.concat(part), parts[1:], literal(parts[0], Text))
+
+
+def _under_present_ids(rows: FromClause) -> FromClause:
+    """Return the rows of claims with the ids that their chats have now: one may have moved since."""
+    alias_of = select(chats.c.alias_of).where(_is_chat_of(rows)).correlate(rows).scalar_subquery()
+    present = func.coalesce(alias_of, rows.c.chat_id).label("chat_id")
+    return select(*(present if each.name == "chat_id" else each for each in rows.c)).subquery("present")
+
+
 def _known(wanted: FromClause) -> FromClause:
-    return JoinInOrder(wanted, chats, and_(chats.c.bot_id == wanted.c.bot_id, chats.c.chat_id == wanted.c.chat_id))
+    return JoinInOrder(wanted, chats, _is_chat_of(wanted))
+
+
+def _is_chat_of(rows: FromClause) -> ColumnElement[bool]:
+    return and_(chats.c.bot_id == rows.c.bot_id, chats.c.chat_id == rows.c.chat_id)
 
 
 def _is_allowed(wanted: FromClause) -> ColumnElement[bool]:
@@ -192,7 +258,8 @@ def _is_allowed(wanted: FromClause) -> ColumnElement[bool]:
 
 
 def _takes_messages() -> ColumnElement[bool]:
-    return and_(chats.c.reachable.is_(True), chats.c.opted_out_at_ms.is_(None))
+    is_present = func.coalesce(chats.c.alias_of, "") == ""  # an expression, as in ``chosen``
+    return and_(chats.c.reachable.is_(True), chats.c.opted_out_at_ms.is_(None), is_present)
 
 
 def _taken(wanted: FromClause) -> ScalarSelect[int]:

@@ -56,7 +56,7 @@ from tempogram.engine.ports import (
     Result,
     Settled,
 )
-from tempogram.engine.ports.audience import PAGE, Claim
+from tempogram.engine.ports.audience import PAGE, Claim, LeftOver
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -443,8 +443,11 @@ class ListedAudience:
     async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None: ...
 
     async def unsubmitted(
-        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Claim]:
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[LeftOver]:
+        return []
+
+    async def postpone(self, left_over: Sequence[LeftOver], rules: Rules, *, now_ms: int) -> list[Claim]:
         return []
 
 

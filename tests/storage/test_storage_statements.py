@@ -12,6 +12,7 @@ import itertools
 import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
 from tempogram.engine.model.watches import Digest, Plan, Subscriber, WatchRules
 from tempogram.engine.ports.alert_store import Alert, Event, Finding, Mark, Notice, NoticeRow
-from tempogram.engine.ports.audience import Claim
+from tempogram.engine.ports.audience import Claim, LeftOver
 from tempogram.engine.ports.beat_store import LoopBeat
 from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.ports.task_store import TaskRow
@@ -157,6 +158,12 @@ async def note_claims(database: Database, count: int) -> Ask:
     return SqlAudience(database).note_submitted(claims, now_ms=NOW_MS)
 
 
+async def postpone(database: Database, count: int) -> Ask:
+    claims = await SqlAudience(database).claim(recipients(count), CLAIMED, bot_id=BOT, now_ms=NOW_MS)
+    late = [LeftOver(claim=each, recipient=replace(each.recipient, local_date="2023-11-15")) for each in claims]
+    return SqlAudience(database).postpone(late, CLAIMED, now_ms=NOW_MS)
+
+
 async def received(database: Database, count: int) -> Ask:
     await Updates(database, process=1).receive_many(updates(count))
     return Updates(database, process=1).mark_handled([(BOT, n) for n in range(count)], now_ms=NOW_MS)
@@ -284,6 +291,7 @@ CASES: dict[str, Case] = {
         lambda database, count: SqlAudience(database).claim(recipients(count), CLAIMED, bot_id=BOT, now_ms=NOW_MS)
     ),
     "SqlAudience.note_submitted": note_claims,
+    "SqlAudience.postpone": postpone,
     "SqlCallUses.add": simply(lambda database, count: SqlCallUses(database).add([("shop", NOW_MS, 1)] * count)),
     "SqlTotals.add": simply(lambda database, count: SqlTotals(database).add({f"t{n}": 1 for n in range(count)})),
     "SqlBroadcastStore.change": simply(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
-from tempogram.engine.ports.audience import PAGE, Claim
+from tempogram.engine.ports.audience import PAGE, Claim, LeftOver
+from tempogram.engine.selection.quiet import held
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,17 +73,29 @@ class MemoryAudience:
             self.claims[each.bot_id, each.recipient.chat_id, each.recipient.local_date, each.campaign] = each
 
     async def unsubmitted(
-        self, campaign: str, *, bot_id: int, now_ms: int, after: str = "", limit: int = PAGE
-    ) -> list[Claim]:
+        self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE
+    ) -> list[LeftOver]:
+        bot_id = selection.bot_id
         found = [
             each
             for each in self.claims.values()
-            if (each.campaign, each.bot_id, each.message_id) == (campaign, bot_id, None)
+            if (each.campaign, each.bot_id, each.message_id) == (rules.campaign, bot_id, None)
             and each.recipient.day_ends_ms > now_ms
             and str(each.recipient.chat_id) > after
             and not self._is_closed(bot_id, each.recipient.chat_id)
         ]
-        return sorted(found, key=lambda each: str(each.recipient.chat_id))[:limit]
+        page = sorted(found, key=lambda each: str(each.recipient.chat_id))[:limit]
+        return [LeftOver(claim=each, recipient=held(each.recipient, rules.quiet_hours, now_ms)) for each in page]
+
+    async def postpone(self, left_over: Sequence[LeftOver], rules: Rules, *, now_ms: int) -> list[Claim]:
+        claimed = []
+        for each in left_over:
+            bot_id, key = each.claim.bot_id, each.claim.dedup_key
+            new = await self.claim([each.recipient], rules, bot_id=bot_id, now_ms=now_ms)
+            claimed += [replace(claim, first_key=key) for claim in new]
+            await self.note_submitted([replace(each.claim, message_id="")], now_ms=now_ms)
+        await self.note_submitted(claimed, now_ms=now_ms)
+        return claimed
 
     def _meant(self, selection: Selection, rules: Rules, now_ms: int) -> list[MemoryChat]:
         return [chat for chat in self.chats.get(selection.bot_id, ()) if is_meant(chat, selection, rules, now_ms)]

@@ -98,7 +98,7 @@ ASKED: dict[str, Ask] = {
     ),
     "chat_tags_of_chat": lambda database: Chats(database).get(BOT, 1_000_007),
     "campaign_claims_unsubmitted": lambda database: SqlAudience(database).unsubmitted(
-        "spring", bot_id=BOT, now_ms=NOW_MS
+        Selection(bot_id=BOT), RULES, now_ms=NOW_MS
     ),
     "campaign_claims_by_end": purge,
     "broadcasts_active": lambda database: SqlBroadcastStore(database).active(),

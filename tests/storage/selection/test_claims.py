@@ -3,19 +3,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select, update
 
-from tempogram.engine.model.selection import Recipient, Rules
+from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
+from tempogram.engine.ports.audience import Claim
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import campaign_claims, chats
+from tempogram.storage.ledger.chats import move
 from tempogram.storage.selection.audience import SqlAudience
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 from tests.storage.selection.reference import ChatRow
 from tests.storage.selection.rows import fill
 
 CHATS = 300
+DAY_MS = 86_400_000
+EVERY_CHAT = Selection(bot_id=BOT)
 
 
 def recipient(chat_id: int, *, local_date: str = "2026-03-29", day_ends_ms: int = NOW_MS + 1) -> Recipient:
@@ -27,6 +33,22 @@ ALL = [recipient(chat_id) for chat_id in range(1, CHATS + 1)]
 
 def rules(campaign: str, daily_cap: int | None = None) -> Rules:
     return Rules(campaign=campaign, daily_cap=daily_cap)
+
+
+async def left_over(
+    audience: SqlAudience, selection: Selection = EVERY_CHAT, *, now_ms: int = NOW_MS, **paged: Any
+) -> list[Claim]:
+    found = await audience.unsubmitted(selection, rules("weekly"), now_ms=now_ms, **paged)
+    return [each.claim for each in found]
+
+
+def at(time: str) -> int:
+    """Return a time of 2026-03-29, UTC."""
+    return round(datetime.fromisoformat(f"2026-03-29T{time}+00:00").timestamp() * 1_000)
+
+
+def of_day(chat_id: int) -> Recipient:
+    return recipient(chat_id, day_ends_ms=at("00:00") + DAY_MS)
 
 
 async def most_claims(database: Database) -> int:
@@ -115,14 +137,14 @@ class ClaimsContract:
         won = await audience.claim([held, ALL[1], ALL[2]], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
         await audience.note_submitted([replace(won[1], message_id="m2")], now_ms=NOW_MS)
 
-        left = await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS)
+        left = await left_over(audience)
 
         assert left == [won[0], won[2]]
         assert left[0].recipient == held
-        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS, after="1") == [won[2]]
-        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS, limit=1) == [won[0]]
-        assert await audience.unsubmitted("weekly", bot_id=BOT + 1, now_ms=NOW_MS) == []
-        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS + 1) == [won[0]]
+        assert await left_over(audience, after="1") == [won[2]]
+        assert await left_over(audience, limit=1) == [won[0]]
+        assert await left_over(audience, Selection(bot_id=BOT + 1)) == []
+        assert await left_over(audience, now_ms=NOW_MS + 1) == [won[0]]
 
     async def test_a_claim_of_a_chat_that_has_opted_out_since_is_not_found_again(
         self, audience: SqlAudience, database: Database
@@ -131,7 +153,96 @@ class ClaimsContract:
 
         await opt_out(database, 1)
 
-        assert await audience.unsubmitted("weekly", bot_id=BOT, now_ms=NOW_MS) == []
+        assert await left_over(audience) == []
+
+    async def test_a_claim_that_is_found_again_in_quiet_hours_is_held_until_they_end(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await fill(database, [ChatRow(chat_id="1", quiet=(13 * 60, 15 * 60)), ChatRow(chat_id="2")])
+        await audience.claim([of_day(1), of_day(2)], rules("weekly"), bot_id=BOT, now_ms=at("12:00"))
+
+        own, of_campaign = await audience.unsubmitted(
+            EVERY_CHAT,
+            replace(rules("weekly"), quiet_hours=QuietHours(from_minute=13 * 60, until_minute=14 * 60)),
+            now_ms=at("13:30"),
+        )
+
+        assert own.recipient == replace(of_day(1), not_before_ms=at("15:00"))
+        assert of_campaign.recipient == replace(of_day(2), not_before_ms=at("14:00"))
+        assert not own.is_of_another_date
+
+    async def test_a_claim_whose_quiet_hours_end_on_the_next_date_counts_on_that_and_is_submitted_once(
+        self, audience: SqlAudience
+    ) -> None:
+        nightly = replace(rules("weekly"), quiet_hours=QuietHours(from_minute=22 * 60, until_minute=8 * 60))
+        (won,) = await audience.claim([of_day(1)], nightly, bot_id=BOT, now_ms=at("21:50"))
+        late = await audience.unsubmitted(EVERY_CHAT, nightly, now_ms=at("22:10"))
+
+        postponed = await audience.postpone(late, nightly, now_ms=at("22:10"))
+        again = await audience.unsubmitted(EVERY_CHAT, nightly, now_ms=at("22:25"))
+
+        (claim,) = postponed
+        assert (claim.recipient.local_date, claim.recipient.not_before_ms) == ("2026-03-30", at("08:00") + DAY_MS)
+        assert claim.dedup_key == won.dedup_key
+        assert [(each.claim, each.is_of_another_date) for each in again] == [(claim, False)]
+
+    async def test_a_claim_is_postponed_only_as_far_as_the_cap_of_the_next_date_allows(
+        self, audience: SqlAudience
+    ) -> None:
+        nightly = replace(rules("weekly", 1), quiet_hours=QuietHours(from_minute=22 * 60, until_minute=8 * 60))
+        tomorrow = replace(of_day(1), local_date="2026-03-30", day_ends_ms=of_day(1).day_ends_ms + DAY_MS)
+        await audience.claim([of_day(1)], nightly, bot_id=BOT, now_ms=at("21:50"))
+        await audience.claim([tomorrow], rules("digest"), bot_id=BOT, now_ms=at("22:00"))
+        late = await audience.unsubmitted(EVERY_CHAT, nightly, now_ms=at("22:10"))
+
+        assert await audience.postpone(late, nightly, now_ms=at("22:10")) == []
+        assert await audience.unsubmitted(EVERY_CHAT, nightly, now_ms=at("22:25")) == []
+
+    async def test_who_has_written_since_is_not_written_to_for_having_been_quiet(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await audience.claim(ALL[:2], rules("weekly"), bot_id=BOT, now_ms=NOW_MS - 5)
+        await database.write_alone(
+            lambda connection: connection.execute(
+                update(chats).where(chats.c.chat_id == "1").values(last_message_in_at_ms=NOW_MS)
+            )
+        )
+
+        for_being_quiet = await left_over(audience, Selection(bot_id=BOT, wrote_days_ago=7))
+        for_all = await left_over(audience)
+
+        assert [each.recipient.chat_id for each in for_being_quiet] == [2]
+        assert [each.recipient.chat_id for each in for_all] == [1, 2]
+
+    async def test_a_group_that_becomes_a_supergroup_keeps_its_claims_and_their_keys(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await fill(database, [ChatRow(chat_id="-5"), ChatRow(chat_id="-1005")])
+        (weekly,) = await audience.claim([recipient(-5)], rules("weekly"), bot_id=BOT, now_ms=NOW_MS - 1)
+        await audience.claim([recipient(-5)], rules("news"), bot_id=BOT, now_ms=NOW_MS - 1)
+        await audience.claim([recipient(-1_005)], rules("digest"), bot_id=BOT, now_ms=NOW_MS - 1)
+        await audience.claim([recipient(-1_005)], rules("news"), bot_id=BOT, now_ms=NOW_MS - 1)
+
+        await database.write_alone(lambda connection: move(connection, BOT, -5, -1_005, NOW_MS))
+
+        new = [recipient(-1_005)]
+        assert await audience.claim(new, rules("weekly"), bot_id=BOT, now_ms=NOW_MS) == []
+        assert await audience.claim(new, rules("spring", 3), bot_id=BOT, now_ms=NOW_MS) == []
+        assert await audience.claim([recipient(-5)], rules("spring"), bot_id=BOT, now_ms=NOW_MS) == []
+        assert len(await audience.claim(new, rules("spring", 4), bot_id=BOT, now_ms=NOW_MS)) == 1
+        (left,) = await left_over(audience)
+        assert (left.recipient.chat_id, left.dedup_key) == (-1_005, weekly.dedup_key)
+
+    async def test_a_message_is_noted_though_its_group_got_another_id_while_it_was_submitted(
+        self, audience: SqlAudience, database: Database
+    ) -> None:
+        await fill(database, [ChatRow(chat_id="-5"), ChatRow(chat_id="-1005")])
+        (claim,) = await audience.claim([recipient(-5)], rules("weekly"), bot_id=BOT, now_ms=NOW_MS - 1)
+        await database.write_alone(lambda connection: move(connection, BOT, -5, -1_005, NOW_MS))
+
+        await audience.note_submitted([replace(claim, message_id="m1")], now_ms=NOW_MS)
+
+        assert await left_over(audience) == []
 
 
 class TestClaimsOnSqlite(OnSqlite, ClaimsContract):
