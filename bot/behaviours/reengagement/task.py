@@ -3,7 +3,9 @@
 1.  The bots take turns, and in a turn a portion of a bot's chats is claimed and written to: a bot with a million chats
     or a slow model holds up no other one.
 2.  A run ends before the next one is due, which goes on with what is left: it sees the zones whose hour has begun.
-3.  A claim is the fence: a chat that is claimed has a message or gets it by the next run, whatever died in between.
+3.  A bot whose queue is full is written for no more in this run. The rest of its chats is claimed, so that they get
+    their messages later on their local day.
+4.  A claim is the fence: a chat that is claimed has a message or gets it by the next run, whatever died in between.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import Bots
 from tempogram.bot.behaviours.reengagement.settings import CAMPAIGN, ReengagementSettings, parse
 from tempogram.bot.behaviours.reengagement.writer import Writer
+from tempogram.bot.calls.answers import FullQueue
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import Guarantee
@@ -119,7 +122,8 @@ class Reengagement:
         """Write to a portion of a bot's chats; tell whether there may be more of them."""
         try:
             claims = await anext(turn.portions, None)
-            await self._write_to(claims or [], turn, run)
+            if not turn.is_full:
+                await self._write_to(claims or [], turn, run)
         except Exception:  # of one bot: it costs the others nothing
             log.exception("reengagement_failed", bot_id=turn.bot_id)
             run.failed.append(turn.bot_id)
@@ -135,6 +139,8 @@ class Reengagement:
     async def _write(self, claim: Claim, turn: _Turn, run: _Run, own_places: asyncio.Semaphore) -> None:
         recipient, settings = claim.recipient, turn.settings
         async with own_places, run.model_places:
+            if turn.is_full:
+                return  # no text is asked for in vain
             text = await self._writer.text_for(turn.bot_id, recipient, settings)
         # Without markup: a stray character in a generated text would be a 400.
         method = SendMessage(chat_id=recipient.chat_id, text=text, parse_mode=None)
@@ -142,7 +148,11 @@ class Reengagement:
             await self._submit(turn.campaign, claim, method, settings.delivery)
             run.submitted += 1
         except TelegramAPIError as refused:
-            log.warning("reengagement_refused", bot_id=turn.bot_id, reason=str(refused))
+            if not isinstance(refused, FullQueue) or refused.chat_id is not None:
+                log.warning("reengagement_refused", bot_id=turn.bot_id, reason=str(refused))
+            elif not turn.is_full:
+                log.warning("reengagement_queue_full", bot_id=turn.bot_id, cap=refused.cap)
+                turn.stop_writing()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,6 +163,12 @@ class _Turn:
     settings: ReengagementSettings
     campaign: Campaign
     portions: AsyncIterator[list[Claim]]
+    is_full: bool = False
+
+    def stop_writing(self) -> None:
+        """Only claim from now on, as the queue takes nothing more of the bot."""
+        self.is_full = True
+        self.portions = self.campaign.selected()
 
 
 @dataclass(slots=True, kw_only=True)

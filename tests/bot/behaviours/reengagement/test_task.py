@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,8 +12,9 @@ from aiogram.methods import SendMessage
 
 from tempogram.bot.behaviours.reengagement.task import RUN_MS, Reengagement, ReengagementFailed
 from tempogram.bot.behaviours.reengagement.writer import Writer
+from tempogram.bot.calls.answers import FullQueue
 from tempogram.bot.generator.port import Conversation, NotWritten, Written
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Guarantee
 from tempogram.engine.ports.audience import Claim
 from tempogram.engine.selection.campaign import Campaign
@@ -178,6 +180,59 @@ async def test_paused_bots_others_and_those_with_settings_of_another_version_are
     await written.new_process().run()
 
     assert [bot_id for bot_id, _ in written.accepted] == [1]
+
+
+async def test_a_bot_whose_queue_is_full_asks_for_no_more_texts_and_writes_to_all_later_that_day() -> None:
+    room, model, clock = 40, CountingModel(), Clock(FOUR_PM_MS)
+
+    async def queue(claim: Claim) -> None:
+        nonlocal room
+        if claim.bot_id == 1 and room == 0:
+            method = SendMessage(chat_id=claim.recipient.chat_id, text="…")
+            raise FullQueue(method, QueueFull(bot_id=1, chat_id=None, cap=40))
+        room -= claim.bot_id == 1
+
+    written = Fleet([bot(1), bot(2)], model=model, clock=clock, before_submit=queue)
+    written.audience.chats = {bot_id: [quiet(chat_id) for chat_id in range(1, 301)] for bot_id in (1, 2)}
+
+    await written.new_process().run()
+    first = len(written.texts(1)), len(written.texts(2))
+    clock.advance(2 * HOUR_MS)
+    room = 500
+    await written.new_process().run()
+
+    assert first == (40, 300)
+    assert len(written.texts(1)) == 300
+    assert model.asked[1] <= 45  # of the rest, only what was asked for already; later, the hour is over: templates
+
+
+async def test_a_chat_whose_queue_is_full_costs_the_others_of_its_bot_nothing() -> None:
+    async def queue(claim: Claim) -> None:
+        if claim.recipient.chat_id == 1:
+            raise FullQueue(SendMessage(chat_id=1, text="…"), QueueFull(bot_id=1, chat_id=1, cap=5))
+
+    written = fleet(quiet(1), quiet(2))
+    written.before_submit = queue
+    await written.new_process().run()
+    first = written.texts()
+    written.before_submit = None
+    await written.new_process().run()
+
+    assert first == ["Hello Anna2!"]
+    assert written.texts() == ["Hello Anna2!", "Hello Anna1!"]
+
+
+class CountingModel:
+    """Writes at once; counts the texts of each bot."""
+
+    takes_time = True
+
+    def __init__(self) -> None:
+        self.asked = Counter[int]()
+
+    async def generate(self, conversation: Conversation) -> Written | NotWritten:
+        self.asked[conversation.bot_id] += 1
+        return Written(f"written for {conversation.bot_id}")
 
 
 class SlowModel:
