@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 
@@ -23,12 +24,16 @@ async def lines_of(chunks: AsyncIterable[bytes]) -> AsyncIterator[Line]:
     async for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         for each in whole:
-            if each.strip():
+            if not _is_empty(number, each):
                 yield _line(number, each)
             number += 1
         rest = rest[: LINE_BYTES_MAX + 1]
-    if rest.strip():
+    if not _is_empty(number, rest):
         yield _line(number, rest)
+
+
+def _is_empty(number: int, line: bytes) -> bool:
+    return not (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()
 
 
 def _line(number: int, line: bytes) -> Line:

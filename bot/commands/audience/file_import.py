@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -68,18 +69,21 @@ def import_file(client: Client, bot: int, file: Path, *, sleep: Sleep = time.sle
 
 
 class _Lines:
-    """The lines of a file; its first character tells JSON lines from CSV."""
+    """The lines of a file; its first character tells JSON lines from CSV, and empty lines before that are left out."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._first = self._read()
-        is_json = self._first.lstrip(b"\xef\xbb\xbf \t").startswith(b"{")
+        self._left_out = 0
+        while (line := self._read()) and not line.removeprefix(BOM_UTF8).strip():
+            self._left_out += 1
+        self._first = line
+        is_json = line.removeprefix(BOM_UTF8).lstrip().startswith(b"{")
         self.content_type = JSON_LINES if is_json else CSV
 
     def pieces(self) -> Iterator[Piece]:
         """Give pieces of the file, each with the header if it has one."""
         header, rest = (b"", self._first) if self.content_type == JSON_LINES else (self._first, self._read())
-        read = int(bool(header))
+        read = self._left_out + int(bool(header))
         while rest:
             body, count = [header, rest], 1
             size = len(header) + len(rest)

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tempogram.api.core.dependencies import Dependencies
+from tempogram.api.http.lines import lines_of
+from tempogram.api.usecases.chat_import import ChatImport
+from tempogram.bot.commands.audience import file_import
 from tempogram.bot.commands.audience.file_import import LINES, TRIES, import_file
 from tempogram.bot.commands.client import CallFailed, Client, NotNow
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.chat_facts import ChatFacts
 
 BOT = 42
 
@@ -51,6 +62,64 @@ def test_a_list_in_csv_goes_in_pieces_each_with_the_header(tmp_path: Path) -> No
     assert {body.partition(b"\n")[0] for body in client.bodies} == {b"chat_id"}
     lines = [line for body in client.bodies for line in body.splitlines()[1:]]
     assert lines == [str(number).encode() for number in range(1, 2 * LINES + 6)]
+
+
+class ReadingClient(ListClient):
+    """An API that reads lists as the real one does, and keeps what it stored."""
+
+    def __init__(self) -> None:
+        super().__init__(self._read)
+        self.stored: list[ChatFacts] = []
+
+    async def set_facts(self, bot_id: int, facts: Sequence[ChatFacts]) -> None:
+        self.stored += facts
+
+    def _read(self, body: bytes) -> dict[str, Any]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body
+
+        needed = cast("Dependencies", SimpleNamespace(chats=self, clock=lambda: 0))
+        (content_type,) = self.content_types
+        return asyncio.run(ChatImport(needed, BOT).run(lines_of(chunks()), content_type)).model_dump()
+
+
+HEADS = ["chat_id,title", '"chat_id","title"', "\ufeffchat_id,title", "\n\nchat_id,title", "\ufeff\n \r\nchat_id,title"]
+CELLS = ["7,Anna", '8,"Anna, B."', "", "  ", '9,"a', 'b"', "10", "\ufeff11,C", '12,"say ""hi"""']
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(head=st.sampled_from(HEADS), lines=st.lists(st.sampled_from(CELLS), max_size=9), at_once=st.integers(1, 4))
+def test_a_list_in_pieces_is_read_as_the_whole_of_it(
+    tmp_path: Path, end: str, head: str, lines: list[str], at_once: int
+) -> None:
+    file, whole, pieces = tmp_path / "chats.csv", ReadingClient(), ReadingClient()
+    file.write_bytes("\n".join([head, *lines]).replace("\r", "").replace("\n", end).encode())
+
+    said = []
+    for client, size in ((whole, LINES), (pieces, at_once)):
+        with patched_lines(size), redirect_stderr(StringIO()) as printed:
+            total = imported(client, file)
+        named = [line for line in printed.getvalue().splitlines() if line.startswith("line ")]
+        said.append((total, client.stored, named))
+
+    assert said[0] == said[1]
+    assert said[0][0]["stored"] == sum(line in {"7,Anna", '8,"Anna, B."', '12,"say ""hi"""'} for line in lines)
+
+
+@pytest.mark.parametrize("before", ["\n", "\ufeff\n\n"])
+def test_json_lines_are_recognised_after_empty_lines(tmp_path: Path, before: str) -> None:
+    file, client = tmp_path / "chats", ReadingClient()
+    file.write_text(before + '{"chat_id": 7}\n{"chat_id": 8}')
+
+    assert imported(client, file) == {"stored": 2, "wrong": 0}
+
+
+@contextmanager
+def patched_lines(size: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(file_import, "LINES", size)
+        yield
 
 
 def test_json_lines_are_recognised_by_their_first_character(tmp_path: Path) -> None:
