@@ -4,6 +4,7 @@ Read in this order:
 
     base      ``RequestModel`` and ``ResponseModel``
     fields    the types of fields
+    local_times  times of a chat's own day, quiet hours, time zones
     sending   how a message is sent
     messages  a message to send, and its state
     history   what was sent and received

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import BotId, Flag, Tag, time_of
-from tempogram.api.schemas.selections import ChatsIn, QuietHoursIn, TimeOfDay, Zone, minutes_of
+from tempogram.api.schemas.local_times import Minute, QuietHoursIn, Zone
+from tempogram.api.schemas.selections import ChatsIn
 from tempogram.engine.broadcasts.board import Forecast, Progress
 from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
 from tempogram.engine.model.messages import Guarantee, Priority
@@ -48,7 +49,7 @@ class BroadcastIn(RequestModel):
         "{title|friend} for chats whose title is not known.",
     )
     selection: ChatsIn = Field(ChatsIn.model_validate({}))
-    at: TimeOfDay | None = Field(None, description="Of each chat's own day, such as 10:00; null: at once.")
+    at: Minute | None = Field(None, description="Of each chat's own day, such as 10:00; null: at once.")
     spread_h: Annotated[float, Strict()] = Field(
         0, ge=0, le=SPREAD_MS_MAX / HOUR_MS, description="Hours over which the chats are spread evenly."
     )
@@ -76,10 +77,10 @@ class BroadcastIn(RequestModel):
         return Plan(
             selection=self.selection.of(self.bot),
             content=Content(method=self.method or "sendMessage", params=params),
-            at_minute=None if self.at is None else minutes_of(self.at),
+            at_minute=self.at,
             spread_ms=round(self.spread_h * HOUR_MS),
             default_zone=self.zone,
-            quiet_hours=None if self.quiet_hours is None else self.quiet_hours.quiet_hours,
+            quiet_hours=None if self.quiet_hours is None else self.quiet_hours.hours(),
             not_if_written_today=self.not_if_written_today,
             priority=self.priority,
             guarantee=self.delivery,

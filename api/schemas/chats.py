@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -11,10 +10,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, With
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import HALF_OF_A_PAIR, ChatField, Flag, Tag, TimeMs, time_of
+from tempogram.api.schemas.local_times import Minute, QuietHoursIn, clock_of, read_zone
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.model.selection import QuietHours
 from tempogram.engine.selection.languages import LANGUAGE, is_language
-from tempogram.engine.selection.zones import is_zone
 from tempogram.storage.chat_facts import UNCHANGED, ChatFacts, Unchanged
 from tempogram.storage.chats import KnownChat
 
@@ -23,35 +22,6 @@ TAGS_MAX = 50
 TITLE_MAX = 256
 WRONG_LINES_MAX = 100
 """In one answer; the rest is counted."""
-
-CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
-
-
-def read_minute(value: object) -> int:
-    """Return the minute of the day that a clock shows.
-
-    >>> read_minute("22:00"), read_minute("8:30")
-    (1320, 510)
-    """
-    if not isinstance(value, str) or (shown := CLOCK.fullmatch(value)) is None:
-        raise ValueError("should be a time of day such as 22:00")
-    return int(shown[1]) * 60 + int(shown[2])
-
-
-def clock_of(minute: int) -> str:
-    """Return what a clock shows.
-
-    >>> clock_of(510)
-    '08:30'
-    """
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
-def read_zone(value: object) -> str | None:
-    """Return the name of a time zone, or None for none."""
-    if value is None or (isinstance(value, str) and is_zone(value)):
-        return value
-    raise ValueError("should be an IANA time zone such as Europe/Berlin")
 
 
 def read_language(value: object) -> str | None:
@@ -73,14 +43,9 @@ def _text_or_null(description: str, **text: Any) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string", **text}, {"type": "null"}], "description": description})
 
 
-Minute = Annotated[
-    int,
-    BeforeValidator(read_minute),
-    WithJsonSchema({"type": "string", "pattern": f"^{CLOCK.pattern}$", "examples": ["22:00"]}),
-]
 Zone = Annotated[
     str | None,
-    BeforeValidator(read_zone),
+    BeforeValidator(lambda value: None if value is None else read_zone(value)),
     _text_or_null("An IANA name; null: not known.", examples=["Europe/Berlin"]),
 ]
 Language = Annotated[
@@ -90,22 +55,6 @@ Language = Annotated[
 ]
 Title = Annotated[str | None, BeforeValidator(read_title), _text_or_null("Its name.", minLength=1, maxLength=TITLE_MAX)]
 Tags = Annotated[list[Tag], Field(max_length=TAGS_MAX, description="All that it has from now on.")]
-
-
-class QuietHoursIn(RequestModel):
-    """Hours of the chat's local day in which nothing is sent of the bot's own accord."""
-
-    from_minute: Minute = Field(alias="from")
-    until_minute: Minute = Field(alias="until")
-
-    @model_validator(mode="after")
-    def _takes_time(self) -> Self:
-        if self.from_minute == self.until_minute:
-            raise ValueError("quiet hours should end at another time than they begin; null: there are none")
-        return self
-
-    def hours(self) -> QuietHours:
-        return QuietHours(from_minute=self.from_minute, until_minute=self.until_minute)
 
 
 class ChatChange(RequestModel):

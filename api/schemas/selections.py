@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import Field, Strict, StringConstraints
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import AS_WHOLE, BotId, ChatField, Flag, Tag, time_of
-from tempogram.engine.model.selection import DEFAULT_ZONE, Preview, QuietHours, Recipient, Rules, Selection
+from tempogram.api.schemas.local_times import Hour, QuietHoursIn, Zone
+from tempogram.engine.model.selection import DEFAULT_ZONE, Preview, Recipient, Rules, Selection
 from tempogram.engine.ports.audience import PAGE
-from tempogram.engine.selection.zones import is_zone
+from tempogram.engine.selection.languages import LANGUAGE
 
 CHATS_MAX = 100_000
 """Listed in one request."""
@@ -23,39 +24,8 @@ DAYS_MAX = 3_660
 CAP_MAX = 1_000
 
 
-def _read_zone(name: str) -> str:
-    if not is_zone(name):
-        raise ValueError("should be a time zone such as Europe/Berlin")
-    return name
-
-
-def minutes_of(time: str) -> int:
-    """Return the minute of the day.
-
-    >>> minutes_of("16:30")
-    990
-    """
-    hours, minutes = time.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-TimeOfDay = Annotated[
-    str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["16:00", "08:30"])
-]
-Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_read_zone), Field(examples=["Europe/Berlin"])]
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"), Field(examples=["pt"])]
+Language = Annotated[str, StringConstraints(pattern=f"^{LANGUAGE.pattern}$"), Field(examples=["pt"])]
 Days = Annotated[int, Strict(), Field(ge=0, le=DAYS_MAX), AS_WHOLE]
-
-
-class QuietHoursIn(RequestModel):
-    """When nothing is sent, by the clocks of each chat's zone; it may go over midnight."""
-
-    from_: TimeOfDay = Field(alias="from")
-    until: TimeOfDay
-
-    @property
-    def quiet_hours(self) -> QuietHours:
-        return QuietHours(from_minute=minutes_of(self.from_), until_minute=minutes_of(self.until))
 
 
 class RulesIn(RequestModel):
@@ -63,7 +33,9 @@ class RulesIn(RequestModel):
 
     campaign: Tag | None = Field(None, description="Its name. A chat that it has written to today is left out.")
     default_zone: Zone = Field(DEFAULT_ZONE, description="Of chats whose time zone is not known.")
-    at: TimeOfDay | None = Field(None, description="Only chats in whose zone it is this hour of the day now.")
+    at: Hour | None = Field(
+        None, description="Only chats in whose zone it is this hour of the day now: from this time on, up to 23:00."
+    )
     quiet_hours: QuietHoursIn | None = Field(None, description="Of chats that have none of their own.")
     daily_cap: Annotated[int, Strict(), Field(ge=1, le=CAP_MAX), AS_WHOLE] | None = Field(
         None, description="So many messages a chat gets on a local date, over all campaigns."
@@ -77,8 +49,8 @@ class RulesIn(RequestModel):
         return Rules(
             campaign=self.campaign or "",
             default_zone=self.default_zone,
-            at_minute=None if self.at is None else minutes_of(self.at),
-            quiet_hours=None if self.quiet_hours is None else self.quiet_hours.quiet_hours,
+            at_minute=self.at,
+            quiet_hours=None if self.quiet_hours is None else self.quiet_hours.hours(),
             daily_cap=self.daily_cap,
             not_if_written_today=self.not_if_written_today,
         )

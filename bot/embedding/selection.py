@@ -124,7 +124,8 @@ async def select(
         wrote_days_ago: The chat's last message came on this local day; 1: yesterday.
         active_days: It came on one of so many local days before today, or today.
         quiet_days: It came before these days, or none ever came.
-        at: Only chats in whose zone it is this hour of the day now, as in ``16:00``; call this once an hour or oftener.
+        at: Only chats in whose zone it is this hour of the day now, as in ``16:00``, at most ``23:00``; call this once
+            an hour or oftener.
         default_zone: Of chats whose zone is not known.
         quiet_hours: Of chats that have none of their own, as in ``("22:00", "08:00")``.
         daily_cap: So many messages a chat gets on a local date, over all campaigns.

@@ -11,6 +11,10 @@ DEFAULT_ZONE = "America/Los_Angeles"
 """Of chats whose time zone is not known, unless a campaign says otherwise."""
 
 
+AT_MINUTE_MAX = 23 * 60
+"""Chats are written to for an hour from a campaign's time on, and that hour must not reach into the next day."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Which chats of a bot are meant: those to which everything here applies. What is empty or None asks for nothing.
@@ -66,7 +70,8 @@ class Rules:
     Attributes:
         campaign: Its name; to each chat it writes once on a local date.
         default_zone: Of chats whose zone is not known.
-        at_minute: Only chats in whose zone it is this hour of the day now, given as its first minute; None: all.
+        at_minute: Only chats in whose zone it is this hour of the day now, given as its first minute, at most
+            ``AT_MINUTE_MAX``; None: all.
         quiet_hours: Of chats that have none of their own. What is selected in them is held until they end.
         daily_cap: A chat gets at most so many messages on a local date, over all campaigns; None: any number.
         not_if_written_today: Chats to which the bot has written on this local date, in whatever way, are left out.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
+from tempogram.api.schemas.local_times import read_hour, read_minute
 from tempogram.engine.model.messages import Guarantee
 from tempogram.engine.model.selection import DEFAULT_ZONE, QuietHours, Rules, Selection
 from tempogram.engine.selection.zones import is_zone
@@ -26,11 +26,6 @@ DAILY_CAP_MAX = 100
 TEMPLATES_MAX = 100
 TEMPLATE_CHARACTERS_MAX = 4_096
 SYSTEM_CHARACTERS_MAX = 8_000
-
-AT_MINUTE_MAX = 23 * 60
-"""A chat may be written to for an hour from ``at`` on, and that hour must not reach into the next day."""
-
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,20 +81,18 @@ def minute_of_day(value: object, name: str) -> int:
     >>> minute_of_day("16:30", "at")
     990
     """
-    matched = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if matched is None:
-        raise Refusal(f'{name} of reengagement is {short(value)}; write a time of day as in "16:00"')
-    return int(matched[1]) * 60 + int(matched[2])
+    try:
+        return read_minute(value)
+    except ValueError:
+        raise Refusal(f'{name} of reengagement is {short(value)}; write a time of day as in "16:00"') from None
 
 
 def _at(value: object) -> int:
     minute = minute_of_day(value, "at")
-    if minute > AT_MINUTE_MAX:
-        raise Refusal(
-            f"at of reengagement is {short(value)}; it must not be after 23:00, as chats are written to for an hour "
-            "from then on"
-        )
-    return minute
+    try:
+        return read_hour(minute)
+    except ValueError as error:
+        raise Refusal(f"at of reengagement is {short(value)}; it {error}") from None
 
 
 def _whole_number(name: str, most: int) -> Callable[[object], int]:

@@ -31,7 +31,9 @@ def select(
     active_days: Annotated[int | None, typer.Option(help="It came within so many local days, or today.")] = None,
     quiet_days: Annotated[int | None, typer.Option(help="It came before so many local days, or never.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Leave out chats that this campaign has written to.")] = None,
-    at: Annotated[str | None, typer.Option(metavar="HH:MM", help="Only where it is this hour of the day now.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Only where it is this hour of the day now; up to 23:00.")
+    ] = None,
     zone: Annotated[str | None, typer.Option(help="Of chats whose time zone is not known.")] = None,
     quiet_hours: Annotated[
         str | None, typer.Option(metavar="HH:MM-HH:MM", help="Of chats that have none of their own.")

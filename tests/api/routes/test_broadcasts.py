@@ -61,7 +61,7 @@ async def test_what_is_asked_for_becomes_the_plan(world: World) -> None:
         ({"text": None}, 422, "a broadcast needs either a text or a method"),
         ({"params": {"chat_id": 7}}, 422, "params has a chat_id; say in selection which chats are meant"),
         ({"params": {"text": "x"}}, 422, "text is given twice, beside params and in them"),
-        ({"zone": "Berlin"}, 422, "zone should be a time zone such as Europe/Berlin"),
+        ({"zone": "Berlin"}, 422, "zone should be an IANA time zone such as Europe/Berlin"),
         ({"at": "25:00"}, 422, "at"),
         ({"bot": 999}, 400, "bot 999 does not run here; add it with POST /bots"),
         ({"text": None, "method": "sendNonsense"}, 400, "Telegram has no method 'sendNonsense'"),

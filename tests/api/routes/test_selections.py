@@ -101,8 +101,10 @@ async def test_the_chats_are_listed_page_by_page(world: World) -> None:
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ({"rules": {"default_zone": "Berlin"}}, "rules.default_zone should be a time zone such as Europe/Berlin"),
         ({"rules": {"at": "24:00"}}, "rules.at"),
+        ({"rules": {"at": "23:01"}}, "rules.at should not be after 23:00, as chats are written to for an hour"),
+        ({"rules": {"quiet_hours": {"from": "8:00", "until": "08:00"}}}, "quiet hours should end at another time"),
+        ({"rules": {"default_zone": "Berlin"}}, "rules.default_zone should be an IANA time zone"),
         ({"rules": {"quiet_hours": {"from": "22:00"}}}, "rules.quiet_hours.until"),
         ({"rules": {"daily_cap": 0}}, "rules.daily_cap"),
         ({"wrote_days_ago": -1}, "wrote_days_ago"),

@@ -94,9 +94,9 @@ async def test_it_may_be_called_in_another_thread(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ({"at": "4 pm"}, "at should match"),
-        ({"default_zone": "Berlin"}, "should be a time zone such as Europe/Berlin"),
-        ({"quiet_hours": ("22:00", "8")}, "quiet_hours.until should match"),
+        ({"at": "4 pm"}, "at should be a time of day"),
+        ({"default_zone": "Berlin"}, "should be an IANA time zone such as Europe/Berlin"),
+        ({"quiet_hours": ("22:00", "8")}, "quiet_hours.until should be a time of day"),
         ({"campaign": ""}, "campaign should have 1 to 64 printable characters"),
         ({"tags": [""]}, "tags.0 should have 1 to 64 printable characters"),
         ({"delivery": "twice"}, "delivery"),

@@ -64,7 +64,7 @@ def test_a_bot_means_those_who_wrote_on_the_day_and_to_whom_it_has_not_written_t
         ({"after_days": True}, "after_days of reengagement is True"),
         ({"at": "4 pm"}, "at of reengagement is '4 pm'; write a time of day as in \"16:00\""),
         ({"at": 16}, "at of reengagement is 16"),
-        ({"at": "23:01"}, "at of reengagement is '23:01'; it must not be after 23:00"),
+        ({"at": "23:01"}, "at of reengagement is '23:01'; it should not be after 23:00"),
         ({"zone": "Mars/Base"}, "zone of reengagement is 'Mars/Base', which is no time zone"),
         ({"zone": None}, "zone of reengagement is None, which is no time zone"),
         ({"templates": []}, "templates of reengagement must be a list of 1 to 100 texts"),

@@ -34,4 +34,4 @@ async def test_chats_are_counted_and_listed_and_what_makes_no_sense_is_refused(t
     assert json.loads(printed)["selected"] == 2
     assert sorted(map(int, listed.split())) == sorted(users)
     assert status == 2
-    assert "rules.default_zone should be a time zone such as Europe/Berlin" in refused
+    assert "rules.default_zone should be an IANA time zone such as Europe/Berlin" in refused
