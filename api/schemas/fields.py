@@ -8,6 +8,8 @@ from typing import Annotated, Any, overload
 
 from pydantic import BeforeValidator, Strict, StringConstraints, WithJsonSchema
 
+from tempogram.engine.model.texts import INVISIBLE
+
 TELEGRAM_ID_MAX = (1 << 52) - 1
 """Ids have at most 52 significant bits. Source: https://core.telegram.org/bots/api#chat"""
 
@@ -38,8 +40,7 @@ def _smaller(digits: str, position: int) -> str:
 DIGITS = digits_up_to(TELEGRAM_ID_MAX)
 
 NUMBER = re.compile(f"-?{DIGITS}")
-TAG = re.compile(r"[^\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{1,64}")
-"""Without control characters and invisible ones."""
+TAG = re.compile(f"[^{INVISIBLE}]{{1,64}}")
 
 HALF_OF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 """Strict JSON has none, and no column can store one."""

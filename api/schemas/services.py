@@ -10,13 +10,14 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import time_of
+from tempogram.engine.model.texts import INVISIBLE
 from tempogram.engine.services.breaker import BreakerRule, BreakerState
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
 
 HOLD_S_MAX = 31 * 86_400
 
-REASON = r"^[^\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{1,100}$"
+REASON = rf"^[^{INVISIBLE}]{{1,100}}$"
 """Without control characters and invisible ones: it is shown in terminals."""
 
 

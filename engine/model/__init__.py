@@ -9,6 +9,7 @@ Read in this order:
     selection      which chats are meant, and the rules of campaigns
     watches        what is watched, by which rules, and what became of it
     broadcasts     one message to many chats, and how far it is
+    texts          characters that have no place in a name
     errors         everything the engine raises
     zones          time zones by their name
     clock          what time it is, as a value that is passed in

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from tempogram.engine.watches.answers import NoAnswer
+
 BYTES_MAX = 1 << 20
 """Of an answer. untuned: what is said of one item has a few KB."""
 
@@ -17,8 +19,15 @@ TIMEOUT = aiohttp.ClientTimeout(total=20)
 
 GONE = {404, 410}
 
+REDIRECTS = 300
+"""Statuses from it on, up to those that are errors."""
 
-class AnswerTooLarge(OSError):
+
+DOTS = {".", ".."}
+"""Keys that are no names: in an address they mean another one, also quoted."""
+
+
+class AnswerTooLarge(NoAnswer, OSError):
     """An answer has more bytes than are read."""
 
 
@@ -26,34 +35,39 @@ class AnswerTooLarge(OSError):
 class JsonApi:
     """Asks for one item: ``JsonApi(url="https://shop.example/items/{key}", fields={"price": "offer.price"})``.
 
-    An answer of 404 or 410 means that there is no such item; any other that is not 2xx that it is not known now.
+    An answer of 404 or 410 means that there is no such item; any other that is not 2xx that it is not known now. A
+    redirect is not followed: it would carry the headers to an address that is not declared.
 
     Attributes:
-        url: ``{key}`` in it is the item's key, quoted.
+        url: ``{key}`` in it is the item's key, quoted. It may hold an API key: nothing shows it.
         fields: Each field's name, and where it stands in the answer: names and numbers of a list, joined by dots.
             Empty: every number, text and truth value at the top of the answer.
         headers: Sent with each request.
     """
 
-    url: str
+    url: str = field(repr=False)
     fields: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     async def __call__(self, key: str) -> dict[str, Any]:
+        if key in DOTS:
+            return {}
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT, headers=self.headers) as session,
-            session.get(self.url.replace("{key}", quote(key, safe=""))) as response,
+            session.get(self.url.replace("{key}", quote(key, safe="")), allow_redirects=False) as response,
         ):
             if response.status in GONE:
                 return {}
             response.raise_for_status()
+            if response.status >= REDIRECTS:
+                raise NoAnswer(f"{response.url.host} redirects to another address; declare that one")
             return self._read(json.loads(await _body(response)))
 
     def _read(self, answer: Any) -> dict[str, Any]:
         if self.fields:
             return {name: _at(answer, path) for name, path in self.fields.items()}
         if not isinstance(answer, dict):
-            raise TypeError(f"the answer is no JSON object, but {type(answer).__name__}")
+            raise NoAnswer(f"the answer is no JSON object, but {type(answer).__name__}")
         return {name: value for name, value in answer.items() if not isinstance(value, list | dict)}
 
 

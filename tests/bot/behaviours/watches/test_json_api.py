@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from tempogram.bot.behaviours.watches.json_api import BYTES_MAX, AnswerTooLarge, JsonApi
+from tempogram.engine.watches.answers import NoAnswer
 
 ANSWERS = {
     "tea": {"price": 9.5, "offers": [{"shop": "A", "price": 8}]},
@@ -22,6 +23,8 @@ async def url() -> AsyncIterator[str]:
         key = request.match_info["key"]
         if key == "closed":
             return web.json_response({}, status=503)
+        if key == "moved":
+            raise web.HTTPFound("tea")
         return web.json_response(ANSWERS[key]) if key in ANSWERS else web.json_response({}, status=404)
 
     app = web.Application()
@@ -56,10 +59,26 @@ async def test_other_answers_are_errors_that_services_can_judge(url: str) -> Non
         await JsonApi(url=url)("closed")
 
     assert refused.value.status == 503
-    with pytest.raises(TypeError, match="no JSON object, but list"):
+    with pytest.raises(NoAnswer, match="no JSON object, but list"):
         await JsonApi(url=url)("list")
 
 
 async def test_an_answer_that_is_too_large_is_not_read(url: str) -> None:
     with pytest.raises(AnswerTooLarge, match="larger than 1,048,576 bytes"):
         await JsonApi(url=url)("large")
+
+
+@pytest.mark.parametrize("key", [".", ".."])
+async def test_a_key_cannot_mean_another_address(key: str, url: str) -> None:
+    assert await JsonApi(url=url.replace("{key}", "{key}/../tea"))(key) == {}
+
+
+async def test_a_redirect_is_not_followed(url: str) -> None:
+    with pytest.raises(NoAnswer, match=r"127\.0\.0\.1 redirects to another address; declare that one"):
+        await JsonApi(url=url, headers={"X-Api-Key": "secret"})("moved")
+
+
+def test_an_api_is_shown_without_its_address_and_headers() -> None:
+    shown = repr(JsonApi(url="https://shop.example/{key}?apikey=secret", headers={"X-Api-Key": "secret"}))
+
+    assert "secret" not in shown
