@@ -35,7 +35,6 @@ from tempogram.engine.ports.audience import Audience
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
-from tempogram.engine.watches.watches import Watches
 from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
@@ -77,7 +76,6 @@ class Dependencies(Monitored):
         services: What is called besides Telegram.
         dry_runs: Whom bots would re-engage.
         door: None: the Bot API is not served here.
-        watches: None: no source is declared, so nothing can be watched.
         alert_trial: Sends a notice to try each channel of alerts.
     """
 
@@ -102,7 +100,6 @@ class Dependencies(Monitored):
     dry_runs: DryRuns
     broadcasts: Broadcasts
     door: Door | None = None
-    watches: Watches | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))
     body_bytes_max: int = BODY_BYTES_MAX

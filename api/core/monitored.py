@@ -17,6 +17,7 @@ from tempogram.engine.scheduler.board import TaskBoard
 
 if TYPE_CHECKING:
     from tempogram.engine.services.services import Services
+    from tempogram.engine.watches.watches import Watches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Monitored:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
         tokens: The bearer tokens of the roles.
         services: What is called besides Telegram; None: nothing is, here.
+        watches: What chats watch; None: no source is declared, so nothing can be watched.
         fleet_counts: None: there is only this process, or each shows what it has counted itself.
         wrong_tokens: Limits how many others an address may send.
     """
@@ -41,4 +43,5 @@ class Monitored:
     wrong_tokens: WrongTokens
     tasks: TaskBoard
     services: Services | None = None
+    watches: Watches | None = None
     fleet_counts: FleetCounts | None = None

@@ -29,10 +29,13 @@ Limit = Annotated[int, Query(ge=1, le=dead_letters.PAGE_MAX)]
 
 
 @router.get(
-    "/queue/stats", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError, BrokerUnavailable)
+    "/queue/stats",
+    dependencies=[requires(Role.VIEWER)],
+    responses=error_responses(LedgerError, BrokerUnavailable),
+    response_model_exclude_none=True,
 )
 async def stats(dependencies: DependenciesOf) -> QueueStatsOut:
-    """Count open messages, each once, and dead letters."""
+    """Count open messages, each once, and dead letters; and what is watched, where a source is declared."""
     return await counted(dependencies)
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import BotId, Flag, MessageId, QueryFlag
 from tempogram.api.schemas.messages import BATCH_MAX, EXAMPLE_ID, LetterOut
+from tempogram.engine.model.watches import WatchCounts
 
 QUERY_IDS_MAX = 500
 """Ids in one address: of 64 characters each they have 35 KB, and a server reads 64."""
@@ -22,6 +23,28 @@ class LaneCounts(ResponseModel):
     low: int
     retry: int = Field(description="Tried, and waiting to be tried again.")
     dlq: int = Field(description="Dead letters.")
+
+
+class WatchStatsOut(ResponseModel):
+    """How much is watched; counts may be some seconds old."""
+
+    items: int
+    subscribers: int = Field(description="Chats that watch something.")
+    due: int = Field(description="Items that are to be checked now; of each source counted up to 10,000.")
+    failing: int = Field(description="Items for which their source did not answer the last time.")
+    digests: int = Field(description="Chats that are still to be notified, counted up to 10,000.")
+    pauses_s: dict[str, float] = Field(description="Seconds between two calls of each source; more while it fails.")
+
+    @classmethod
+    def of(cls, counts: WatchCounts) -> Self:
+        return cls(
+            items=counts.items,
+            subscribers=counts.subscribers,
+            due=counts.due,
+            failing=counts.failing,
+            digests=counts.digests,
+            pauses_s={source: pause_ms / 1_000 for source, pause_ms in counts.pauses_ms.items()},
+        )
 
 
 class QueueStatsOut(ResponseModel):
@@ -42,6 +65,7 @@ class QueueStatsOut(ResponseModel):
     stats: LaneCounts
     total_queued: int
     total_failed: int
+    watches: WatchStatsOut | None = Field(None, description="Left out where no source of watches is declared.")
 
 
 class DeadLettersOut(ResponseModel):

@@ -9,13 +9,14 @@ from pydantic import Field, Strict, StringConstraints
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import AS_WHOLE, BotId, ChatField, Flag, time_of
+from tempogram.engine.model.texts import INVISIBLE
 from tempogram.engine.model.watches import KEY_MAX, Observation, Plan, Preset, Value, Watched
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,31}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
-KEY = rf"^[^\x00-\x1f\x7f]{{1,{KEY_MAX}}}$"
+KEY = rf"^[^{INVISIBLE}]{{1,{KEY_MAX}}}$"
 
 Key = Annotated[str, StringConstraints(pattern=KEY), Field(examples=["tea"])]
 
@@ -99,7 +100,7 @@ class WatchesOut(ResponseModel):
     sources: list[SourceOut]
     items: int
     subscriptions: int
-    due: int = Field(description="Items that are to be checked now, counted up to 10,000.")
+    due: int = Field(description="Items that are to be checked now; of each source counted up to 10,000.")
     failing: int = Field(description="Items for which their source did not answer the last time.")
     waiting: int = Field(description="Changes of which a chat is not notified yet.")
 

@@ -71,12 +71,13 @@ def _wants_json(format_: str | None, accept: str) -> bool:
 
 
 async def _collector(monitored: Monitored) -> EngineCollector:
-    counts = monitored.fleet_counts
-    queue, dead, statuses, _ = await asyncio.gather(
+    counts, watches = monitored.fleet_counts, monitored.watches
+    queue, dead, statuses, watched, _ = await asyncio.gather(
         _if_there(monitored.broker.stats()),
         _if_there(monitored.history.dead_count()),
         _if_there(_statuses(monitored.tasks)),
-        _if_there(counts.refresh() if counts else asyncio.sleep(0)),
+        _if_there(watches.recent_counts() if watches else _none()),
+        _if_there(counts.refresh() if counts else _none()),
     )
     return EngineCollector(
         monitored.metrics,
@@ -84,8 +85,13 @@ async def _collector(monitored: Monitored) -> EngineCollector:
         dead=dead,
         conditions=monitored.conditions.current,
         statuses=statuses,
+        watched=watched,
         shared=counts.latest if counts else None,
     )
+
+
+async def _none() -> None:
+    """Return at once."""
 
 
 async def _statuses(board: TaskBoard) -> Statuses:

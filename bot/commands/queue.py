@@ -176,7 +176,17 @@ def _stats_table(answer: dict[str, Any]) -> Table:
     for name, count in answer["stats"].items():
         table.add_row(named.get(name, name), f"{count:,}", end_section=name == "retry")
     table.add_row("queued in all", f"{answer['total_queued']:,}", style="bold")
+    if watches := answer.get("watches"):
+        table.caption = _watched(watches)
     return table
+
+
+def _watched(stats: dict[str, Any]) -> str:
+    pauses = ", ".join(f"{source} every {pause_s:g} s" for source, pause_s in stats["pauses_s"].items())
+    return (
+        f"{stats['items']:,} items are watched by {stats['subscribers']:,} chats: {stats['due']:,} due, "
+        f"{stats['failing']:,} failing, {stats['digests']:,} digests waiting; {pauses}"
+    )
 
 
 def _letters_table(answer: dict[str, Any]) -> Table | str:

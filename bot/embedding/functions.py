@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypedDict, TypeVar, cast
+from typing import NotRequired, TypedDict, TypeVar, cast
 
 from aiogram import Bot
 from aiogram.methods import TelegramMethod
@@ -47,12 +47,24 @@ class LaneCounts(TypedDict):
     dlq: int
 
 
+class WatchStats(TypedDict):
+    """How much is watched: ``digests`` are chats that are still to be notified, ``pauses_s`` those of each source."""
+
+    items: int
+    subscribers: int
+    due: int
+    failing: int
+    digests: int
+    pauses_s: dict[str, float]
+
+
 class QueueStats(TypedDict):
     """What ``GET /queue/stats`` answers."""
 
     stats: LaneCounts
     total_queued: int
     total_failed: int
+    watches: NotRequired[WatchStats]
 
 
 async def send(bot: Bot | int, method: TelegramMethod[Returned], wait_s: float | None = None) -> Returned:
@@ -252,7 +264,8 @@ async def stats() -> QueueStats:
         RuntimeError: No engine runs.
     """
     engine = current.engine()
-    return cast("QueueStats", (await engine.gateway.loop.run(counted(engine.dependencies))).model_dump())
+    stats_ = await engine.gateway.loop.run(counted(engine.dependencies))
+    return cast("QueueStats", stats_.model_dump(exclude_none=True))
 
 
 async def dead_letters(

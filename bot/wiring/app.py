@@ -12,6 +12,8 @@ from tempogram.engine.scheduler.board import TaskBoard
 
 if TYPE_CHECKING:
     from tempogram.api.core.dependencies import Dependencies
+    from tempogram.bot.wiring.front import Front
+    from tempogram.engine.watches.watches import Watches
 
 
 def app_of(built: Program) -> App:
@@ -32,6 +34,7 @@ def app_of(built: Program) -> App:
             wrong_tokens=wrong_tokens(built),
             tasks=task_board(built),
             services=None if built.front_if_any is None else built.front_if_any.services,
+            watches=None if built.front_if_any is None else watches(built.front_if_any),
         )
     )
 
@@ -73,10 +76,14 @@ def dependencies(built: Program) -> Dependencies:
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
         door=front.door,
-        watches=front.watches if front.watches.sources else None,
+        watches=watches(front),
         alerts=storage.alerts,
         alert_trial=front.alerting.trial,
     )
+
+
+def watches(front: Front) -> Watches | None:
+    return front.watches if front.watches.sources else None
 
 
 def task_board(built: Program) -> TaskBoard:

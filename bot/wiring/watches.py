@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from tempogram.api.core.ports import Composer
 from tempogram.bot.behaviours.watches.declared import declared
@@ -60,15 +61,7 @@ def watch_tasks(
         metrics=engine.metrics.watches,
     )
     return [
-        Task(
-            name=f"{RESERVED}watches",
-            times=Every(MINUTE_MS),
-            work=watches.watcher.run,
-            at_start=True,
-            is_idempotent=True,
-            timeout_ms=RUN_MS_MAX,
-            pause_after=0,
-        ),
+        *(_checks(watches, source) for source in watches.sources),
         Task(
             name=f"{RESERVED}watch-digests",
             times=Every(MINUTE_MS),
@@ -80,3 +73,16 @@ def watch_tasks(
         ),
         Task(name=f"{RESERVED}watch-decay", times=Every(DAY_MS), work=storage.watches.decay, pause_after=0),
     ]
+
+
+def _checks(watches: Watches, source: str) -> Task:
+    """Return what asks one source: each has a task of its own, so that none waits for another."""
+    return Task(
+        name=f"{RESERVED}watches.{source}",
+        times=Every(MINUTE_MS),
+        work=partial(watches.watcher.run, source),
+        at_start=True,
+        is_idempotent=True,
+        timeout_ms=RUN_MS_MAX,
+        pause_after=0,
+    )

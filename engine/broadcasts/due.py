@@ -7,7 +7,7 @@ from zlib import crc32
 from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.model.selection import QuietHours, Recipient
 from tempogram.engine.selection.days import minute_of_day
-from tempogram.engine.selection.quiet import is_quiet, next_time_ms
+from tempogram.engine.selection.quiet import next_time_ms, quiet_until_ms
 
 SHARES = 1 << 32
 """Of the time over which chats are spread; each has one by the hash of its id."""
@@ -46,9 +46,5 @@ def after_quiet(quiet: QuietHours | None, zone: str, at_ms: int) -> int:
     >>> [after_quiet(night, "UTC", hour * 3_600_000) / 3_600_000 for hour in (23, 9)]
     [32.0, 9.0]
     """
-    if quiet is None:
-        return at_ms
-    minute = minute_of_day(zone, at_ms)
-    if is_quiet(minute, from_minute=quiet.from_minute, until_minute=quiet.until_minute):
-        return next_time_ms(zone, at_ms, quiet.until_minute)
-    return at_ms
+    until_ms = quiet_until_ms(quiet, zone, at_ms)
+    return at_ms if until_ms is None else until_ms

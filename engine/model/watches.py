@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tempogram.engine.model.errors import EngineError, SettingsError
 from tempogram.engine.model.messages import ChatId
+from tempogram.engine.model.selection import QuietHours
 
 WATCH = "watch:"
 """How the ``dedup_key`` of a digest begins."""
@@ -214,14 +215,13 @@ class Waiting:
 
     Attributes:
         may_be_written: It is reachable and has not opted out.
-        quiet_from: First minute of its quiet hours in its own day, as ``quiet_until`` the first after; None: none.
+        quiet: Its quiet hours in its own day; None: it has none.
     """
 
     to: Subscriber
     may_be_written: bool
     zone: str | None = None
-    quiet_from: int | None = None
-    quiet_until: int | None = None
+    quiet: QuietHours | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,16 +229,22 @@ class WatchCounts:
     """How much is watched.
 
     Attributes:
+        subscribers: Chats that watch something.
         due: Items that are to be checked now.
-        waiting: Changes of which a subscriber is not notified yet.
         failing: Items for which their source did not answer the last time.
+        waiting: Changes of which a subscriber is not notified yet.
+        digests: Subscribers that are still to be notified.
+        pauses_ms: Between two calls of each source.
     """
 
     items: int
     subscriptions: int
+    subscribers: int
     due: int
-    waiting: int
     failing: int
+    waiting: int
+    digests: int
+    pauses_ms: Mapping[str, int]
 
 
 class WatchesFull(EngineError):

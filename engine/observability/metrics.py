@@ -51,10 +51,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tempogram.engine.limits.limits import PLACES_A_STAR
 from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priority
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled, Unready
+from tempogram.engine.model.watches import WatchCounts
 from tempogram.engine.observability.histogram import Histogram
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.observability.task_metrics import Statuses, TaskMetrics
 from tempogram.engine.observability.watch_metrics import WatchMetrics
+from tempogram.engine.observability.watch_metrics import gauges as watch_gauges
 from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
@@ -162,6 +164,7 @@ class EngineCollector:
         dead: Dead letters, from the ledger; None leaves the gauge out.
         conditions: Those that hold in this process.
         statuses: Of tasks and loops, from the database; None leaves them out.
+        watched: What is watched, from the database; None leaves it out.
         shared: Of all processes, in place of those that this one has counted.
     """
 
@@ -173,6 +176,7 @@ class EngineCollector:
         dead: int | None,
         conditions: Collection[Condition],
         statuses: Statuses | None = None,
+        watched: WatchCounts | None = None,
         shared: Mapping[str, int] | None = None,
     ) -> None:
         self._metrics = metrics
@@ -181,6 +185,7 @@ class EngineCollector:
         self._dead = dead
         self._conditions = conditions
         self._statuses = statuses
+        self._watched = watched
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
@@ -193,6 +198,8 @@ class EngineCollector:
         yield from self._metrics.services.collect()
         yield from self._metrics.tasks.collect()
         yield from self._metrics.watches.collect()
+        if self._watched is not None:
+            yield from watch_gauges(self._watched)
         if self._statuses is not None:
             yield from self._statuses.collect()
 

@@ -1,8 +1,13 @@
-"""The metrics of watches, of this process.
+"""The metrics of watches: counters of this process, and what the database counts, which is the same in each.
 
     watch_checks_total{source, result}   items that were asked for: answered, failed, or waits for the service
     watch_changes_total{source}          answers that differed from what was known
     watch_digests_total{result}          messages to subscribers: submitted, deferred, dropped or refused
+    watch_items                          items that are known
+    watch_items_due                      those that are to be checked now
+    watch_items_failing                  those for which their source did not answer the last time
+    watch_subscribers                    chats that watch something
+    watch_digests_waiting                chats that are still to be notified
     watch_pause_seconds{source}          between two calls of a source; longer while its pace is slowed
 
 Labels are names of declared sources only.
@@ -11,24 +16,21 @@ Labels are names of declared sources only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tempogram.engine.model.watches import WatchCounts
+
 
 @dataclass(slots=True)
 class WatchMetrics:
-    """Counts of what this process has checked and submitted.
-
-    Attributes:
-        paces: The pause of each source now; set by what keeps it.
-    """
+    """Counts of what this process has checked and submitted."""
 
     checks: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     changes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     digests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    paces: Callable[[], Mapping[str, int]] = dict
 
     def count_check(self, source: str, result: str) -> None:
         self.checks[source, result] += 1
@@ -53,7 +55,16 @@ class WatchMetrics:
         for result, count in self.digests.items():
             digests.add_metric((result,), count)
         yield digests
-        pauses = GaugeMetricFamily("watch_pause_seconds", "Seconds between two calls of a source.", labels=("source",))
-        for source, pause_ms in self.paces().items():
-            pauses.add_metric((source,), pause_ms / 1_000)
-        yield pauses
+
+
+def gauges(counts: WatchCounts) -> Iterator[Metric]:
+    yield GaugeMetricFamily("watch_items", "Items that are known.", counts.items)
+    yield GaugeMetricFamily("watch_items_due", "Items that are to be checked now.", counts.due)
+    failing = "Items for which their source did not answer the last time."
+    yield GaugeMetricFamily("watch_items_failing", failing, counts.failing)
+    yield GaugeMetricFamily("watch_subscribers", "Chats that watch something.", counts.subscribers)
+    yield GaugeMetricFamily("watch_digests_waiting", "Chats that are still to be notified.", counts.digests)
+    pauses = GaugeMetricFamily("watch_pause_seconds", "Seconds between two calls of a source.", labels=("source",))
+    for source, pause_ms in counts.pauses_ms.items():
+        pauses.add_metric((source,), pause_ms / 1_000)
+    yield pauses

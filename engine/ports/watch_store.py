@@ -59,7 +59,10 @@ class WatchStore(Protocol):
         """End a subscription, with what is still to be said of it; return False if there is none."""
 
     async def subscriptions(self, to: Subscriber, *, limit: int = PAGE) -> list[Watched]:
-        """Return what a subscriber watches, by source and key."""
+        """Return the first items that a subscriber watches, by source and key."""
+
+    async def subscribed(self, to: Subscriber) -> int:
+        """Return how many items a subscriber watches."""
 
     async def item(self, item: Item) -> Watched | None:
         """Return an item; None: nothing is known of it."""
@@ -73,14 +76,20 @@ class WatchStore(Protocol):
     async def observations(self, item: Item, *, limit: int = PAGE) -> list[Observation]:
         """Return what was observed, newest first: only what differed from what was known before."""
 
-    async def due(self, rules: WatchRules, sources: Collection[str], *, now_ms: int, limit: int) -> list[Watched]:
-        """Return items of these sources that are to be checked now, those first that come first."""
+    async def due(self, rules: WatchRules, source: str, *, now_ms: int, limit: int) -> list[Watched]:
+        """Return items of a source that are to be checked now, those first that come first."""
 
-    async def note(self, checks: Sequence[Check], *, debounce_ms: int) -> list[bool]:
-        """Store what came of checks, with each change for each of its subscribers; return what was stored.
+    async def note(self, check: Check, *, debounce_ms: int) -> bool:
+        """Store what came of a check, and a change for each of its subscribers; return whether it was stored.
 
-        A check of an item that another process has checked meanwhile is not stored.
+        It is not if another process has checked the item meanwhile.
         """
+
+    async def pause_ms(self, source: str) -> int:
+        """Return the pause of a source whose pace is slowed; 0: it is as usual."""
+
+    async def keep_pause(self, source: str, pause_ms: int) -> None:
+        """Keep the pause of a source, for the process that asks it next; 0: it is as usual."""
 
     async def decay(self) -> int:
         """Lower the priority of every item by 1, to 1 at the least; return how many."""

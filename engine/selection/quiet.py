@@ -31,8 +31,7 @@ def held(recipient: Recipient, quiet_hours: QuietHours | None, now_ms: int) -> R
     """
     zone, own_day = recipient.zone, local_day(recipient.zone, recipient.day_ends_ms - 1)
     goes_at_ms = max(now_ms, own_day.starts_ms)
-    if quiet_hours is not None and _is_in(quiet_hours, minute_of_day(zone, goes_at_ms)):
-        goes_at_ms = next_time_ms(zone, goes_at_ms, quiet_hours.until_minute)
+    goes_at_ms = quiet_until_ms(quiet_hours, zone, goes_at_ms) or goes_at_ms
     on = local_day(zone, goes_at_ms)
     return replace(
         recipient,
@@ -42,8 +41,19 @@ def held(recipient: Recipient, quiet_hours: QuietHours | None, now_ms: int) -> R
     )
 
 
-def _is_in(hours: QuietHours, minute: int) -> bool:
-    return is_quiet(minute, from_minute=hours.from_minute, until_minute=hours.until_minute)
+def quiet_until_ms(quiet: QuietHours | None, zone: str, at_ms: int) -> int | None:
+    """Return when the quiet hours end that an instant is in; None: it is in none.
+
+    >>> night = QuietHours(from_minute=22 * 60, until_minute=8 * 60)
+    >>> quiet_until_ms(night, "UTC", 23 * 3_600_000) // 3_600_000, quiet_until_ms(night, "UTC", 12 * 3_600_000)
+    (32, None)
+    """
+    if quiet is None:
+        return None
+    minute = minute_of_day(zone, at_ms)
+    if not is_quiet(minute, from_minute=quiet.from_minute, until_minute=quiet.until_minute):
+        return None
+    return next_time_ms(zone, at_ms, quiet.until_minute)
 
 
 def next_time_ms(zone: str, at_ms: int, minute: int) -> int:

@@ -5,7 +5,6 @@ Read in this order:
     slots       when in its interval an item is due
     pace        how far apart calls of a source begin
     answers     what a source answered, bounded
-    quiet       until when a chat is not notified
     watcher     asks for what is due
     watches     what subscribers do
     simulation  a week of each preset, in virtual time

@@ -31,6 +31,11 @@ class Pace:
     def is_slowed(self) -> bool:
         return self.pause_ms > self._usual_ms
 
+    def resume(self, pause_ms: int) -> None:
+        """Go on at the pace at which another process has asked; 0: as usual."""
+        if max(pause_ms, self._usual_ms) != self.pause_ms:
+            self._begin(pause_ms)
+
     def note(self, *, failed: bool) -> None:
         """Count a call."""
         self._calls += 1

@@ -1,21 +1,29 @@
-"""Asks sources for the items that are due, one after the other, within the limits of their services."""
+"""Asks sources for the items that are due, within the limits of their services.
+
+Each source has runs of its own, so that one that is slow, fails or is slowed costs the others nothing. What a source
+raises may hold the address that was asked, and that a key: its text stands in no log.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 
 from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.watches import HOUR_MS, Check, Item, Watched, WatchRules
 from tempogram.engine.observability.watch_metrics import WatchMetrics
 from tempogram.engine.ports.watch_store import Source, WatchStore
 from tempogram.engine.resilience.backoff import doubled_ms
-from tempogram.engine.services.errors import ServiceError
+from tempogram.engine.services.answers import status_of
+from tempogram.engine.services.errors import CallOverdue, ServiceError
 from tempogram.engine.services.services import CallOptions, ServiceCalls
-from tempogram.engine.watches.answers import fields_of
+from tempogram.engine.watches.answers import NoAnswer, fields_of
 from tempogram.engine.watches.pace import Pace
 
 log = structlog.get_logger()
@@ -24,7 +32,7 @@ BATCH = 50
 """Items that are read at once. A page view may change which are due next."""
 
 RUN_MS = 50_000
-"""How long one run checks at the most; the next one goes on at once. untuned: a task of a minute ends within it."""
+"""How long one run checks at the most; the next one goes on. untuned: a task of a minute ends within it."""
 
 AGAIN_MS = 60_000
 AGAIN_MS_MAX = 6 * HOUR_MS
@@ -62,34 +70,33 @@ class Watcher:
         self._clock = clock
         self._sleep = sleep
         self._metrics = metrics or WatchMetrics()
-        self._metrics.paces = self._paces_now
         self._paces = {name: Pace(rules.pause_ms) for name in sources}
         self._began_ms: dict[str, int] = {}
         self._demanded: dict[Item, asyncio.Task[Watched]] = {}
 
-    async def run(self) -> timedelta | None:
-        """Check what is due; return when to go on if there is more, None if there is not.
+    async def run(self, source: str) -> timedelta | None:
+        """Check what is due of a source; return when to go on if there is more, None if there is not.
 
         A source whose service refuses calls, or has no place for one, is left alone until the next run.
         """
-        until_ms, left = self._clock() + RUN_MS, set(self._sources)
-        while left:
-            due = await self._store.due(self._rules, left, now_ms=self._clock(), limit=BATCH)
-            if not due:
-                return None
+        self._paces[source].resume(await self._store.pause_ms(source))
+        until_ms = self._clock() + RUN_MS
+        while due := await self._store.due(self._rules, source, now_ms=self._clock(), limit=BATCH):
             for each in due:
-                if each.item.source not in left:
-                    continue
-                if not await self._pause(each.item.source, until_ms):
-                    return timedelta()
+                wait_ms = self._wait_ms(source)
+                if self._clock() + wait_ms > until_ms:
+                    return timedelta(milliseconds=wait_ms)
+                if wait_ms:
+                    await self._sleep(wait_ms / 1_000)
                 if not await self._check(each):
-                    left.discard(each.item.source)
+                    return None
         return None
 
     async def on_demand(self, known: Watched) -> Watched:
         """Ask for an item at once, and return it as it is then; as it was, if its source does not answer.
 
-        However many ask for the same item at once, its source is asked once.
+        However many ask for the same item at once, its source is asked once; while its pace is slowed, not sooner than
+        that lets it.
         """
         under_way = self._demanded.get(known.item)
         if under_way is None:
@@ -108,36 +115,44 @@ class Watcher:
         now = await self._store.item(known.item)
         if now is not None and now.attempted_at_ms > known.attempted_at_ms:
             return now  # asked for since the caller looked
-        self._began_ms[known.item.source] = self._clock()
+        pace = self._paces[known.item.source]
+        pace.resume(await self._store.pause_ms(known.item.source))
+        if pace.is_slowed and self._wait_ms(known.item.source):
+            return known
         await self._check(known, DEMAND)
         return await self._store.item(known.item) or known
 
-    async def _pause(self, source: str, until_ms: int) -> bool:
-        """Wait until the source may be asked again; return False if that is after ``until_ms``."""
+    def _wait_ms(self, source: str) -> int:
+        """Return how long the source may not be asked yet."""
         next_ms = self._began_ms.get(source, 0) + self._paces[source].pause_ms
-        wait_ms = next_ms - self._clock()
-        if max(next_ms, self._clock()) > until_ms:
-            return False
-        if wait_ms > 0:
-            await self._sleep(wait_ms / 1_000)
-        self._began_ms[source] = self._clock()
-        return True
+        return max(0, next_ms - self._clock())
 
     async def _check(self, known: Watched, options: CallOptions | None = None) -> bool:
         """Ask for one item and store what came of it; return False if its service takes no calls now."""
-        source = self._sources[known.item.source]
+        source, was_asked = self._sources[known.item.source], False
+
+        async def fetch(key: str) -> Mapping[str, object]:
+            nonlocal was_asked
+            was_asked = True
+            try:
+                return await source.fetch(key)
+            except asyncio.CancelledError as error:
+                if is_cancelled():
+                    raise
+                raise NoAnswer("something that the source awaited was cancelled") from error
+
+        self._began_ms[source.name] = self._clock()
         try:
             answer = await self._services.call_with(
-                options or BACKGROUND, source.service, source.operation, source.fetch, known.item.key
+                options or BACKGROUND, source.service, source.operation, fetch, known.item.key
             )
             check = Check(of=known, at_ms=self._clock(), fields=fields_of(answer))
-        except ServiceError as error:
-            log.info("watch_source_waits", source=source.name, reason=str(error))
-            self._metrics.count_check(source.name, "waits")
-            return False
         except Exception as error:  # noqa: BLE001 - of code that is not ours, and named in the log
-            reason = f"{type(error).__name__}: {error}"[:200]
-            log.warning("watch_item_not_answered", source=source.name, key=known.item.key, reason=reason)
+            if isinstance(error, ServiceError) and not (was_asked and isinstance(error, CallOverdue)):
+                log.info("watch_source_waits", source=source.name, reason=str(error))
+                self._metrics.count_check(source.name, "waits")
+                return False
+            log.warning("watch_item_not_answered", source=source.name, key=known.item.key, reason=reason_of(error))
             check = Check(of=known, at_ms=self._clock(), again_at_ms=self._clock() + again_ms(known.failures))
         await self._note(check)
         return True
@@ -145,17 +160,15 @@ class Watcher:
     async def _note(self, check: Check) -> None:
         source, failed = check.of.item.source, check.fields is None
         pace = self._paces[source]
-        was_slowed = pace.is_slowed
+        before_ms = pace.pause_ms
         pace.note(failed=failed)
-        if pace.is_slowed != was_slowed:
+        if pace.pause_ms != before_ms:
             log.warning("watch_pace_changed", source=source, pause_ms=pace.pause_ms)
-        (is_stored,) = await self._store.note([check], debounce_ms=self._rules.debounce_ms)
+            await self._store.keep_pause(source, pace.pause_ms if pace.is_slowed else 0)
+        is_stored = await self._store.note(check, debounce_ms=self._rules.debounce_ms)
         self._metrics.count_check(source, "failed" if failed else "answered")
         if is_stored and check.is_change:
             self._metrics.count_change(source)
-
-    def _paces_now(self) -> Mapping[str, int]:
-        return {name: pace.pause_ms for name, pace in self._paces.items()}
 
 
 BACKGROUND = CallOptions(priority="low", when_full="wait")
@@ -168,3 +181,24 @@ def again_ms(failures: int) -> int:
     (60000, 120000, 21600000)
     """
     return doubled_ms(AGAIN_MS, failures, ms_max=AGAIN_MS_MAX)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what is said of an error: its kind, its HTTP status and its line, as its text may hold an address.
+
+    >>> reason_of(NoAnswer("a source answered with 60 fields; there may be 50"))
+    'a source answered with 60 fields; there may be 50'
+    >>> reason_of(OSError("https://shop.example/tea?apikey=secret"))
+    'OSError'
+    """
+    if isinstance(error, EngineError):
+        return str(error)
+    status, frames = status_of(error), traceback.extract_tb(error.__traceback__)
+    line = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return type(error).__name__ + (f" with HTTP status {status}" if status is not None else "") + line
+
+
+def is_cancelled() -> bool:
+    """Tell whether it is this task that was cancelled, and not something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.watches import (
@@ -19,10 +19,14 @@ from tempogram.engine.model.watches import (
     WatchRules,
 )
 from tempogram.engine.ports.watch_store import Source, WatchStore
+from tempogram.engine.resilience.kept_count import KeptCount
 from tempogram.engine.watches.watcher import Watcher
 
+PLAN_SHOWN = 32
+"""Characters of a plan that there is not: a user may write thousands."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Watches:
     """See the module. Each method raises ``LedgerError`` if the database refuses.
 
@@ -35,6 +39,10 @@ class Watches:
     watcher: Watcher
     rules: WatchRules
     clock: Clock
+    _counts: KeptCount[WatchCounts] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._counts = KeptCount(self.counts)
 
     async def watch(self, to: Subscriber, item: Item) -> bool:
         """Subscribe a chat to an item; return False if it was.
@@ -50,8 +58,9 @@ class Watches:
         """End a subscription; return False if there is none."""
         return await self.store.unsubscribe(to, item)
 
-    async def of(self, to: Subscriber) -> list[Watched]:
-        return await self.store.subscriptions(to)
+    async def of(self, to: Subscriber) -> tuple[list[Watched], int]:
+        """Return the first items that a chat watches, and how many it watches."""
+        return await self.store.subscriptions(to), await self.store.subscribed(to)
 
     async def view(self, item: Item) -> Watched | None:
         """Return an item for a person who looks at it; None: no chat watches it.
@@ -80,12 +89,16 @@ class Watches:
         plans = {plan.name: plan for plan in await self.store.plans() if plan.is_open}
         if name not in plans:
             known = ", ".join(plans) or "there is none"
-            raise UnknownPlan(f"{name!r} is no plan that can be chosen; {known}")
+            raise UnknownPlan(f"{name[:PLAN_SHOWN]!r} is no plan that can be chosen; {known}")
         await self.store.give_plan(to, name)
         return plans[name]
 
     async def counts(self) -> WatchCounts:
         return await self.store.counts(self.rules, self.sources, now_ms=self.clock())
+
+    async def recent_counts(self) -> WatchCounts:
+        """Return counts that may be some seconds old, so that however often they are asked for, they cost little."""
+        return await self._counts.get()
 
     def check(self, item: Item) -> None:
         """Refuse an item of no source; raises ``UnknownSource``."""

@@ -15,6 +15,7 @@
     watch_subscriptions  which chats watch which items
     watch_observations  what was observed of items           only what differed from before
     watch_notices  changes of which a chat is not notified yet    ``digest_at_ms``: the message that has them
+    watch_paces  sources whose pace is slowed
     watch_plans  how many items a chat may watch             ``watch_members``: which chat has which
     broadcasts   what each is to do, and how far it is       what its recipients have become is counted here
     broadcast_recipients  each chat of a broadcast           its row is the fence: one message of a round
@@ -91,6 +92,7 @@ IS_UNSUBMITTED = text("message_id IS NULL")
 IS_ALIAS = text("alias_of IS NOT NULL")
 IS_IN_NO_DIGEST = text("digest_at_ms = 0")
 IS_IN_A_DIGEST = text("digest_at_ms > 0")
+IS_FAILING = text("failures > 0")
 IS_WAITING = text("message_id IS NULL AND outcome IS NULL")
 IS_UNDER_WAY = text("message_id IS NOT NULL AND outcome IS NULL")
 HAS_FAILED = text("outcome IN ('dead', 'expired', 'refused')")
@@ -409,8 +411,9 @@ watch_items = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("fields", JSON(none_as_null=True)),
     CheckConstraint("priority >= 1", name="watch_priority_is_at_least_1"),
-    Index("watch_items_attempted", "attempted_at_ms"),
+    Index("watch_items_attempted", "source", "attempted_at_ms"),
     Index("watch_items_checked", "checked_at_ms"),
+    Index("watch_items_failing", "source", sqlite_where=IS_FAILING, postgresql_where=IS_FAILING),
     sqlite_with_rowid=False,
 )
 
@@ -452,6 +455,13 @@ watch_notices = Table(
     Index("watch_notices_due", "due_at_ms", sqlite_where=IS_IN_NO_DIGEST, postgresql_where=IS_IN_NO_DIGEST),
     Index("watch_notices_digests", "digest_at_ms", sqlite_where=IS_IN_A_DIGEST, postgresql_where=IS_IN_A_DIGEST),
     sqlite_with_rowid=False,
+)
+
+watch_paces = Table(
+    "watch_paces",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("pause_ms", BigInteger, nullable=False),
 )
 
 watch_plans = Table(

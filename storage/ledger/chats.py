@@ -15,6 +15,7 @@ from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger.chat_changes import REACHABLE, ChatChange, SentTo, change_chats, type_of
 from tempogram.storage.ledger.written import written_to
 from tempogram.storage.selection import claims as claim_writes
+from tempogram.storage.watches import subscriptions
 
 KNOWN = (
     chats.c.last_message_in_at_ms,
@@ -48,7 +49,8 @@ def mark_reachable(connection: Connection, names: Collection[tuple[int, str | No
 def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId, at_ms: int) -> None:
     """Make the first id an alias of the second, learned at a time.
 
-    Open messages, states, claims and the hold move there, and what is known of the chat, if the second has nothing.
+    Open messages, states, claims, what is watched and the hold move there, and what is known of the chat, where the
+    second has nothing itself.
     """
     if from_chat_id == to_chat_id:
         return
@@ -73,6 +75,7 @@ def _move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id:
     _move_messages(connection, bot_id, old, new)
     _move_hold(connection, bot_id, old, to_chat_id)
     claim_writes.move(connection, bot_id, old, new)
+    subscriptions.move_chat(connection, bot_id, old, new)
     if isinstance(from_chat_id, int) and isinstance(to_chat_id, int):  # a state's chat is never a name
         state_writes.move_chat(connection, bot_id, from_chat_id, to_chat_id)
 

@@ -2,10 +2,12 @@
 
 Read in this order:
 
-    due      which items are to be checked now: one query with five presets
-    rows     an item as a row, and its first one
-    checks   what came of asking for items
-    digests  what a chat is to be notified of
-    plans    how many items a chat may watch
-    watches  all of it
+    due            which items are to be checked now: one query with five presets
+    rows           an item as a row, and its first one
+    checks         what came of asking for an item
+    counts         how much of it there is
+    digests        what a chat is to be notified of
+    plans          how many items a chat may watch
+    subscriptions  which chats watch which items
+    watches        all of it
 """

@@ -1,23 +1,26 @@
-"""What came of asking for items: the item, what was observed, and whom it concerns, in one transaction."""
+"""What came of asking for an item, in one transaction: the item, what was observed, and whom it concerns.
+
+And how fast a source is asked while it fails.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, literal, select, update
+from sqlalchemy import Connection, delete, insert, literal, select, update
 
 from tempogram.engine.model.watches import Check
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import watch_items, watch_notices, watch_observations, watch_subscriptions
+from tempogram.storage.database.models import (
+    watch_items,
+    watch_notices,
+    watch_observations,
+    watch_paces,
+    watch_subscriptions,
+)
 from tempogram.storage.watches.rows import is_item
 
 
-def note(connection: Connection, checks: Sequence[Check], debounce_ms: int) -> list[bool]:
-    """Store checks; return for each whether it was stored: another process may have asked at the same time."""
-    return [_note(connection, check, debounce_ms) for check in checks]
-
-
-def _note(connection: Connection, check: Check, debounce_ms: int) -> bool:
+def note(connection: Connection, check: Check, debounce_ms: int) -> bool:
+    """Store a check; return whether it was stored: another process may have asked at the same time."""
     is_as_before = watch_items.c.attempted_at_ms == check.of.attempted_at_ms
     values = _answered(check) if check.fields is not None else _failed(check)
     if not connection.execute(update(watch_items).where(is_item(check.of.item), is_as_before).values(values)).rowcount:
@@ -64,3 +67,10 @@ def _notify(connection: Connection, check: Check, debounce_ms: int) -> None:
         of.bot_id, of.chat_id, of.source, of.key, literal(check.at_ms), literal(check.at_ms + debounce_ms)
     ).where(of.source == item.source, of.key == item.key)
     connection.execute(insert_by(watch_notices, connection).from_select(columns, subscribers))
+
+
+def keep_pause(connection: Connection, source: str, pause_ms: int) -> None:
+    """Keep the pause of a source; 0: forget it."""
+    connection.execute(delete(watch_paces).where(watch_paces.c.source == source))
+    if pause_ms:
+        connection.execute(insert(watch_paces).values(source=source, pause_ms=pause_ms))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -32,9 +31,9 @@ from tempogram.storage.watches.rows import COLUMNS
 ITEM = watch_items.c
 
 
-def due_query(rules: WatchRules, sources: Collection[str], now_ms: int) -> Select[Any]:
-    """Select the items of these sources that are to be checked, in their order."""
-    query = select(*COLUMNS).where(ITEM.source.in_(sorted(sources)), ITEM.not_before_ms <= now_ms)
+def due_query(rules: WatchRules, source: str, now_ms: int) -> Select[Any]:
+    """Select the items of a source that are to be checked, in their order."""
+    query = select(*COLUMNS).where(ITEM.source == source, ITEM.not_before_ms <= now_ms)
     if rules.preset is Preset.BY_USER:
         best = _best_plans(rules, now_ms)
         query = query.join(best, and_(best.c.source == ITEM.source, best.c.key == ITEM.key))
@@ -42,9 +41,10 @@ def due_query(rules: WatchRules, sources: Collection[str], now_ms: int) -> Selec
     return query.where(_has_subscriber(), _is_due(rules, now_ms)).order_by(*_order(rules.preset))
 
 
-def spent_query(now_ms: int) -> Select[Any]:
-    """Count the items that were attempted in this hour, of all sources."""
-    return select(func.count()).select_from(watch_items).where(ITEM.attempted_at_ms >= now_ms - now_ms % HOUR_MS)
+def spent_query(source: str, now_ms: int) -> Select[Any]:
+    """Count the items of a source that were attempted in this hour."""
+    is_of_hour = ITEM.attempted_at_ms >= now_ms - now_ms % HOUR_MS
+    return select(func.count()).select_from(watch_items).where(ITEM.source == source, is_of_hour)
 
 
 OLDEST = (ITEM.checked_at_ms, ITEM.source, ITEM.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from tempogram.engine.model.watches import (
     Check,
@@ -26,20 +26,18 @@ from tempogram.engine.ports.watch_store import PAGE
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import (
     watch_items,
-    watch_notices,
     watch_observations,
+    watch_paces,
     watch_plans,
     watch_subscriptions,
 )
-from tempogram.storage.watches import checks, digests, plans
+from tempogram.storage.watches import checks, digests, plans, subscriptions
+from tempogram.storage.watches.counts import counts, counts_query
 from tempogram.storage.watches.due import due_query, spent_query
-from tempogram.storage.watches.rows import COLUMNS, add_item, is_item, is_subscription, watched
+from tempogram.storage.watches.rows import COLUMNS, is_item, is_subscription, watched
 
 DIGESTS_MAX = 100
 """Read at once: one may have a line for each of a hundred items."""
-
-COUNTED_MAX = 10_000
-"""Due items are counted up to it: an operator wants to know whether they are too many."""
 
 
 class SqlWatchStore:
@@ -49,13 +47,17 @@ class SqlWatchStore:
         self._database = database
 
     async def subscribe(self, to: Subscriber, item: Item, rules: WatchRules, *, now_ms: int) -> bool:
-        done = await self._database.write_alone(partial(_subscribe, to=to, item=item, rules=rules, now_ms=now_ms))
-        if isinstance(done, Exception):
-            raise done
-        return done
+        add = partial(subscriptions.add, to=to, item=item, rules=rules, now_ms=now_ms)
+        match await self._database.write_alone(add):
+            case None:
+                raise _no_plan(rules.plan)
+            case Plan() as plan:
+                raise WatchesFull(plan)
+            case is_new:
+                return is_new
 
     async def unsubscribe(self, to: Subscriber, item: Item) -> bool:
-        return await self._database.write_alone(partial(_unsubscribe, to=to, item=item))
+        return await self._database.write_alone(partial(subscriptions.end, to=to, item=item))
 
     async def subscriptions(self, to: Subscriber, *, limit: int = PAGE) -> list[Watched]:
         of = watch_subscriptions.c
@@ -63,6 +65,9 @@ class SqlWatchStore:
             watch_subscriptions, (of.source == watch_items.c.source) & (of.key == watch_items.c.key)
         )
         return await self._items(query.where(is_subscription(to)).order_by(of.source, of.key).limit(limit))
+
+    async def subscribed(self, to: Subscriber) -> int:
+        return await self._count(subscriptions.count_query(to))
 
     async def item(self, item: Item) -> Watched | None:
         return next(iter(await self._items(select(*COLUMNS).where(is_item(item)))), None)
@@ -87,13 +92,20 @@ class SqlWatchStore:
         async with self._database.reading() as connection:
             return [Observation(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
 
-    async def due(self, rules: WatchRules, sources: Collection[str], *, now_ms: int, limit: int) -> list[Watched]:
-        if rules.preset is Preset.PRIORITY:
-            limit = min(limit, rules.hourly_max - await self._count(spent_query(now_ms)))
-        return await self._items(due_query(rules, sources, now_ms).limit(limit)) if limit > 0 else []
+    async def due(self, rules: WatchRules, source: str, *, now_ms: int, limit: int) -> list[Watched]:
+        limit = await self._left(rules, source, now_ms, limit)
+        return await self._items(due_query(rules, source, now_ms).limit(limit)) if limit > 0 else []
 
-    async def note(self, checks_: Sequence[Check], *, debounce_ms: int) -> list[bool]:
-        return await self._database.write_alone(partial(checks.note, checks=checks_, debounce_ms=debounce_ms))
+    async def note(self, check: Check, *, debounce_ms: int) -> bool:
+        return await self._database.write_alone(partial(checks.note, check=check, debounce_ms=debounce_ms))
+
+    async def pause_ms(self, source: str) -> int:
+        async with self._database.reading() as connection:
+            kept = select(watch_paces.c.pause_ms).where(watch_paces.c.source == source)
+            return (await connection.execute(kept)).scalar() or 0
+
+    async def keep_pause(self, source: str, pause_ms: int) -> None:
+        await self._database.write_alone(partial(checks.keep_pause, source=source, pause_ms=pause_ms))
 
     async def decay(self) -> int:
         of = watch_items.c
@@ -142,48 +154,23 @@ class SqlWatchStore:
             raise _no_plan(plan)
 
     async def counts(self, rules: WatchRules, sources: Collection[str], *, now_ms: int) -> WatchCounts:
-        due = due_query(rules, sources, now_ms).with_only_columns(watch_items.c.key).order_by(None)
-        is_failing = watch_items.c.failures > 0
-        return WatchCounts(
-            items=await self._count(select(func.count()).select_from(watch_items)),
-            subscriptions=await self._count(select(func.count()).select_from(watch_subscriptions)),
-            due=await self._count(select(func.count()).select_from(due.limit(COUNTED_MAX).subquery())),
-            waiting=await self._count(select(func.count()).select_from(watch_notices)),
-            failing=await self._count(select(func.count()).select_from(watch_items).where(is_failing)),
-        )
+        async with self._database.reading() as connection:
+            counted = (await connection.execute(counts_query(rules, sources, now_ms))).one()
+        return counts(counted, rules, sources)
 
     async def _items(self, query: Select[tuple[object, ...]]) -> list[Watched]:
         async with self._database.reading() as connection:
             return [watched(row) for row in await connection.execute(query)]
 
+    async def _left(self, rules: WatchRules, source: str, now_ms: int, limit: int) -> int:
+        """Return how many items of a source may be checked now, at the most."""
+        if rules.preset is not Preset.PRIORITY:
+            return limit
+        return min(limit, rules.hourly_max - await self._count(spent_query(source, now_ms)))
+
     async def _count(self, query: Select[int]) -> int:
         async with self._database.reading() as connection:
             return (await connection.execute(query)).scalar_one()
-
-
-def _subscribe(
-    connection: Connection, to: Subscriber, item: Item, rules: WatchRules, now_ms: int
-) -> bool | WatchesFull | UnknownPlan:
-    plans.lock_member(connection, to)
-    if connection.execute(select(watch_subscriptions.c.key).where(is_subscription(to, item))).first() is not None:
-        return False
-    row = connection.execute(plans.plan_query(to, rules.plan)).first()
-    if row is None:
-        return _no_plan(rules.plan)
-    count = select(func.count()).select_from(watch_subscriptions).where(is_subscription(to))
-    if connection.execute(count).scalar_one() >= row.items_max:
-        return WatchesFull(plans.plan(row))
-    add_item(connection, item, now_ms)
-    values = {"bot_id": to.bot_id, "chat_id": str(to.chat_id), "source": item.source, "key": item.key}
-    connection.execute(insert(watch_subscriptions).values(added_at_ms=now_ms, **values))
-    return True
-
-
-def _unsubscribe(connection: Connection, to: Subscriber, item: Item) -> bool:
-    of = watch_notices.c
-    is_mine = of.bot_id == to.bot_id, of.chat_id == str(to.chat_id), of.source == item.source, of.key == item.key
-    connection.execute(delete(watch_notices).where(*is_mine, of.digest_at_ms == 0))
-    return bool(connection.execute(delete(watch_subscriptions).where(is_subscription(to, item))).rowcount)
 
 
 def _no_plan(name: str) -> UnknownPlan:

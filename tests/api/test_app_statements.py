@@ -94,7 +94,7 @@ class Stocked:
         for number in range(self.count):
             known = await store.item(tea)
             assert known is not None
-            await store.note([Check(of=known, at_ms=now_ms + number, fields={"price": number})], debounce_ms=0)
+            await store.note(Check(of=known, at_ms=now_ms + number, fields={"price": number}), debounce_ms=0)
 
     async def broadcast(self, *changes: str) -> int:
         """Make a broadcast of which each recipient is known, and change it."""

@@ -18,7 +18,7 @@ from tests.end_to_end.program import Program, program
 
 BEHAVIOURS = "tempogram.bot.behaviours.watches,examples.prices"
 EACH_HOUR = {"WATCH_PRESET": "priority", "WATCH_GAP_MS": "50", "WATCH_DEBOUNCE_S": "2"}
-TASKS = ("tempogram.watches", "tempogram.watch-digests")
+TASKS = ("tempogram.watches.prices", "tempogram.watch-digests")
 KEYS = list("abcdefghijklmno")
 """Short, as the simulator keeps the beginning of a text; three of them are in it."""
 

@@ -249,7 +249,7 @@ class RetentionContract:
             await store.subscribe(to, Item("prices", key), rules, now_ms=clock())
             known = await store.item(Item("prices", key))
             assert known is not None
-            await store.note([Check(of=known, at_ms=clock(), fields={"price": 1})], debounce_ms=0)
+            await store.note(Check(of=known, at_ms=clock(), fields={"price": 1}), debounce_ms=0)
         await store.unsubscribe(to, Item("prices", "left"))
 
         clock.advance(OBSERVATIONS_MS + 1)

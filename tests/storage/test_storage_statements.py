@@ -308,9 +308,6 @@ CASES: dict[str, Case] = {
     "SqlBroadcastStore.last_due_ms": with_broadcasts(lambda store, of: store.last_due_ms(of)),
     "SqlBroadcastStore.ahead": with_broadcasts(lambda store, of: store.ahead(of)),
     "SqlBroadcastStore.postpone": with_recipients(lambda store, of, chats: store.postpone(of, chats, to_ms=NOW_MS + 1)),
-    "SqlWatchStore.due": simply(
-        lambda database, count: SqlWatchStore(database).due(WatchRules(), sources(count), now_ms=NOW_MS, limit=9)
-    ),
     "SqlWatchStore.counts": simply(
         lambda database, count: SqlWatchStore(database).counts(WatchRules(), sources(count), now_ms=NOW_MS)
     ),
@@ -332,10 +329,9 @@ CASES: dict[str, Case] = {
     "Updates.mark_handled": received,
 }
 
-ONE_EACH = {"SqlAlertStore.waiting", "SqlServices.declare", "SqlWatchStore.note", "Uploads.keep"}
+ONE_EACH = {"SqlAlertStore.waiting", "SqlServices.declare", "Uploads.keep"}
 """Statements for each of a few: the channels of alerts, services whose declaration has changed since the last start,
-the one check that the watcher stores as soon as its source has answered, and the new files of one message, in rows of
-1 MiB."""
+and the new files of one message, in rows of 1 MiB."""
 
 TAKES_MANY = re.compile(r"\b(Sequence|Collection|Mapping|Iterable|list|dict|set)\b")
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.cutting import cut
 from tempogram.bot.behaviours.watches.texts import age_of, joined, state_of
+from tempogram.engine.model.texts import INVISIBLE
 from tempogram.engine.model.watches import (
     DAY_MS,
     HOUR_MS,
@@ -37,6 +39,9 @@ from tempogram.engine.watches.watches import Watches
 from tempogram.storage.bots import RegisteredBot
 
 NAME = "watches"
+
+UNSEEN = re.compile(f"[{INVISIBLE}\ud800-\udfff]")
+"""Not in a key, as two that look alike are to be one; halves of characters cannot be stored either."""
 
 Answer = Callable[..., Awaitable[str]]
 
@@ -93,11 +98,10 @@ async def viewed(watches: Watches, to: Subscriber, item: Item) -> str:  # noqa: 
 
 
 async def list_all(watches: Watches, to: Subscriber, args: str) -> str:  # noqa: ARG001 - as the others
-    known, of = await watches.of(to), await watches.store.plan_of(to, watches.rules)
+    (known, count), of = await watches.of(to), await watches.store.plan_of(to, watches.rules)
     lines = [f"{each.item.key}: {state_of(each.fields)}" for each in known]
-    return (
-        joined(f"{len(known):,} of {of.items_max:,} items:", lines) or "You watch nothing. Begin with /watch and a key."
-    )
+    title = f"{count:,} of {of.items_max:,} items:"
+    return joined(title, lines, count) or "You watch nothing. Begin with /watch and a key."
 
 
 async def plan(watches: Watches, to: Subscriber, args: str) -> str:
@@ -153,6 +157,9 @@ def item_of(args: str, command: str, config: Mapping[str, Any], watches: Watches
         known = " or ".join(watches.sources)
         which = "KEY" if usual else f"SOURCE KEY; a source is {known}"
         raise NoKey(f"write it like this: /{command} {which}")
+    key = " ".join(key.split())
     if len(key) > KEY_MAX:
         raise NoKey(f"this key has {len(key):,} characters, and may have {KEY_MAX}")
+    if UNSEEN.search(key):
+        raise NoKey("this key has a character that cannot be seen; write it by hand instead of pasting it")
     return Item(source, key)

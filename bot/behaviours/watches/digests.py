@@ -14,11 +14,12 @@ from tempogram.engine.dispatcher import Dispatcher, Submission
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Outgoing, Priority
+from tempogram.engine.model.selection import DEFAULT_ZONE
 from tempogram.engine.model.watches import Digest, Subscriber, Waiting
 from tempogram.engine.observability.watch_metrics import WatchMetrics
 from tempogram.engine.ports import Accepted, Known
 from tempogram.engine.ports.watch_store import WatchStore
-from tempogram.engine.watches.quiet import quiet_until_ms
+from tempogram.engine.selection.quiet import quiet_until_ms
 
 TAG = "watches"
 
@@ -58,13 +59,12 @@ class Digests:
     async def _decide(self, waiting: Sequence[Waiting]) -> None:
         """Put together, defer or drop what each of these chats is to be notified of."""
         now_ms = self._clock()
-        lost = [each.to for each in waiting if not each.may_be_written or not self._is_known(each.to.bot_id)]
+        lost: list[Subscriber] = []
         written: list[Subscriber] = []
         for each in waiting:
-            until_ms = quiet_until_ms(each, now_ms)
-            if each.to in lost:
-                continue
-            if until_ms is None:
+            if not each.may_be_written or not self._is_known(each.to.bot_id):
+                lost.append(each.to)
+            elif (until_ms := quiet_until_ms(each.quiet, each.zone or DEFAULT_ZONE, now_ms)) is None:
                 written.append(each.to)
             else:
                 await self._store.defer(each.to, until_ms=until_ms)
@@ -80,33 +80,33 @@ class Digests:
         last: Digest | None = None
         while digests := await self._store.digests(after=last):
             last = digests[-1]
-            done = [each for each in digests if not digest_text(each)]  # everything is again as it was
-            rest = [each for each in digests if digest_text(each)]
-            done += await self._submit_all(rest)
-            if done:
+            if done := await self._submit_all(digests):
                 await self._store.submitted(done)
 
     async def _submit_all(self, digests: Sequence[Digest]) -> list[Digest]:
         """Return those that are over."""
-        composed = [(each, self._message(each)) for each in digests]
-        messages = [message for _, message in composed if message is not None]
-        answers = iter(await self._dispatcher.submit(messages)) if messages else iter(())
         over: list[Digest] = []
-        for digest, message in composed:
-            if message is None:
+        composed: list[tuple[Digest, Outgoing]] = []
+        for digest in digests:
+            if not (text := digest_text(digest)):
+                over.append(digest)  # everything is again as it was
+            elif (message := self._message(digest, text)) is not None:
+                composed.append((digest, message))
+            else:
                 self._metrics.count_digests("refused")
                 over.append(digest)
-            elif self._is_over(next(answers)):
-                over.append(digest)
+        if composed:
+            answers = await self._dispatcher.submit([message for _, message in composed])
+            over += [digest for (digest, _), answer in zip(composed, answers, strict=True) if self._is_over(answer)]
         return over
 
-    def _message(self, digest: Digest) -> Outgoing | None:
+    def _message(self, digest: Digest, text: str) -> Outgoing | None:
         try:
             return self._composer.compose(
                 digest.to.bot_id,
                 digest.to.chat_id,
                 "sendMessage",
-                {"text": digest_text(digest)},
+                {"text": text},
                 priority=Priority.LOW,
                 dedup_key=digest.dedup_key,
                 tag=TAG,

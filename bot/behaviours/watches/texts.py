@@ -67,15 +67,20 @@ def digest_text(digest: Digest) -> str:
     return joined("Changed:", [line for change in digest.changes if (line := change_of(change))])
 
 
-def joined(title: str, lines: Iterable[str]) -> str:
-    """Return lines below a title, as many as one message takes; empty: there are none."""
+def joined(title: str, lines: Iterable[str], count: int = 0) -> str:
+    """Return lines below a title, as many as one message takes, and how many more of ``count`` there are.
+
+    Empty: there are no lines.
+    """
     every = list(lines)
-    text = title
+    text, count = title, max(count, len(every))
     for number, line in enumerate(every):
         longer = f"{text}\n• {line}"
         if length_of(longer) > TEXT_MAX - MORE:
-            return f"{text}\n… and {len(every) - number:,} more" if number else cut(longer)
+            return f"{text}\n… and {count - number:,} more" if number else cut(longer)
         text = longer
+    if count > len(every):
+        return f"{text}\n… and {count - len(every):,} more"
     return text if every else ""
 
 

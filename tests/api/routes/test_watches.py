@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from tempogram.api.security.principals import Role
-from tempogram.engine.model.watches import SHIPPED_PLANS
+from tempogram.engine.model.watches import HOUR_MS, SHIPPED_PLANS
 from tempogram.storage.database.database import Database
 from tests.api.fakes import BOT_ID, World, error_of
+from tests.engine.watches.world import BEN
 from tests.engine.watches.world import World as WatchWorld
 from tests.fakes import Clock
 
@@ -77,12 +79,56 @@ async def test_a_chat_is_invited_to_a_plan(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"bot": 4_242}, {"source": "films"}, {"key": ""}, {"key": "a\nb"}, {"key": "x" * 201}]
+    "changes",
+    [
+        {"bot": 4_242},
+        {"source": "films"},
+        {"key": ""},
+        {"key": "a\nb"},
+        {"key": "x" * 201},
+        {"key": "te\u202ea"},
+        {"key": "tea\u200b"},
+        {"key": "tea\x9b"},
+    ],
 )
 async def test_what_cannot_be_watched_is_refused(world: World, changes: dict[str, object]) -> None:
     refused = await world.client.put("/watches/subscriptions", json=TEA | changes)
 
     assert refused.status_code in {400, 422}
+
+
+@pytest.mark.parametrize("path", ["/watches/items?source=prices&after=", "/watches/observations?source=prices&key="])
+async def test_half_a_character_in_a_key_is_refused(world: World, path: str) -> None:
+    body = json.dumps(TEA | {"key": "tea\ud800"})
+    json_type = {"Content-Type": "application/json"}
+
+    put = await world.client.put("/watches/subscriptions", content=body, headers=json_type)
+    asked = await world.client.get(f"{path}tea%ED%A0%80")
+
+    assert put.status_code == 400
+    assert asked.status_code in {200, 404, 422}
+
+
+async def test_the_stats_of_the_queue_tell_how_much_is_watched(world: World, watching: WatchWorld) -> None:
+    watching.source.fails = lambda _: True
+    await watching.watch("a", "b", "c", "d")
+    await watching.watch("a", to=BEN)
+    watching.clock.advance(HOUR_MS - watching.clock() % HOUR_MS)
+    await watching.run_through()
+
+    stats = (await world.client.get("/queue/stats")).json()
+    metrics = (await world.client.get("/metrics?format=json")).json()
+
+    assert stats["watches"] == {
+        "items": 4,
+        "subscribers": 2,
+        "due": 0,
+        "failing": 4,
+        "digests": 0,
+        "pauses_s": {"prices": 5.0},
+    }
+    assert (metrics["watch_items"], metrics["watch_items_failing"], metrics["watch_subscribers"]) == (4, 4, 2)
+    assert metrics['watch_pause_seconds{source="prices"}'] == 5
 
 
 async def test_a_viewer_changes_nothing(world: World) -> None:

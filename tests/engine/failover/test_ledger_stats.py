@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempogram.engine.failover.ledger_stats import KEPT_S, KEPT_TIMES, LedgerStats
+from tempogram.engine.failover.ledger_stats import LedgerStats
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import PRIORITIES, Priority
 from tempogram.engine.model.outcomes import Failed, Rejected, Sent, Throttled, Uncertain
 from tempogram.engine.ports import QueueStats
 from tempogram.engine.ports.ledger import OpenCounts
+from tempogram.engine.resilience.kept_count import KEPT_S, KEPT_TIMES
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tests.engine.desk import Desk
 from tests.fakes import outgoing

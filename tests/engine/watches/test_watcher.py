@@ -4,12 +4,20 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from structlog.testing import capture_logs
+from yarl import URL
 
-from tempogram.engine.model.watches import DAY_MS, HOUR_MS, Preset, WatchRules
+from tempogram.engine.model.watches import DAY_MS, HOUR_MS, Item, Preset, WatchRules
+from tempogram.engine.watches.answers import NoAnswer
 from tempogram.storage.database.database import Database
 from tests.engine.watches.world import World
 from tests.fakes import Clock
+
+SECRET = "8b1a9953"
+ADDRESS = f"https://user:{SECRET}@shop.example/{SECRET}/items/tea?apikey={SECRET}"
 
 KEYS = [f"item-{number:02}" for number in range(40)]
 
@@ -42,7 +50,7 @@ async def test_a_run_ends_after_a_while_and_the_next_goes_on_at_once(world: Worl
     world.source.takes_ms = 20_000
     await world.watch(*KEYS[:5])
 
-    first = await world.watcher.run()
+    first = await world.watcher.run("prices")
     asked = len(world.source.asked)
     await world.run_through()
 
@@ -135,6 +143,129 @@ async def test_an_item_whose_source_fails_when_it_is_viewed_is_shown_as_it_was_a
     assert seen is not None
     assert (seen.fields, seen.failures) == ({"price": 1}, 1)
     assert (await world.known("tea")).checked_at_ms == clock()
+
+
+async def test_a_source_that_is_slowed_costs_another_nothing(world: World) -> None:
+    films = world.add_source("films")
+    world.source.takes_ms, world.source.fails = 60_000, lambda _: True
+    await world.watch(*KEYS[:20])
+    await world.watch(*KEYS[:20], source="films")
+    await world.watcher.run("prices")
+    begins_ms = world.clock()
+
+    await world.watcher.run("films")
+
+    assert len(films.asked) == 20
+    assert films.asked[-1][0] - begins_ms == 19_000
+
+
+async def test_each_source_has_a_share_of_its_own_in_an_hour(database: Database, clock: Clock) -> None:
+    world = World(database, clock, WatchRules(preset=Preset.PRIORITY, hourly_max=3))
+    films = world.add_source("films")
+    clock.advance(HOUR_MS - clock() % HOUR_MS)
+    await world.watch(*KEYS[:9])
+    await world.watch(*KEYS[:9], source="films")
+
+    for source in ("prices", "films"):
+        await world.run_through(source)
+
+    assert [len(each.asked) for each in (world.source, films)] == [3, 3]
+
+
+async def test_at_a_pause_of_a_minute_the_next_run_begins_when_the_source_may_be_asked(world: World) -> None:
+    await world.store.keep_pause("prices", 60_000)
+    await world.watch(*KEYS[:3])
+
+    first = await world.watcher.run("prices")
+    world.clock.advance(5_000)
+    sooner = await world.watcher.run("prices")
+
+    assert (first, sooner) == (timedelta(seconds=60), timedelta(seconds=55))
+    assert len(world.source.asked) == 1
+
+
+async def test_another_process_goes_on_at_the_slowed_pace(world: World) -> None:
+    world.source.fails = lambda number: number < 3
+    await world.watch(*KEYS[:5])
+    await world.run_through()
+
+    world.start()
+    world.clock.advance(HOUR_MS)
+    await world.run_through()
+
+    assert await world.store.pause_ms("prices") == 5_000
+    assert world.pauses[-4:] == [5_000] * 4
+
+
+async def test_a_pace_that_is_as_usual_again_is_as_usual_for_all(world: World) -> None:
+    world.source.fails = lambda number: number < 3
+    await world.watch(*KEYS)
+
+    await world.run_through()
+
+    assert await world.store.pause_ms("prices") == 0
+
+
+async def test_an_item_that_hangs_until_its_deadline_holds_up_no_other(world: World) -> None:
+    world.services.overdue = {"a"}
+    await world.watch("a", "b", "c")
+
+    await world.run_through()
+
+    assert [key for _, key in world.source.asked] == ["a", "b", "c"]
+    assert (await world.known("a")).failures == 1
+
+
+async def test_a_source_that_cancels_itself_has_failed(world: World) -> None:
+    world.source.raises = asyncio.CancelledError()
+    await world.watch("tea")
+
+    await world.run_through()
+
+    assert (await world.known("tea")).failures == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (aiohttp.InvalidURL(f"{ADDRESS}"), "InvalidURL (world.py, line "),
+        (OSError(f"max retries exceeded with url: /items/tea?apikey={SECRET}"), "OSError (world.py, line "),
+        (
+            aiohttp.ClientResponseError(
+                aiohttp.RequestInfo(URL(ADDRESS), "GET", CIMultiDictProxy(CIMultiDict())), (), status=403
+            ),
+            "ClientResponseError with HTTP status 403 (world.py, line ",
+        ),
+        (NoAnswer("the answer is no JSON object, but list"), "the answer is no JSON object, but list"),
+    ],
+)
+async def test_why_a_source_did_not_answer_is_said_without_its_address(
+    raised: Exception, reason: str, world: World
+) -> None:
+    world.source.raises = raised
+    await world.watch("tea")
+
+    with capture_logs() as logged:
+        await world.run_through()
+        await world.watches.view(Item("prices", "tea"))
+
+    shown = f"{logged}{await world.watches.counts()}"
+    assert logged[0]["event"] == "watch_item_not_answered"
+    assert logged[0]["reason"].startswith(reason)
+    assert SECRET not in shown
+
+
+async def test_while_the_pace_is_slowed_a_view_does_not_ask_sooner(database: Database, clock: Clock) -> None:
+    world = World(database, clock, WatchRules(preset=Preset.ON_DEMAND))
+    world.source.fails = lambda _: True
+    await world.watch("tea")
+    item = (await world.known("tea")).item
+
+    for _ in range(10):
+        await world.watches.view(item)
+        clock.advance(1_000)
+
+    assert world.pauses == [1_000, 1_000, 5_000]
 
 
 async def test_an_answer_that_is_none_is_a_failure(world: World) -> None:

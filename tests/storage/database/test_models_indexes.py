@@ -107,11 +107,12 @@ ASKED: dict[str, Ask] = {
     "broadcast_recipients_under_way": lambda database: SqlBroadcastStore(database).settle(BROADCAST),
     "broadcast_recipients_failed": lambda database: SqlBroadcastStore(database).set_back(BROADCAST),
     "watch_items_attempted": lambda database: SqlWatchStore(database).due(
-        WatchRules(preset=Preset.PRIORITY), ["prices"], now_ms=NOW_MS, limit=9
+        WatchRules(preset=Preset.PRIORITY), "prices", now_ms=NOW_MS, limit=9
     ),
     "watch_items_checked": purge,
+    "watch_items_failing": lambda database: SqlWatchStore(database).counts(WatchRules(), ["prices"], now_ms=NOW_MS),
     "watch_subscriptions_of_item": lambda database: SqlWatchStore(database).due(
-        WatchRules(), ["prices"], now_ms=NOW_MS, limit=9
+        WatchRules(), "prices", now_ms=NOW_MS, limit=9
     ),
     "watch_observations_by_time": purge,
     "watch_notices_by_time": purge,

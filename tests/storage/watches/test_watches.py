@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from tempogram.engine.model.messages import Status
 from tempogram.engine.model.watches import (
     DAY_MS,
     HOUR_MS,
@@ -27,8 +28,9 @@ from tempogram.engine.model.watches import (
 from tempogram.engine.watches.slots import last_due_ms, phase_of
 from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.watches.watches import SqlWatchStore
-from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
+from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 ANNA, BEN = Subscriber(BOT, 7), Subscriber(BOT, -100_8)
 RULES = WatchRules()
@@ -139,7 +141,7 @@ class WatchesContract:
         tea = await self.known(store, TEA)
         checks = [Check(of=tea, at_ms=NOW_MS + at, fields={"price": 8}) for at in (2, 3)]
 
-        stored = [(await store.note([check], debounce_ms=0))[0] for check in checks]
+        stored = [await store.note(check, debounce_ms=0) for check in checks]
 
         assert stored == [True, False]
         assert len(await store.observations(TEA)) == 2
@@ -147,7 +149,7 @@ class WatchesContract:
     async def test_an_item_whose_source_does_not_answer_is_due_again_later(self, store: SqlWatchStore) -> None:
         await store.subscribe(ANNA, TEA, RULES, now_ms=NOW_MS - 2 * DAY_MS)
         tea = await self.known(store, TEA)
-        await store.note([Check(of=tea, at_ms=NOW_MS, again_at_ms=NOW_MS + 60_000)], debounce_ms=0)
+        await store.note(Check(of=tea, at_ms=NOW_MS, again_at_ms=NOW_MS + 60_000), debounce_ms=0)
 
         at_once = await self.due(store, RULES, NOW_MS + 1)
         later = await self.due(store, RULES, NOW_MS + 60_000)
@@ -284,17 +286,70 @@ class WatchesContract:
         assert await self.due(store, rules, NOW_MS + 7 * DAY_MS) == [of_both, only_free]
         assert await self.due(store, rules, NOW_MS + 31 * DAY_MS) == []
 
+    async def test_what_a_group_watches_moves_to_its_supergroup(self, store: SqlWatchStore, database: Database) -> None:
+        group, supergroup = Subscriber(BOT, -5), Subscriber(BOT, -1005)
+        await store.give_plan(group, "paid")
+        for to, items in ((group, (TEA, CUP)), (supergroup, (TEA,)), (ANNA, (CUP,))):
+            for item in items:
+                await store.subscribe(to, item, RULES, now_ms=NOW_MS)
+        for price in (1, 2):
+            await self.observe(store, TEA, {"price": price}, NOW_MS + price)
+        await store.put_together([group], now_ms=NOW_MS + 3)
+        await self.observe(store, CUP, {"price": 1}, NOW_MS + 3)
+        await self.observe(store, CUP, {"price": 2}, NOW_MS + 4)
+        await self.observe(store, TEA, {"price": 3}, NOW_MS + 5)
+
+        await SqlLedger(database).record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+
+        watched = [[each.item for each in await store.subscriptions(to)] for to in (group, supergroup, ANNA)]
+        assert watched == [[], [CUP, TEA], [CUP]]
+        assert (await store.plan_of(supergroup, RULES)).name == "paid"
+        assert {each.to for each in await store.waiting(now_ms=NOW_MS + HOUR_MS)} == {supergroup, ANNA}
+        assert [each.dedup_key for each in await store.digests()] == [f"watch:-5:{NOW_MS + 3}"]
+
+    async def test_a_supergroup_keeps_the_plan_that_it_has(self, store: SqlWatchStore, database: Database) -> None:
+        await store.give_plan(Subscriber(BOT, -5), "free")
+        await store.give_plan(Subscriber(BOT, -1005), "paid")
+
+        await SqlLedger(database).record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+
+        assert (await store.plan_of(Subscriber(BOT, -1005), RULES)).name == "paid"
+        assert (await store.plan_of(Subscriber(BOT, -5), RULES)).name == "standard"
+
+    async def test_the_pause_of_a_source_is_kept_while_it_is_slowed(self, store: SqlWatchStore) -> None:
+        for pause_ms in (5_000, 10_000):
+            await store.keep_pause("prices", pause_ms)
+        kept = await store.pause_ms("prices")
+        await store.keep_pause("prices", 0)
+
+        assert (kept, await store.pause_ms("prices"), await store.pause_ms("films")) == (10_000, 0, 0)
+
+    async def test_the_counts_of_priority_are_of_what_this_hour_still_allows(self, store: SqlWatchStore) -> None:
+        rules = WatchRules(preset=Preset.PRIORITY, hourly_max=2)
+        hour_ms = NOW_MS - NOW_MS % HOUR_MS + HOUR_MS
+        for item in (TEA, CUP, Item("prices", "pot"), Item("films", "metropolis")):
+            await store.subscribe(ANNA, item, rules, now_ms=NOW_MS)
+        await self.observe(store, TEA, {"price": 1}, hour_ms)
+
+        counts = await store.counts(rules, ["prices", "films"], now_ms=hour_ms)
+
+        assert counts.due == 1 + 1
+
     async def test_what_is_watched_is_counted(self, store: SqlWatchStore) -> None:
+        await store.keep_pause("prices", 5_000)
         for to in (ANNA, BEN):
             await store.subscribe(to, TEA, RULES, now_ms=NOW_MS - 2 * DAY_MS)
+        await store.subscribe(ANNA, CUP, RULES, now_ms=NOW_MS)
         before = await store.counts(RULES, SOURCES, now_ms=NOW_MS)
         for at in (1, 2):
             await self.observe(store, TEA, {"price": at}, NOW_MS + at)
 
         after = await store.counts(RULES, SOURCES, now_ms=NOW_MS + 3)
 
-        assert (before.items, before.subscriptions, before.due, before.waiting) == (1, 2, 1, 0)
-        assert (after.due, after.waiting, after.failing) == (0, 2, 0)
+        assert (before.items, before.subscriptions, before.subscribers) == (2, 3, 2)
+        assert (before.due, before.waiting, before.digests) == (1, 0, 0)
+        assert (after.due, after.waiting, after.digests, after.failing) == (0, 2, 2, 0)
+        assert before.pauses_ms == {"prices": 5_000}
 
     async def test_items_are_listed_page_by_page(self, store: SqlWatchStore) -> None:
         for key in "abc":
@@ -321,7 +376,7 @@ class WatchesContract:
             await store.subscribe(to, Item(f"{to.chat_id}", str(each)), rules, now_ms=now_ms - age)
         known = await store.subscriptions(to)
 
-        due = await store.due(rules, {str(to.chat_id)}, now_ms=now_ms, limit=99)
+        due = await store.due(rules, str(to.chat_id), now_ms=now_ms, limit=99)
 
         assert {each.item for each in due} == {
             each.item
@@ -331,7 +386,7 @@ class WatchesContract:
 
     async def observe(self, store: SqlWatchStore, item: Item, fields: dict[str, int], at_ms: int) -> None:
         check = Check(of=await self.known(store, item), at_ms=at_ms, fields=fields)
-        assert await store.note([check], debounce_ms=RULES.debounce_ms) == [True]
+        assert await store.note(check, debounce_ms=RULES.debounce_ms)
 
     async def known(self, store: SqlWatchStore, item: Item) -> Watched:
         known = await store.item(item)
@@ -339,7 +394,7 @@ class WatchesContract:
         return known
 
     async def due(self, store: SqlWatchStore, rules: WatchRules, now_ms: int) -> list[Item]:
-        return [each.item for each in await store.due(rules, SOURCES, now_ms=now_ms, limit=99)]
+        return [each.item for each in await store.due(rules, "prices", now_ms=now_ms, limit=99)]
 
 
 class TestWatchesOnSqlite(WatchesContract, OnSqlite):

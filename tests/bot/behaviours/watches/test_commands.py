@@ -5,6 +5,7 @@ import pytest
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.behaviours.watches.commands import NoKey, check, item_of, list_all, plan, unwatch, viewed, watch
 from tempogram.engine.model.watches import DAY_MS, HOUR_MS, SHIPPED_PLANS, Item, Plan, UnknownPlan
+from tempogram.engine.ports.watch_store import PAGE
 from tempogram.storage.database.database import Database
 from tests.engine.watches.world import ANNA, World
 from tests.fakes import Clock
@@ -52,6 +53,18 @@ async def test_a_view_shows_how_old_it_is_and_counts(world: World) -> None:
     assert await viewed(world.watches, ANNA, Item("prices", "cup")) == "No chat watches cup. Begin with /watch cup"
 
 
+async def test_a_long_list_says_how_many_there_are(world: World) -> None:
+    await world.store.put_plan(Plan(name="large", items_max=1_000, interval_ms=DAY_MS))
+    await world.store.give_plan(ANNA, "large")
+    for number in range(PAGE + 20):
+        await world.store.subscribe(ANNA, Item("prices", f"{number:03}"), world.rules, now_ms=world.clock())
+
+    lines = (await list_all(world.watches, ANNA, "")).splitlines()
+
+    assert lines[0] == "520 of 1,000 items:"
+    assert lines[-1] == f"… and {520 - len(lines[1:-1])} more"
+
+
 async def test_watching_is_ended(world: World) -> None:
     await watch(world.watches, ANNA, TEA)
 
@@ -62,6 +75,8 @@ async def test_watching_is_ended(world: World) -> None:
 
 async def test_only_an_open_plan_can_be_chosen(world: World) -> None:
     before = await plan(world.watches, ANNA, "")
+    with pytest.raises(UnknownPlan, match=rf"^'{'x' * 32}' is no plan"):
+        await plan(world.watches, ANNA, "x" * 4_000)
     with pytest.raises(UnknownPlan, match="'paid' is no plan that can be chosen; there is none"):
         await plan(world.watches, ANNA, "paid")
     await world.store.put_plan(Plan(name="paid", items_max=100, interval_ms=DAY_MS, is_open=True))
@@ -77,6 +92,8 @@ async def test_only_an_open_plan_can_be_chosen(world: World) -> None:
         ("tea", TEA),
         ("prices tea", TEA),
         ("green tea", Item("prices", "green tea")),
+        ("prices green\t\n tea", Item("prices", "green tea")),
+        ("tea\n• cup: price 9 → 1", Item("prices", "tea • cup: price 9 → 1")),
         ("prices", Item("prices", "prices")),
     ],
 )
@@ -84,7 +101,17 @@ def test_a_command_means_an_item(args: str, item: Item, world: World) -> None:
     assert item_of(args, "watch", {}, world.watches) == item
 
 
-@pytest.mark.parametrize(("args", "sentence"), [("", "/watch KEY"), ("x" * 201, "201 characters, and may have 200")])
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ("", "/watch KEY"),
+        ("x" * 201, "201 characters, and may have 200"),
+        ("te\u202ea", "a character that cannot be seen"),
+        ("a\x1b[2J", "a character that cannot be seen"),
+        ("tea\u200b", "a character that cannot be seen"),
+        ("tea\ud800", "a character that cannot be seen"),
+    ],
+)
 def test_a_command_without_a_usable_key_is_explained(args: str, sentence: str, world: World) -> None:
     with pytest.raises(NoKey, match=sentence):
         item_of(args, "watch", {}, world.watches)
