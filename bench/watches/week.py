@@ -34,6 +34,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 BUDGET_A_ITEM = 1.2
 SMALL_BUDGET_A_ITEM = 0.2
 
+UNIT = "median at each hour of the week, logarithmic; lower is fresher"
+
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing is broken on purpose
     numbers = numbers_of_environment()
@@ -80,7 +82,7 @@ def write(found: Sequence[Decision], *tables: str) -> None:
         re.sub(r"<!-- week -->.*<!-- end of week -->", lambda _: between, page.read_text(), flags=re.DOTALL)
     )
     ages = {each.name: each.measured.ages_h for each in found}
-    plot = lines("Age of what is known of all watched items", "median, hours", ages, points_a_day=24)
+    plot = lines("Age of what is known of all watched items", UNIT, ages, points_a_day=24)
     (DOCS / "watches-week.svg").write_text(plot)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.engine.model.watches import DAY_MS, HOUR_MS, Preset, Subscriber, WatchRules
+from tempogram.engine.watches import simulation
 from tempogram.engine.watches.decisions import FREE, PAID, STANDARD, decisions
 from tempogram.engine.watches.simulation import Numbers, simulate
 from tempogram.storage.database.database import Database
@@ -61,6 +62,16 @@ def test_by_user_a_free_plan_costs_a_seventieth_of_a_paid_one() -> None:
 
     assert paid.calls_a_day == 480
     assert free.calls_a_day <= 100 / 3  # 10 users with 10 items a week, in the worst three days
+
+
+def test_the_median_is_that_of_all_items_also_where_few_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules, numbers = WatchRules(preset=Preset.VIEWED), Numbers(items=2_500, users=50, budget=10_000, days=2)
+    medians = []
+    for sample in (numbers.items, 50):  # one of the 50 items of each user
+        monkeypatch.setattr(simulation, "SAMPLE", sample)
+        medians.append(simulate(numbers, rules, (STANDARD, STANDARD)).median_h)
+
+    assert medians[1] == pytest.approx(medians[0], rel=0.25)
 
 
 def test_a_table_says_what_does_not_scale() -> None:
