@@ -106,8 +106,13 @@ class WatchStore(Protocol):
     async def drop(self, to: Sequence[Subscriber]) -> int:
         """Forget what these were not notified of; return how many changes."""
 
-    async def digests(self, *, after: Digest | None = None) -> list[Digest]:
-        """Return a page of the digests that were put together and not submitted, the oldest first."""
+    async def digests(self, *, after: Digest | None = None, without: Collection[int] = ()) -> list[Digest]:
+        """Return a page of the digests that were put together and not submitted, the oldest first.
+
+        Args:
+            after: The last of the page before.
+            without: Bots that are left out.
+        """
 
     async def submitted(self, digests: Sequence[Digest]) -> None:
         """Forget digests that were submitted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -59,15 +59,15 @@ def forget(connection: Connection, digests: Sequence[Digest]) -> None:
     )
 
 
-def digests_query(after: Digest | None, limit: int) -> Select[Any]:
-    """Select the changes of the oldest digests behind another.
+def digests_query(after: Digest | None, without: Collection[int], limit: int) -> Select[Any]:
+    """Select the changes of the oldest digests behind another, but for those of some bots.
 
     Of each item it is what was before its first change, and is after its last.
     """
     name = NOTICE.digest_at_ms, NOTICE.bot_id, NOTICE.chat_id
     oldest = (
         select(*name)
-        .where(NOTICE.digest_at_ms > 0, _is_behind(after))
+        .where(NOTICE.digest_at_ms > 0, _is_behind(after), NOTICE.bot_id.not_in(sorted(without)))
         .distinct()
         .order_by(*name)
         .limit(limit)

@@ -125,9 +125,10 @@ class SqlWatchStore:
     async def drop(self, to: Sequence[Subscriber]) -> int:
         return await self._database.write_alone(partial(digests.drop, to=to))
 
-    async def digests(self, *, after: Digest | None = None) -> list[Digest]:
+    async def digests(self, *, after: Digest | None = None, without: Collection[int] = ()) -> list[Digest]:
+        query = digests.digests_query(after, without, DIGESTS_MAX)
         async with self._database.reading() as connection:
-            return digests.digests((await connection.execute(digests.digests_query(after, DIGESTS_MAX))).all())
+            return digests.digests((await connection.execute(query)).all())
 
     async def submitted(self, done: Sequence[Digest]) -> None:
         await self._database.write_alone(partial(digests.forget, digests=done))

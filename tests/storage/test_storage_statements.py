@@ -311,6 +311,7 @@ CASES: dict[str, Case] = {
     "SqlWatchStore.counts": simply(
         lambda database, count: SqlWatchStore(database).counts(WatchRules(), sources(count), now_ms=NOW_MS)
     ),
+    "SqlWatchStore.digests": simply(lambda database, count: SqlWatchStore(database).digests(without=range(count))),
     "SqlWatchStore.put_together": simply(
         lambda database, count: SqlWatchStore(database).put_together(subscribers(count), now_ms=NOW_MS)
     ),

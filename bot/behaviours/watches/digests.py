@@ -50,15 +50,18 @@ class Digests:
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Notify every chat for which it is time, those first whose digests were left by a process that died."""
-        await self._submit()
-        while waiting := await self._store.waiting(now_ms=self._clock()):
-            await self._decide(waiting)
-            await self._submit()
+        """Notify every chat for which it is time, those first whose digests were left by a process that died.
 
-    async def _decide(self, waiting: Sequence[Waiting]) -> None:
+        A bot whose queue is full is left alone until the next run.
+        """
+        full: set[int] = set()
+        last = await self._submit(None, full)
+        while waiting := await self._store.waiting(now_ms=self._clock()):
+            await self._decide(waiting, now_ms=max(self._clock(), last.at_ms + 1 if last else 0))
+            last = await self._submit(last, full) or last
+
+    async def _decide(self, waiting: Sequence[Waiting], *, now_ms: int) -> None:
         """Put together, defer or drop what each of these chats is to be notified of."""
-        now_ms = self._clock()
         lost: list[Subscriber] = []
         written: list[Subscriber] = []
         for each in waiting:
@@ -75,16 +78,20 @@ class Digests:
         if written:
             await self._store.put_together(written, now_ms=now_ms)
 
-    async def _submit(self) -> None:
-        """Submit what was put together; what the queue has no room for stays until the next run."""
-        last: Digest | None = None
-        while digests := await self._store.digests(after=last):
-            last = digests[-1]
-            if done := await self._submit_all(digests):
-                await self._store.submitted(done)
+    async def _submit(self, last: Digest | None, full: set[int]) -> Digest | None:
+        """Submit what was put together behind a digest, and return the last of it.
 
-    async def _submit_all(self, digests: Sequence[Digest]) -> list[Digest]:
-        """Return those that are over."""
+        What the queue has no room for stays until the next run.
+        """
+        seen: Digest | None = None
+        while digests := await self._store.digests(after=seen or last, without=full):
+            seen = digests[-1]
+            if done := await self._submit_all(digests, full):
+                await self._store.submitted(done)
+        return seen
+
+    async def _submit_all(self, digests: Sequence[Digest], full: set[int]) -> list[Digest]:
+        """Return those that are over, and note bots whose queue is full."""
         over: list[Digest] = []
         composed: list[tuple[Digest, Outgoing]] = []
         for digest in digests:
@@ -97,6 +104,7 @@ class Digests:
                 over.append(digest)
         if composed:
             answers = await self._dispatcher.submit([message for _, message in composed])
+            full |= {each.bot_id for each in answers if isinstance(each, QueueFull) and each.chat_id is None}
             over += [digest for (digest, _), answer in zip(composed, answers, strict=True) if self._is_over(answer)]
         return over
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tempogram.api.security.principals import Role
 from tempogram.engine.model.watches import HOUR_MS, SHIPPED_PLANS
 from tempogram.storage.database.database import Database
+from tests import ROOT
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.engine.watches.world import BEN
 from tests.engine.watches.world import World as WatchWorld
@@ -76,6 +78,24 @@ async def test_a_chat_is_invited_to_a_plan(world: World) -> None:
     assert given.json()["items_max"] == 100
     assert error_of(unknown)[2] == "there is no plan 'gold'; see GET /watches/plans"
     assert [plan["name"] for plan in plans] == ["free", "paid", "standard"]
+
+
+async def test_a_plan_is_made_and_given_as_the_documentation_says(world: World) -> None:
+    page = (ROOT / "docs" / "watches.md").read_text()
+    calls = re.findall(
+        r"^\$ curl -X (\w+) http://127.0.0.1:8000(\S+) .+\\\n  -H \"Content-Type: (\S+)\" -d '(.+)'$",
+        page,
+        re.MULTILINE,
+    )
+
+    answers = [
+        await world.client.request(
+            method, path, content=body.replace("123456", str(BOT_ID)), headers={"Content-Type": kind}
+        )
+        for method, path, kind, body in calls
+    ]
+
+    assert [answer.json()["name"] for answer in answers] == ["gold", "gold"]
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ class World:
         self.sources = {"prices": self.source}
         self.start()
 
-    def start(self) -> None:
+    def start(self, services: ServiceCalls | None = None) -> None:
         """Let a process start that knows nothing but what is stored."""
         self.watcher = Watcher(
             self.store,
             self.sources,
-            self.services,
+            services or self.services,
             self.rules,
             clock=self.clock,
             sleep=self._sleep,

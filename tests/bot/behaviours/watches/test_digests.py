@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 
 from tempogram.bot.behaviours.watches.digests import Digests
 from tempogram.bot.telegram.composer import MethodComposer
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.model.watches import HOUR_MS, Subscriber
@@ -14,15 +16,15 @@ from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chats
-from tests.engine.desk import Desk
+from tests.engine.desk import UNLIMITED, Desk
 from tests.engine.watches.world import ANNA, BEN, World
 
 
 class Notifying:
     """Watches over a real store, and digests that go through a real engine."""
 
-    def __init__(self, database: Database) -> None:
-        self.desk = Desk()
+    def __init__(self, database: Database, limits: Limits = UNLIMITED) -> None:
+        self.desk = Desk(limits=limits)
         clock = self.desk.clock
         clock.advance(HOUR_MS - clock() % HOUR_MS)
         self.world, self.clock = World(database, clock), clock
@@ -91,7 +93,7 @@ async def test_a_digest_whose_process_died_is_submitted_once_as_it_was_put_toget
     notifying.clock.advance(60_000)
     await notifying.world.store.put_together([ANNA], now_ms=notifying.clock())
     (digest,) = await notifying.world.store.digests()
-    await notifying.new_digests()._submit_all([digest])
+    await notifying.new_digests()._submit_all([digest], set())
     await notifying.change(tea=9)
 
     await notifying.new_digests().run()
@@ -130,6 +132,22 @@ async def test_in_its_quiet_hours_a_chat_is_not_notified_and_then_of_everything_
 
     assert held == []
     assert await notifying.texts() == ["Changed:\n• cup: price 1 → 3\n• tea: price 1 → 2"]
+
+
+async def test_a_bot_whose_queue_is_full_is_tried_once_a_run_and_costs_the_others_nothing(database: Database) -> None:
+    notifying = Notifying(database, replace(UNLIMITED, bot_cap=1))
+    for number in range(250):
+        await notifying.world.watch("tea", to=Subscriber(42, 100 + number))
+    await notifying.world.watch("tea", to=Subscriber(43, 7))
+    await notifying.world.run_through()
+    await notifying.change(tea=2)
+    notifying.clock.advance(60_000)
+
+    await notifying.digests.run()
+
+    assert sorted(message.bot_id for message in await notifying.messages()) == [42, 43]
+    assert len(await notifying.world.store.digests()) == 100
+    assert notifying.desk.metrics.drops == 99  # of the first page
 
 
 async def test_what_waits_for_a_removed_bot_is_dropped(notifying: Notifying) -> None:
