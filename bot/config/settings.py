@@ -254,7 +254,9 @@ class Settings(BaseSettings):
     watch_cache_h: int = Field(
         24, ge=1, le=8_760, description="Hours after which a view asks the source again, for on_demand."
     )
-    watch_hourly: int = Field(100, ge=1, le=100_000, description="Items checked an hour, for priority.")
+    watch_hourly: int = Field(
+        100, ge=1, le=100_000, description="Items of a source that are checked an hour, for priority."
+    )
     watch_active_days: int = Field(
         30, ge=1, le=3_650, description="Days for which a chat is active after its last message, for by_user."
     )

@@ -1,8 +1,8 @@
-"""The budgets that tasks use: what services allow of their operations, and whether tasks name them right."""
+"""The budgets that tasks use: what services allow of their operations, and whether they are named right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tempogram.bot.tasks.shortage import TELEGRAM
 from tempogram.engine.model.errors import SettingsError
@@ -38,19 +38,28 @@ def check_uses(tasks: Iterable[Task], services: Mapping[str, Service]) -> None:
                     f"it must be a whole number from 1 to {CALLS_MAX:,}"
                 )
             if name != TELEGRAM:
-                _check(task, name, services)
+                check_named(f"task {task.name}", name, services, besides={TELEGRAM})
 
 
-def _check(task: Task, name: str, services: Mapping[str, Service]) -> None:
+def check_named(user: str, name: str, services: Mapping[str, Service], *, besides: Collection[str] = ()) -> None:
+    """Refuse the name of a service, or of an operation behind a colon, that there is not.
+
+    Args:
+        user: What uses it, as it stands in the sentence.
+        name: ``x``, or ``x:mentions``.
+        services: By name.
+        besides: Names that are no services, and may be used.
+
+    Raises:
+        SettingsError: One sentence that says what there is.
+    """
     service, sign, operation = name.partition(":")
     if service not in services or service == ALL:
-        known = ", ".join(sorted(services.keys() - {ALL} | {TELEGRAM}))
-        raise SettingsError(f"task {task.name} uses {name}, but there is no service {service!r}; declared are {known}")
+        known = ", ".join(sorted(services.keys() - {ALL} | set(besides)))
+        raise SettingsError(f"{user} uses {name}, but there is no service {service!r}; declared are {known}")
     if sign and operation not in services[service].operations:
-        known = ", ".join(services[service].operations)
-        raise SettingsError(
-            f"task {task.name} uses {name}, but {service} has no operation {operation!r}; it has {known}"
-        )
+        known = ", ".join(services[service].operations) or "none"
+        raise SettingsError(f"{user} uses {name}, but {service} has no operation {operation!r}; it has {known}")
 
 
 def _budget(name: str, limit: CallLimit) -> Budget:

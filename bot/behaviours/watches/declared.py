@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
+from tempogram.bot.tasks.budgets import check_named
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.services.catalogue import ALL, Service
+from tempogram.engine.services.catalogue import Service
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 
@@ -74,7 +75,7 @@ def declared(services: Mapping[str, Service]) -> dict[str, DeclaredSource]:
         SettingsError: One uses what there is not.
     """
     for source in _declared.values():
-        _check_uses(source, services)
+        check_named(f"source {source.name}", f"{source.service}:{source.operation}", services)
     return dict(_declared)
 
 
@@ -121,17 +122,3 @@ def _module_of_caller() -> str:
     while frame is not None and frame.f_globals.get("__name__") == __name__:
         frame = frame.f_back
     return "" if frame is None else str(frame.f_globals.get("__name__", ""))
-
-
-def _check_uses(source: DeclaredSource, services: Mapping[str, Service]) -> None:
-    if source.service not in services or source.service == ALL:
-        known = ", ".join(sorted(services.keys() - {ALL}))
-        raise SettingsError(
-            f"source {source.name} uses {source.service}, but there is no such service; declared are {known}"
-        )
-    if source.operation not in services[source.service].operations:
-        known = ", ".join(services[source.service].operations) or "none"
-        raise SettingsError(
-            f"source {source.name} uses {source.service}:{source.operation}, but {source.service} has no such "
-            f"operation; it has {known}"
-        )

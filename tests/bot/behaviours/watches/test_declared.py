@@ -37,8 +37,8 @@ async def test_a_source_is_declared_by_a_decorator(services: dict[str, Service])
 @pytest.mark.parametrize(
     ("uses", "sentence"),
     [
-        ("shop:item", "uses shop, but there is no such service"),
-        ("films:prices", "films has no such operation; it has availability"),
+        ("shop:item", "source titles uses shop:item, but there is no service 'shop'; declared are "),
+        ("films:prices", "films has no operation 'prices'; it has availability"),
     ],
 )
 def test_a_source_of_what_there_is_not_is_refused(services: dict[str, Service], uses: str, sentence: str) -> None:

@@ -16,6 +16,7 @@ from tempogram.api.schemas.queue import WatchStatsOut
 from tempogram.bot.behaviours.watches import router
 from tempogram.bot.behaviours.watches.declared import declared, forget_all
 from tempogram.bot.commands.plan import app
+from tempogram.bot.commands.queue import _stats_table
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.watches import DAY_MS, SHIPPED_PLANS, Preset
 from tempogram.engine.services.catalogue import shipped
@@ -89,5 +90,9 @@ def test_the_page_names_what_there_is() -> None:
 def test_the_stats_have_the_parts_that_the_page_shows() -> None:
     shown: dict[str, Any] = json.loads(examples("json")[0])["watches"]
 
+    table = _stats_table({"stats": {}, "total_queued": 0, "watches": shown})
+
     assert shown.keys() == WatchStatsOut.model_fields.keys()
-    assert WatchStatsOut(**shown)
+    assert table.caption == (
+        "50,000 items are watched by 1,000 chats: 12 due, 3 failing, 0 digests waiting; prices every 0.5 s"
+    )
