@@ -18,16 +18,19 @@ IS_GATHERED = NOTICE.digest_at_ms == 0
 
 
 def waiting_query(now_ms: int, limit: int) -> Select[Any]:
-    """Select the chats for which it is time, with what is known of them."""
+    """Select the chats for which it is time, with what is known of them; bots take turns."""
     known = chats.c.reachable, chats.c.opted_out_at_ms, chats.c.time_zone, chats.c.quiet_from, chats.c.quiet_until
-    return (
-        select(NOTICE.bot_id, NOTICE.chat_id, *known)
+    gathered = (
+        select(NOTICE.bot_id, NOTICE.chat_id, *known, func.min(NOTICE.due_at_ms).label("first_ms"))
         .join(chats, and_(chats.c.bot_id == NOTICE.bot_id, chats.c.chat_id == NOTICE.chat_id), isouter=True)
         .where(IS_GATHERED, NOTICE.due_at_ms <= now_ms)
         .group_by(NOTICE.bot_id, NOTICE.chat_id, *known)
-        .order_by(func.min(NOTICE.due_at_ms), NOTICE.bot_id, NOTICE.chat_id)
-        .limit(limit)
+        .cte("gathered")
+        .prefix_with("MATERIALIZED", dialect="postgresql")  # else it reads all notices, in the order of their bots
     )
+    of = gathered.c
+    turn = func.row_number().over(partition_by=of.bot_id, order_by=(of.first_ms, of.chat_id))
+    return select(gathered).order_by(turn, of.first_ms, of.bot_id).limit(limit)
 
 
 def waiting(row: Row[Any]) -> Waiting:

@@ -197,6 +197,19 @@ class WatchesContract:
         assert await store.waiting(now_ms=NOW_MS + HOUR_MS) == []
         assert [each.to for each in await store.waiting(now_ms=NOW_MS + 2 * HOUR_MS)] == [BEN]
 
+    async def test_bots_take_turns_with_the_chats_that_are_to_be_notified(self, store: SqlWatchStore) -> None:
+        for number in range(5):
+            await store.subscribe(Subscriber(BOT, 100 + number), TEA, RULES, now_ms=NOW_MS)
+        for chat_id in (7, 8):
+            await store.subscribe(Subscriber(BOT + 1, chat_id), CUP, RULES, now_ms=NOW_MS)
+        for at, item in enumerate((TEA, TEA, CUP, CUP)):
+            await self.observe(store, item, {"price": at}, NOW_MS + at)
+
+        waiting = await store.waiting(now_ms=NOW_MS + HOUR_MS, limit=4)
+
+        assert [each.to.bot_id - BOT for each in waiting] == [0, 1, 0, 1]
+        assert [each.to.chat_id for each in waiting] == [100, 7, 101, 8]
+
     async def test_an_item_is_due_once_a_day_in_its_slot(self, store: SqlWatchStore) -> None:
         await store.subscribe(ANNA, TEA, RULES, now_ms=NOW_MS)
         tea = await self.known(store, TEA)
