@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 from sqlalchemy import Connection, insert
 
+from tempogram.bot.wiring.broadcasts import read
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.broadcasts.feeder import Feeder
 from tempogram.engine.brokers.memory.broker import MemoryBroker
@@ -109,6 +110,7 @@ class BroadcastWorld:
             ledger=self.ledger,
             closer=self.closer,
             compose=self.compose,
+            read=read,
             limits=self._limits,
             wake=self.feeder.wake,
             clock=self.clock,

@@ -19,7 +19,20 @@ from tempogram.storage.files.spool import Spooled
 
 
 class Refusal(EngineError):
-    """A request cannot be carried out; the text says why, and what to do instead."""
+    """A request cannot be carried out; the text says why, and what to do instead.
+
+    Args:
+        sentence: For the caller; it may quote what it sent.
+        loggable: The same without the quotation; None: it quotes nothing that a user wrote.
+    """
+
+    def __init__(self, sentence: str, *, loggable: str | None = None) -> None:
+        super().__init__(sentence)
+        self._loggable = loggable
+
+    @property
+    def loggable(self) -> str:
+        return str(self) if self._loggable is None else self._loggable
 
 
 class NoWebhook(EngineError):

@@ -32,15 +32,16 @@ def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
         try:
             method.model_validate(dict(params))
         except ValidationError as error:
-            raise Refusal(_sentence(method.__api_method__, error)) from None
+            raise _refusal(method.__api_method__, error) from None
 
 
-def _sentence(name: str, error: ValidationError) -> str:
+def _refusal(name: str, error: ValidationError) -> Refusal:
     first = error.errors()[0]
     where = str(first["loc"][0])  # the rest are the names of types that were tried
     if first["type"] == "missing":
-        return f"{name} needs {where}"
-    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        return Refusal(f"{name} needs {where}")
+    sentence = f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return Refusal(sentence, loggable=f"{name}: {where} is refused: {first['type']}")
 
 
 def is_plain(method: type[AnyMethod], params: Mapping[str, Any]) -> bool:

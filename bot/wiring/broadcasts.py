@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tempogram.api.core.ports import Composer
 from tempogram.bot.broadcasts.desk import Desk
+from tempogram.bot.telegram.composer import read as read_params
+from tempogram.bot.telegram.method_classes import BY_NAME
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.broadcasts.feeder import Composed, Feeder
-from tempogram.engine.model.broadcasts import Addressee, Broadcast
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, Content
 from tempogram.engine.model.messages import Outgoing
 
 
@@ -53,6 +55,7 @@ def broadcasting_of(
         ledger=storage.ledger,
         closer=queue.closer,
         compose=compose,
+        read=read,
         limits=storage.limits.current,
         wake=feeder.wake,
         clock=context.clock,
@@ -65,6 +68,12 @@ def desk_of(context: Context, broadcasting: Broadcasting) -> Desk:
     bot_id, chat = context.settings.alert_bot, context.settings.alert_chat
     chat_id = chat.lower() if chat.startswith("@") or not chat else int(chat)
     return Desk(board=broadcasting.board, bot_id=bot_id, chat_id=chat_id)
+
+
+def read(content: Content) -> Content:
+    """Return content whose parameters are objects and lists where they are written as JSON in a text."""
+    method = BY_NAME.get(content.method.lower())
+    return content if method is None else replace(content, params=read_params(method, content.params))
 
 
 def composed(composer: Composer) -> Composed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tempogram.engine.broadcasts import template
 from tempogram.engine.broadcasts.feeder import Composed
@@ -11,7 +11,7 @@ from tempogram.engine.broadcasts.forecast import Arrival, Rate, arrivals_of, end
 from tempogram.engine.broadcasts.stopping import take_back
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.limits.limits import PLACES_A_STAR, Limits
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Plan
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Plan
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import Outgoing
@@ -99,6 +99,7 @@ class Broadcasts:
 
     Args:
         compose: Makes a message, to check the content.
+        read: Returns content whose parameters are objects and lists where they are written as JSON in a text.
         limits: Returns those in force.
         wake: Has the feeder look at once, if it is in this process.
     """
@@ -112,6 +113,7 @@ class Broadcasts:
         ledger: Ledger,
         closer: Closer,
         compose: Composed,
+        read: Callable[[Content], Content],
         limits: Callable[[], Awaitable[Limits]],
         wake: Callable[[], None],
         clock: Clock,
@@ -122,6 +124,7 @@ class Broadcasts:
         self._ledger = ledger
         self._closer = closer
         self._compose = compose
+        self._read = read
         self._limits = limits
         self._wake = wake
         self._clock = clock
@@ -133,6 +136,7 @@ class Broadcasts:
             EngineError: Telegram would refuse the content; one sentence.
             LedgerError: The database refuses.
         """
+        plan = replace(plan, content=self._read(plan.content))
         template.check(plan.content.params)
         self._sample(Broadcast(id=0, name=name, plan=plan))
         return await self._store.create(name, plan, now_ms=self._clock())

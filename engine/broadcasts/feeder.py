@@ -275,7 +275,7 @@ class Feeder:
                 params = filled(broadcast.plan.content.params, each)
                 composed.append((each.chat_id, self._compose(broadcast, each, params)))
             except EngineError as refused:
-                refusals.append(str(refused))
+                refusals.append(refused.loggable)
                 ended.setdefault(Outcome.REFUSED, []).append(each.chat_id)
         if refusals:
             log.warning(

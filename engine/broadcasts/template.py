@@ -18,43 +18,56 @@ FIELD = re.compile(r"\{(title|language|chat_id)(?:\|([^{}]*))?\}")
 _MARKDOWN_V2 = re.compile(r"([_*\[\]()~`>#+\-=|{}.!\\])")
 _MARKDOWN = re.compile(r"([_*`\[])")
 
-ENTITIES = ("entities", "caption_entities")
+FORMATTED = frozenset({"text", "caption"})
+"""Texts to which the ``parse_mode`` beside them applies; so does that of a checklist to its title."""
+
+ENTITIES = "entities"
+"""How the names of parameters end that count the characters of a text."""
+
+Escape = Callable[[str], str]
 
 
 def filled(params: Mapping[str, Any], addressee: Addressee) -> dict[str, Any]:
-    """Return parameters in which the fields of a chat are filled in, escaped as their parse mode asks.
+    """Return parameters in which the fields of a chat are filled in, escaped as the parse mode of each text asks.
+
+    Parameters that are JSON in a text must have been read before: a title may have any characters.
 
     >>> filled({"text": "Hi {title|you}, {x}!"}, Addressee(chat_id=7)), filled({"text": "{title}"}, _ANNA)
     ({'text': 'Hi you, {x}!'}, {'text': 'Anna <3'})
     >>> filled({"text": "<b>{title}</b>", "parse_mode": "HTML"}, _ANNA)["text"]
     '<b>Anna &lt;3</b>'
     """
-    return {name: _filled(value, addressee, _escape_of(params)) for name, value in params.items()}
-
-
-def has_fields(params: Mapping[str, Any]) -> bool:
-    """Tell whether texts differ from chat to chat."""
-    return any(FIELD.search(text) for text in _texts(params))
+    return {name: _filled(value, addressee, _escape_of(params, name)) for name, value in params.items()}
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Refuse fields in a text whose entities count its characters.
+    """Refuse fields in a text whose entities count its characters, at any depth: an item of an album, a poll's option.
 
     Raises:
         SettingsError: One sentence with the way out.
     """
-    for name in ENTITIES:
-        if params.get(name) and has_fields(params):
-            raise SettingsError(
-                f"{name} count the characters of a text that fields would make longer; use parse_mode instead"
-            )
+    for holder in _holders(params):
+        for name, value in holder.items():
+            if value and name.endswith(ENTITIES) and _has_fields(holder.get(_text_of(name))):
+                raise SettingsError(
+                    f"{name} count the characters of a text that fields would make longer; use parse_mode instead"
+                )
 
 
 _ANNA = Addressee(chat_id=7, title="Anna <3")
 
 
-def _escape_of(params: Mapping[str, Any]) -> Callable[[str], str]:
-    match str(params.get("parse_mode", "")).lower():
+def _text_of(entities: str) -> str:
+    """Return the text whose characters these entities count.
+
+    >>> [_text_of(name) for name in ("entities", "caption_entities", "question_entities")]
+    ['text', 'caption', 'question']
+    """
+    return entities.removesuffix(ENTITIES).removesuffix("_") or "text"
+
+
+def _escape_of(holder: Mapping[str, Any], name: str) -> Escape:
+    match str(_parse_mode_of(holder, name)).lower():
         case "html":
             return html.escape
         case "markdownv2":
@@ -65,30 +78,41 @@ def _escape_of(params: Mapping[str, Any]) -> Callable[[str], str]:
             return str
 
 
-def _filled(value: Any, addressee: Addressee, escape: Callable[[str], str]) -> Any:
+def _parse_mode_of(holder: Mapping[str, Any], name: str) -> Any:
+    """Return the parse mode beside a text; that of a question or an option has the text's name before it."""
+    if name in FORMATTED or (name == "title" and "tasks" in holder):
+        return holder.get(f"{name}_parse_mode", holder.get("parse_mode"))
+    return holder.get(f"{name}_parse_mode")
+
+
+def _filled(value: Any, addressee: Addressee, escape: Escape) -> Any:
     match value:
         case str():
             return FIELD.sub(lambda found: _value(found, addressee, escape), value)
         case list():
             return [_filled(each, addressee, escape) for each in value]
         case dict():
-            return {name: _filled(each, addressee, escape) for name, each in value.items()}
+            return filled(value, addressee)
         case _:
             return value
+
+
+def _has_fields(text: object) -> bool:
+    return isinstance(text, str) and FIELD.search(text) is not None
+
+
+def _holders(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every object in parameters, themselves first."""
+    match value:
+        case list():
+            for each in value:
+                yield from _holders(each)
+        case Mapping():
+            yield value
+            for each in value.values():
+                yield from _holders(each)
 
 
 def _value(found: re.Match[str], addressee: Addressee, escape: Callable[[str], str]) -> str:
     value = getattr(addressee, found[1])
     return (found[2] or "") if value is None else escape(str(value))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for each in value:
-                yield from _texts(each)
-        case Mapping():
-            for each in value.values():
-                yield from _texts(each)

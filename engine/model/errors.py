@@ -27,6 +27,11 @@ from tempogram.engine.model.messages import ChatId
 class EngineError(Exception):
     """The base of all of them."""
 
+    @property
+    def loggable(self) -> str:
+        """Its sentence without what a client or a user wrote, which stands in no log."""
+        return str(self)
+
 
 class SettingsError(EngineError):
     """A value makes no sense; its sentence names it."""

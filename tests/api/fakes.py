@@ -19,7 +19,7 @@ from tempogram.api.core.ports import DryRun, PlannedMessage, Refusal, RemovalPro
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
-from tempogram.bot.wiring.broadcasts import composed
+from tempogram.bot.wiring.broadcasts import composed, read
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -728,6 +728,7 @@ class World:
             ledger=self.storage,
             closer=closer,
             compose=composed(composer),
+            read=read,
             limits=self.stored_limits.current,
             wake=lambda: None,
             clock=self.clock,
