@@ -49,7 +49,7 @@ class MemoryBroadcastStore:
         self._set(before, state=to, is_active=True, started_at_ms=started_at_ms, ended_at_ms=ended_at_ms)
         return True
 
-    async def retry(self, broadcast_id: int, *, now_ms: int) -> bool:
+    async def retry(self, broadcast_id: int) -> bool:
         before = self.rows.get(broadcast_id)
         if before is None or before.state is not DONE:
             return False
@@ -65,21 +65,21 @@ class MemoryBroadcastStore:
         due = [chat_id for chat_id, due_ms in self.waiting[broadcast.id].items() if due_ms <= now_ms]
         return [Addressee(chat_id=chat_id) for chat_id in due[:limit]]
 
-    async def note(self, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
-        for chat_id in message_ids:
-            self.waiting[broadcast.id].pop(chat_id, None)
-        self.sending[broadcast.id] |= message_ids
+    async def note(self, broadcast: Broadcast, message_ids: Mapping[Addressee, str]) -> None:
+        for each, message_id in message_ids.items():
+            self.waiting[broadcast.id].pop(each.chat_id, None)
+            self.sending[broadcast.id][each.chat_id] = message_id
 
-    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
+    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
         now = self.rows[broadcast.id]
         counts = {outcome: now.outcomes.get(outcome, 0) + len(chats) for outcome, chats in ended.items()}
         self._set(now, outcomes={**now.outcomes, **counts})
         for chats in ended.values():
-            for chat_id in chats:
-                self.waiting[broadcast.id].pop(chat_id, None)
+            for each in chats:
+                self.waiting[broadcast.id].pop(each.chat_id, None)
 
-    async def postpone(self, broadcast: Broadcast, chat_ids: Sequence[ChatId], *, to_ms: int) -> None:
-        self.waiting[broadcast.id] |= dict.fromkeys(chat_ids, to_ms)
+    async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
+        self.waiting[broadcast.id] |= {each.chat_id: at_ms for each, at_ms in due_ms.items()}
 
     async def settle(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
         return 0

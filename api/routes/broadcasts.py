@@ -86,5 +86,5 @@ async def cancel(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> Bro
 
 @router.post("/broadcasts/{broadcast_id}/retry", dependencies=OPERATOR, responses=CHANGED)
 async def retry(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
-    """Send again to those that failed (dead, expired, refused), once it is done. Their dead letters are deleted."""
+    """Send again to those that failed (dead, expired, refused), once it is done. Their dead letters are cancelled."""
     return await broadcasts.changed(dependencies, dependencies.broadcasts.retry, broadcast_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tempogram.engine.broadcasts import template
 from tempogram.engine.broadcasts.feeder import Composed
 from tempogram.engine.broadcasts.forecast import Arrival, Rate, arrivals_of, ends_ms, rate_of
-from tempogram.engine.broadcasts.stopping import take_back
+from tempogram.engine.broadcasts.stopping import ENDS, take_back
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.limits.limits import PLACES_A_STAR, Limits
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Plan
@@ -66,7 +67,7 @@ class Progress:
         under_way: Recipients whose messages are in the queue or being sent.
         waiting: Recipients that have no message yet.
         ends_at_ms: When the last message arrives, if nothing else comes meanwhile; None: it does not run, or its
-            recipients are not all known yet.
+            recipients are not all known yet, or its content would be refused by now.
     """
 
     broadcast: Broadcast
@@ -217,7 +218,7 @@ class Broadcasts:
 
     async def retry(self, broadcast_id: int) -> Broadcast:
         """Send again to those that failed, once a broadcast is done."""
-        if not await self._store.retry(broadcast_id, now_ms=self._clock()):
+        if not await self._store.retry(broadcast_id):
             broadcast = await self.get(broadcast_id)
             raise BroadcastConflict(
                 f"broadcast {broadcast_id} is {broadcast.state.value}; what failed is retried once it is done"
@@ -235,14 +236,18 @@ class Broadcasts:
             raise BroadcastConflict(
                 f"broadcast {broadcast_id} is {broadcast.state.value}; only one that is {states} can be {done}"
             )
-        if to is not RUNNING:
+        if broadcast.state in ENDS:  # it may have been changed again meanwhile
             await take_back(self._ledger, self._closer, broadcast)
         self._wake()
         return broadcast
 
     async def _ends_at_ms(self, running: Sequence[Broadcast], under_way: Mapping[int, int]) -> dict[int, int]:
         pace, last_due_ms = await self._pace(running), await self._store.last_due_ms(running)
-        return {each.id: self._end_ms(each, pace, under_way[each.id], last_due_ms[each.id]) for each in running}
+        ends: dict[int, int] = {}
+        for each in running:
+            with suppress(EngineError):  # a setting has changed since it was made: Stars, for example
+                ends[each.id] = self._end_ms(each, pace, under_way[each.id], last_due_ms[each.id])
+        return ends
 
     def _end_ms(self, broadcast: Broadcast, pace: _Pace, under_way: int, last_due_ms: int) -> int:
         sample, now_ms = self._sample(broadcast), self._clock()

@@ -40,7 +40,7 @@ from tempogram.engine.model.errors import (
     TargetLost,
     UnstorableValue,
 )
-from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.ports import Accepted, Known, Ledger
 from tempogram.engine.ports.audience import Audience
 from tempogram.engine.ports.broadcast_store import PAGE, BroadcastStore
@@ -70,6 +70,9 @@ PAGES_A_STEP = 5
 
 BUSY_S, IDLE_S = 0.2, 2.0
 """Between two steps: while there is something to do, and else. A start in this process is followed at once."""
+
+FRESH_MS = 10_000
+"""A portion that was read longer ago is dropped: this process was frozen, and another may have gone on. untuned."""
 
 FULL_MS = 5_000
 """How much later a recipient is due whose chat has too many messages waiting. untuned: such a chat is an exception."""
@@ -217,8 +220,11 @@ class Feeder:
         """Submit recipients that are due, at most so many, and return how many were dealt with."""
         done = 0
         while done < room:
-            limit = min(PORTION, room - done)
-            due = await self._store.due(broadcast, now_ms=self._clock(), limit=limit)
+            limit, read_at_ms = min(PORTION, room - done), self._clock()
+            due = await self._store.due(broadcast, now_ms=read_at_ms, limit=limit)
+            if self._clock() > read_at_ms + FRESH_MS:
+                log.info("broadcast_portion_dropped", broadcast=broadcast.id)  # this process was frozen
+                break
             if due and not await self._submit(broadcast, due):
                 break
             done += len(due)
@@ -228,55 +234,55 @@ class Feeder:
 
     async def _submit(self, broadcast: Broadcast, due: Sequence[Addressee]) -> bool:
         """Submit a portion; False if no further one is to follow now."""
-        ended: dict[Outcome, list[ChatId]] = {}
+        ended: dict[Outcome, list[Addressee]] = {}
         messages = dict(self._composed(broadcast, due, ended))
         answers = await self._dispatcher.submit(list(messages.values())) if messages else []
-        noted: dict[ChatId, str] = {}
+        noted: dict[Addressee, str] = {}
         full: list[QueueFull] = []
-        crowded: list[ChatId] = []
-        for (chat_id, message), answer in zip(messages.items(), answers, strict=True):
+        later: dict[Addressee, int] = {}
+        for (addressee, message), answer in zip(messages.items(), answers, strict=True):
             match answer:
                 case Accepted():
-                    noted[chat_id] = message.id
+                    noted[addressee] = message.id
                 case Known(message_id):
-                    noted[chat_id] = message_id
+                    noted[addressee] = message_id
                 case QueueFull():
                     full.append(answer)
-                    crowded.append(chat_id)
+                    later[addressee] = self._clock() + FULL_MS
                 case _:
-                    _judge(answer, chat_id, ended)
-        await self._store_portion(broadcast, noted, ended, crowded)
+                    _judge(answer, addressee, ended)
+        await self._store_portion(broadcast, noted, ended, later)
         return not any(each.chat_id is None for each in full) and await self._still_runs(broadcast)
 
     async def _store_portion(
         self,
         broadcast: Broadcast,
-        noted: Mapping[ChatId, str],
-        ended: Mapping[Outcome, Sequence[ChatId]],
-        crowded: Sequence[ChatId],
+        noted: Mapping[Addressee, str],
+        ended: Mapping[Outcome, Sequence[Addressee]],
+        later: Mapping[Addressee, int],
     ) -> None:
         if noted:
             await self._store.note(broadcast, noted)
         if ended:
             await self._store.end(broadcast, ended)
-        if crowded:
-            await self._store.postpone(broadcast, crowded, to_ms=self._clock() + FULL_MS)
+        if later:
+            await self._store.postpone(broadcast, later)
 
     def _composed(
-        self, broadcast: Broadcast, due: Sequence[Addressee], ended: dict[Outcome, list[ChatId]]
-    ) -> Sequence[tuple[ChatId, Outgoing]]:
-        composed: list[tuple[ChatId, Outgoing]] = []
+        self, broadcast: Broadcast, due: Sequence[Addressee], ended: dict[Outcome, list[Addressee]]
+    ) -> Sequence[tuple[Addressee, Outgoing]]:
+        composed: list[tuple[Addressee, Outgoing]] = []
         refusals: list[str] = []
         for each in due:
             if each.has_opted_out:
-                ended.setdefault(Outcome.OPTED_OUT, []).append(each.chat_id)
+                ended.setdefault(Outcome.OPTED_OUT, []).append(each)
                 continue
             try:
                 params = filled(broadcast.plan.content.params, each)
-                composed.append((each.chat_id, self._compose(broadcast, each, params)))
+                composed.append((each, self._compose(broadcast, each, params)))
             except EngineError as refused:
                 refusals.append(refused.loggable)
-                ended.setdefault(Outcome.REFUSED, []).append(each.chat_id)
+                ended.setdefault(Outcome.REFUSED, []).append(each)
         if refusals:
             log.warning(
                 "broadcast_recipients_refused", broadcast=broadcast.id, recipients=len(refusals), reason=refusals[0]
@@ -318,11 +324,11 @@ def queued_most(limits: Limits, broadcast: Broadcast) -> int:
     return max(QUEUED_LEAST, min(QUEUED_MAX, round(QUEUED_S * min(paces)))) if paces else QUEUED_MAX
 
 
-def _judge(answer: Submission, chat_id: ChatId, ended: dict[Outcome, list[ChatId]]) -> None:
+def _judge(answer: Submission, addressee: Addressee, ended: dict[Outcome, list[Addressee]]) -> None:
     match answer:
         case ChatUnreachable():
-            ended.setdefault(Outcome.UNREACHABLE, []).append(chat_id)
+            ended.setdefault(Outcome.UNREACHABLE, []).append(addressee)
         case TargetLost() | UnstorableValue():
-            ended.setdefault(Outcome.REFUSED, []).append(chat_id)
+            ended.setdefault(Outcome.REFUSED, []).append(addressee)
         case _:
             pass  # the ledger was away: it waits as before

@@ -17,7 +17,11 @@ PAUSED = "its broadcast was paused"
 
 
 class BroadcastStore(Protocol):
-    """A recipient waits, or its message is under way, or it has an outcome. Each method raises ``LedgerError``."""
+    """A recipient waits, or its message is under way, or it has an outcome. Each method raises ``LedgerError``.
+
+    A process may be frozen before it writes what it has found out, and wake when others have gone on. So what is
+    written of a recipient that waits counts in its round only, and of one under way only for its message.
+    """
 
     async def create(self, name: str, plan: Plan, *, now_ms: int) -> Broadcast:
         """Store a draft."""
@@ -39,7 +43,7 @@ class BroadcastStore(Protocol):
         A broadcast that begins to run has its ``started_at_ms`` if it had none; one that ends has ``ended_at_ms``.
         """
 
-    async def retry(self, broadcast_id: int, *, now_ms: int) -> bool:
+    async def retry(self, broadcast_id: int) -> bool:
         """Let a broadcast that is done run again, and set back those that failed; False if it is not done."""
 
     async def gather(self, broadcast: Broadcast, due: Mapping[ChatId, int], *, to: str) -> None:
@@ -48,14 +52,14 @@ class BroadcastStore(Protocol):
     async def due(self, broadcast: Broadcast, *, now_ms: int, limit: int) -> list[Addressee]:
         """Return recipients that wait and are due, those first that have been for longest."""
 
-    async def note(self, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
-        """Store that messages are under way."""
+    async def note(self, broadcast: Broadcast, message_ids: Mapping[Addressee, str]) -> None:
+        """Store that messages are under way, of those that still wait in this round."""
 
-    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
-        """Store outcomes of recipients that wait, and count them."""
+    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
+        """Store outcomes of recipients that still wait in this round, and count them."""
 
-    async def postpone(self, broadcast: Broadcast, chat_ids: Sequence[ChatId], *, to_ms: int) -> None:
-        """Let recipients that wait be due at another time."""
+    async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
+        """Let recipients that still wait in this round be due at another time."""
 
     async def settle(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
         """Store the outcomes of messages that have ended, count them, and return how many.
@@ -64,9 +68,10 @@ class BroadcastStore(Protocol):
         """
 
     async def set_back(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
-        """Let recipients that failed wait again, and return how many; 0 ends the retry.
+        """Let recipients that failed wait again, and return how many; 0 ends the retry. Nothing if none was asked for.
 
-        Their dead letters are deleted: replayed later, they would be sent besides. One that was replayed is left.
+        Their dead letters end as cancelled: replayed later, they would be sent besides, and deleted, their keys would
+        be free for a process that wakes. One that was replayed is left.
         """
 
     async def under_way(self, of: Sequence[Broadcast]) -> Counter[int]:

@@ -8,22 +8,22 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, false, func, select, true, update
+from sqlalchemy import Connection, Row, Select, exists, false, func, select, true, update
 
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.broadcast_store import PAGE
 from tempogram.storage.broadcasts import recipients
-from tempogram.storage.broadcasts.recipients import is_of
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import (
     IS_ACTIVE,
-    IS_WAITING,
-    broadcast_recipients,
     broadcasts,
     chats,
 )
+
+LEFT = broadcasts.c.recipients - sum(broadcasts.c[each.value] for each in Outcome)
+"""Recipients without an outcome; see ``Broadcast.left``."""
 
 RUNNING, DONE = BroadcastState.RUNNING.value, BroadcastState.DONE.value
 
@@ -71,7 +71,7 @@ class SqlBroadcastStore:
         changed = update(broadcasts).where(*is_meant).values(values)
         return await self._database.write_alone(lambda connection: connection.execute(changed).rowcount == 1)
 
-    async def retry(self, broadcast_id: int, *, now_ms: int) -> bool:  # noqa: ARG002 - when it began stays
+    async def retry(self, broadcast_id: int) -> bool:
         is_meant = broadcasts.c.id == broadcast_id, broadcasts.c.state == DONE
         again = (
             update(broadcasts)
@@ -88,18 +88,14 @@ class SqlBroadcastStore:
         async with self._database.reading() as connection:
             return [recipients.addressee(row) for row in await connection.execute(query)]
 
-    async def note(self, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
+    async def note(self, broadcast: Broadcast, message_ids: Mapping[Addressee, str]) -> None:
         await self._database.write_alone(partial(recipients.note, broadcast=broadcast, message_ids=message_ids))
 
-    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
+    async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
         await self._database.write_alone(partial(recipients.end_waiting, broadcast=broadcast, ended=ended))
 
-    async def postpone(self, broadcast: Broadcast, chat_ids: Sequence[ChatId], *, to_ms: int) -> None:
-        names = [str(each) for each in chat_ids]
-        later = update(broadcast_recipients).where(
-            is_of(broadcast), IS_WAITING, broadcast_recipients.c.chat_id.in_(names)
-        )
-        await self._database.write_alone(lambda connection: connection.execute(later.values(due_at_ms=to_ms)) and None)
+    async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
+        await self._database.write_alone(partial(recipients.postpone, broadcast=broadcast, due_ms=due_ms))
 
     async def settle(self, broadcast: Broadcast, *, limit: int = PAGE) -> int:
         ended = recipients.ended(broadcast).limit(limit)
@@ -119,24 +115,21 @@ class SqlBroadcastStore:
         return await self._by_id(recipients.last_due([each.id for each in of]))
 
     async def finish(self, broadcast: Broadcast, *, now_ms: int) -> bool:
-        ended = sum(broadcasts.c[each.value] for each in Outcome)
-        is_over = broadcasts.c.is_gathered, ~broadcasts.c.is_retrying, broadcasts.c.recipients == ended
+        is_over = broadcasts.c.is_gathered, ~broadcasts.c.is_retrying, LEFT == 0
         is_meant = broadcasts.c.id == broadcast.id, broadcasts.c.state == RUNNING
         done = update(broadcasts).where(*is_meant, *is_over).values(state=DONE, is_active=false(), ended_at_ms=now_ms)
         return await self._database.write_alone(lambda connection: connection.execute(done).rowcount == 1)
 
     async def quieten(self, broadcast: Broadcast) -> None:
         is_meant = broadcasts.c.id == broadcast.id, broadcasts.c.state == broadcast.state.value
-        quiet = update(broadcasts).where(*is_meant).values(is_active=false())
+        is_quiet = ~exists().where(recipients.is_under_way(broadcast))
+        quiet = update(broadcasts).where(*is_meant, is_quiet).values(is_active=false())
         await self._database.write_alone(lambda connection: connection.execute(quiet) and None)
 
     async def ahead(self, of: Sequence[Broadcast]) -> Counter[int]:
         meant = broadcasts.alias("meant")
-        ended = sum(broadcasts.c[each.value] for each in Outcome)
         is_other = broadcasts.c.bot_id == meant.c.bot_id, broadcasts.c.id != meant.c.id
-        left = select(func.coalesce(func.sum(broadcasts.c.recipients - ended), 0)).where(
-            IS_ACTIVE, broadcasts.c.state == RUNNING, *is_other
-        )
+        left = select(func.coalesce(func.sum(LEFT), 0)).where(IS_ACTIVE, broadcasts.c.state == RUNNING, *is_other)
         of_each = select(meant.c.id, left.correlate(meant).scalar_subquery())
         return await self._by_id(of_each.where(meant.c.id.in_([each.id for each in of])))
 

@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Row,
     Select,
     and_,
+    case,
     exists,
     false,
     func,
     or_,
     select,
+    true,
+    tuple_,
     update,
 )
 from sqlalchemy.sql import ClauseElement
@@ -34,10 +38,14 @@ from tempogram.storage.database.models import (
     chats,
     messages,
 )
+from tempogram.storage.files import writes as file_writes
 from tempogram.storage.ledger import chat_ids
-from tempogram.storage.messages import remove
+from tempogram.storage.ledger.record import DROP_PAYLOADS
 
 rows = broadcast_recipients.c
+
+TRIED_AGAIN = "its broadcast tried again"
+"""The reason of a dead letter after a retry."""
 
 HAS_MESSAGE = and_(IS_UNDER_WAY, rows.message_id > "")
 """A message that has not ended, in the form in which SQLite uses its index."""
@@ -93,21 +101,29 @@ def addressee(row: Row[Any]) -> Addressee:
     )
 
 
-def note(connection: Connection, *, broadcast: Broadcast, message_ids: Mapping[ChatId, str]) -> None:
-    NOTE_MESSAGES.run(connection, [(broadcast.id, str(chat_id), each) for chat_id, each in message_ids.items()])
+def note(connection: Connection, *, broadcast: Broadcast, message_ids: Mapping[Addressee, str]) -> None:
+    NOTE_MESSAGES.run(connection, [(*_key(broadcast, each), message_id) for each, message_id in message_ids.items()])
 
 
-def end_waiting(connection: Connection, *, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[ChatId]]) -> None:
-    for outcome, chat_ids_ in ended.items():
-        _end(connection, broadcast, outcome, [str(each) for each in chat_ids_], IS_WAITING)
+def end_waiting(connection: Connection, *, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
+    for outcome, addressees in ended.items():
+        names = [str(each.chat_id) for each in addressees]
+        in_round = tuple_(rows.chat_id, rows.round).in_([(str(each.chat_id), each.round) for each in addressees])
+        is_meant = is_of(broadcast), IS_WAITING, rows.chat_id.in_(names), in_round
+        changed = connection.execute(update(broadcast_recipients).where(*is_meant).values(outcome=outcome.value))
+        _count(connection, broadcast, outcome, changed.rowcount)
+
+
+def postpone(connection: Connection, *, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
+    POSTPONE.run(connection, [(*_key(broadcast, each), at_ms) for each, at_ms in due_ms.items()])
 
 
 def ended(broadcast: Broadcast) -> Select[Any]:
-    """Select recipients whose messages have ended; one that was deleted meanwhile has, too."""
+    """Select recipients whose messages have ended; of one that was deleted meanwhile that is all that is known."""
     has_ended = or_(messages.c.id.is_(None), messages.c.settled_at_ms.is_not(None))
     of_message = messages.c.id == rows.message_id
     return (
-        select(rows.chat_id, messages.c.status, messages.c.reason)
+        select(rows.message_id, messages.c.status, messages.c.reason)
         .outerjoin(messages, of_message)
         .where(is_under_way(broadcast), has_ended)
     )
@@ -116,55 +132,67 @@ def ended(broadcast: Broadcast) -> Select[Any]:
 def settle(connection: Connection, *, broadcast: Broadcast, found: Sequence[Row[Any]]) -> None:
     by_outcome: dict[Outcome | None, list[str]] = {}
     for row in found:
-        by_outcome.setdefault(_outcome(row), []).append(row.chat_id)
-    for outcome, names in by_outcome.items():
+        by_outcome.setdefault(_outcome(row), []).append(row.message_id)
+    for outcome, message_ids in by_outcome.items():
+        of_messages = is_of(broadcast), IS_UNDER_WAY, rows.message_id.in_(message_ids)
         if outcome is None:
-            _wait_again(connection, broadcast, names, IS_UNDER_WAY)
+            _wait_again(connection, *of_messages)
         else:
-            _end(connection, broadcast, outcome, names, IS_UNDER_WAY)
+            ended = update(broadcast_recipients).where(*of_messages).values(outcome=outcome.value)
+            _count(connection, broadcast, outcome, connection.execute(ended).rowcount)
 
 
 def set_back(connection: Connection, *, broadcast: Broadcast, limit: int) -> int:
     """Let recipients that failed wait again, page by page; the last page ends the retry."""
+    is_asked_for = broadcasts.c.id == broadcast.id, broadcasts.c.is_retrying
+    if not connection.execute(update(broadcasts).where(*is_asked_for).values(is_retrying=true())).rowcount:
+        return 0  # another process has ended it
     # With the comparison, SQLite uses the index; without it, it reads all recipients of the broadcast.
     is_next = is_of(broadcast), HAS_FAILED, rows.outcome > "", ~_was_replayed()
     found = connection.execute(select(rows.chat_id, rows.message_id, rows.outcome).where(*is_next).limit(limit)).all()
     if not found:
-        over = update(broadcasts).where(broadcasts.c.id == broadcast.id).values(is_retrying=false())
-        connection.execute(over)
+        connection.execute(update(broadcasts).where(*is_asked_for).values(is_retrying=false()))
         return 0
-    is_dead = messages.c.status == Status.DEAD.value
-    letters = [row.message_id for row in found if row.message_id is not None]
-    remove(connection, select(messages.c.id).where(messages.c.id.in_(letters), is_dead))
+    _end_letters(connection, [row.message_id for row in found if row.message_id is not None])
     for outcome in FAILED:
         names = [row.chat_id for row in found if row.outcome == outcome.value]
-        changed = _wait_again(connection, broadcast, names, HAS_FAILED)
-        _count(connection, broadcast, outcome, -changed)
+        has_failed = is_of(broadcast), HAS_FAILED, rows.chat_id.in_(names), ~_was_replayed()
+        _count(connection, broadcast, outcome, -_wait_again(connection, *has_failed))
     return len(found)
+
+
+def _end_letters(connection: Connection, message_ids: Sequence[str]) -> None:
+    """End dead letters for good, unless one was replayed meanwhile."""
+    is_letter = messages.c.id.in_(message_ids), messages.c.status == Status.DEAD.value
+    ended = {"status": Status.CANCELLED.value, "reason": TRIED_AGAIN}
+    connection.execute(update(messages).where(*is_letter).values(ended))
+    DROP_PAYLOADS.run(connection, [(each,) for each in message_ids])
+    file_writes.release_bytes(connection, message_ids)
 
 
 def _outcome(row: Row[Any]) -> Outcome | None:
     """Return what a message's end means for its recipient; None: it waits again."""
     if row.status is None:
-        return Outcome.DEAD  # its dead letter was purged
+        return Outcome.UNCERTAIN  # deleted before it was settled here: it may have arrived
     return None if row.reason == PAUSED else OF_STATUS[Status(row.status)]
 
 
 def _was_replayed() -> ColumnElement[bool]:
     """Tell whether a dead letter was replayed: it waits, or has ended otherwise by now."""
     lives = messages.c.status.not_in([Status.DEAD.value, Status.EXPIRED.value])
-    return exists().where(messages.c.id == rows.message_id, lives)
+    is_ours = func.coalesce(messages.c.reason, "") == TRIED_AGAIN
+    return exists().where(messages.c.id == rows.message_id, lives, ~is_ours)
 
 
-def _end(connection: Connection, broadcast: Broadcast, outcome: Outcome, names: Sequence[str], when: Any) -> None:
-    ended = update(broadcast_recipients).where(is_of(broadcast), when, rows.chat_id.in_(names))
-    changed = connection.execute(ended.values(outcome=outcome.value)).rowcount
-    _count(connection, broadcast, outcome, changed)
+def _wait_again(connection: Connection, *when: Any) -> int:
+    """Let recipients wait. Those that had no message stay in their round, whose key is still to be had."""
+    next_round = rows.round + case((rows.message_id.is_(None), 0), else_=1)
+    again = update(broadcast_recipients).where(*when).values(message_id=None, outcome=None, round=next_round)
+    return connection.execute(again).rowcount
 
 
-def _wait_again(connection: Connection, broadcast: Broadcast, names: Sequence[str], when: Any) -> int:
-    again = update(broadcast_recipients).where(is_of(broadcast), when, rows.chat_id.in_(names))
-    return connection.execute(again.values(message_id=None, outcome=None, round=rows.round + 1)).rowcount
+def _key(broadcast: Broadcast, addressee: Addressee) -> tuple[int, str, int]:
+    return broadcast.id, str(addressee.chat_id), addressee.round
 
 
 def _count(connection: Connection, broadcast: Broadcast, outcome: Outcome, by: int) -> None:
@@ -174,20 +202,27 @@ def _count(connection: Connection, broadcast: Broadcast, outcome: Outcome, by: i
 
 
 _RECIPIENT = rows.broadcast_id, rows.chat_id, rows.due_at_ms
-_NOTE = rows.broadcast_id, rows.chat_id, rows.message_id
 
 
 def _insert(dialect: str, binds: Binds) -> ClauseElement:
     return insert_into(broadcast_recipients, dialect).values(as_dicts(_RECIPIENT, binds))
 
 
-def _note(_dialect: str, binds: Binds) -> ClauseElement:
-    noted = as_table("noted", _NOTE, binds)
-    is_meant = rows.broadcast_id == noted.c.broadcast_id, rows.chat_id == noted.c.chat_id
-    # Not ``IS_WAITING``, as ``noted`` has a ``message_id``, too.
-    is_waiting = rows.message_id.is_(None), rows.outcome.is_(None)
-    return update(broadcast_recipients).where(*is_meant, *is_waiting).values(message_id=noted.c.message_id)
+def _of_waiting(changed: Column[Any]) -> BulkStatement:
+    """Return the statement that changes a column of recipients that still wait in a round."""
+    columns = rows.broadcast_id, rows.chat_id, rows.round, changed
+
+    def build(_dialect: str, binds: Binds) -> ClauseElement:
+        noted = as_table("noted", columns, binds)
+        is_meant = (rows[name] == noted.c[name] for name in ("broadcast_id", "chat_id", "round"))
+        # Not ``IS_WAITING``, as ``noted`` may have these columns, too.
+        is_waiting = rows.message_id.is_(None), rows.outcome.is_(None)
+        values = {changed.name: noted.c[changed.name]}
+        return update(broadcast_recipients).where(*is_meant, *is_waiting).values(values)
+
+    return BulkStatement(columns, build)
 
 
 INSERT_RECIPIENTS = BulkStatement(_RECIPIENT, _insert)
-NOTE_MESSAGES = BulkStatement(_NOTE, _note)
+NOTE_MESSAGES = _of_waiting(rows.message_id)
+POSTPONE = _of_waiting(rows.due_at_ms)

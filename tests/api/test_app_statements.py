@@ -24,7 +24,7 @@ from tempogram.bot import wiring
 from tempogram.bot.behaviours.watches.declared import forget_all, watched
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring import Program
-from tempogram.engine.model.broadcasts import Outcome
+from tempogram.engine.model.broadcasts import Addressee, Outcome
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.model.watches import Check, Item, Plan, Subscriber, WatchRules
 from tempogram.engine.ports.alert_store import Alert
@@ -207,7 +207,7 @@ def of_broadcast(what: str, *before: str) -> Callable[[Stocked], Any]:
         known = await world.built.storage.broadcasts.get(broadcast_id)
         assert known is not None
         ids = await world.submit(tag=known.tag)
-        noted_ids: dict[ChatId, str] = {1_000 + number: each for number, each in enumerate(ids)}
+        noted_ids = {Addressee(chat_id=1_000 + number): each for number, each in enumerate(ids)}
         await world.built.storage.broadcasts.note(known, noted_ids)
         return f"/broadcasts/{broadcast_id}{what}", {}
 
@@ -219,7 +219,7 @@ async def retried(world: Stocked) -> Ask:
     broadcast_id = await world.broadcast("start")
     known = await store.get(broadcast_id)
     assert known is not None
-    await store.end(known, {Outcome.REFUSED: [1_000 + number for number in range(world.count)]})
+    await store.end(known, {Outcome.REFUSED: [Addressee(chat_id=1_000 + number) for number in range(world.count)]})
     assert await store.finish(known, now_ms=world.built.context.clock())
     return f"/broadcasts/{broadcast_id}/retry", {}
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram import storage
-from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Outcome
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
 from tempogram.engine.model.watches import Digest, Plan, Subscriber, WatchRules
@@ -198,12 +198,12 @@ def with_broadcasts(ask: Callable[[SqlBroadcastStore, list[Broadcast]], Ask]) ->
     return case
 
 
-def with_recipients(ask: Callable[[SqlBroadcastStore, Broadcast, list[int]], Ask]) -> Case:
+def with_recipients(ask: Callable[[SqlBroadcastStore, Broadcast, list[Addressee]], Ask]) -> Case:
     async def case(database: Database, count: int) -> Ask:
         store, chats = SqlBroadcastStore(database), list(range(1, count + 1))
         made = await store.create("spring", plan(), now_ms=NOW_MS)
         await store.gather(made, dict.fromkeys(chats, NOW_MS), to="")
-        return ask(store, made, chats)
+        return ask(store, made, [Addressee(chat_id=each) for each in chats])
 
     return case
 
@@ -301,13 +301,15 @@ CASES: dict[str, Case] = {
     ),
     "SqlBroadcastStore.gather": gather,
     "SqlBroadcastStore.note": with_recipients(
-        lambda store, of, chats: store.note(of, {chat_id: f"a{chat_id}" for chat_id in chats})
+        lambda store, of, chats: store.note(of, {each: f"a{each.chat_id}" for each in chats})
     ),
     "SqlBroadcastStore.end": with_recipients(lambda store, of, chats: store.end(of, {Outcome.REFUSED: chats})),
     "SqlBroadcastStore.under_way": with_broadcasts(lambda store, of: store.under_way(of)),
     "SqlBroadcastStore.last_due_ms": with_broadcasts(lambda store, of: store.last_due_ms(of)),
     "SqlBroadcastStore.ahead": with_broadcasts(lambda store, of: store.ahead(of)),
-    "SqlBroadcastStore.postpone": with_recipients(lambda store, of, chats: store.postpone(of, chats, to_ms=NOW_MS + 1)),
+    "SqlBroadcastStore.postpone": with_recipients(
+        lambda store, of, chats: store.postpone(of, dict.fromkeys(chats, NOW_MS + 1))
+    ),
     "SqlWatchStore.counts": simply(
         lambda database, count: SqlWatchStore(database).counts(WatchRules(), sources(count), now_ms=NOW_MS)
     ),

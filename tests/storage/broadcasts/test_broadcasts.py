@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ from sqlalchemy import update
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.broadcasts import Broadcast, BroadcastState, Content, Outcome
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome
 from tempogram.engine.model.errors import LedgerError
-from tempogram.engine.model.messages import ChatId
+from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chats
+from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
 from tests.broadcasts import BOT, REFUSED_TEXT, BroadcastWorld, plan
 from tests.storage.backends import OnPostgres, OnSqlite
@@ -131,6 +133,90 @@ class BroadcastsContract:
         await world.board.resume(broadcast.id)
         await world.run_until_idle()
         assert world.sent == dict.fromkeys(CHATS, 1)
+
+    async def test_a_pause_during_which_it_is_resumed_takes_nothing_back(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+        change = world.store.change
+
+        async def resumed_at_once(*given: Any, **named: Any) -> bool:
+            changed = await change(*given, **named)
+            await change(broadcast.id, BroadcastState.RUNNING, when=(BroadcastState.PAUSED,), now_ms=world.clock())
+            return changed
+
+        monkeypatch.setattr(world.store, "change", resumed_at_once)
+        paused = await world.board.pause(broadcast.id)
+
+        assert paused.state is BroadcastState.RUNNING
+        assert await world.send_all() == len(CHATS)
+
+    async def test_progress_is_shown_of_one_whose_content_is_refused_by_now(self, world: BroadcastWorld) -> None:
+        broadcast, other = await world.started(), await world.started()
+        await world.feeder.step()
+        compose = world.compose
+
+        def refuse(of: Broadcast, addressee: Addressee, params: Mapping[str, object]) -> Outgoing:
+            return compose(of, addressee, params if of.id == other.id else {"text": REFUSED_TEXT})
+
+        world.compose = refuse  # type: ignore[method-assign, assignment]
+        world.process()
+        progress = await world.board.progress_of([await world.board.get(each.id) for each in (broadcast, other)])
+
+        assert [each.ends_at_ms is None for each in progress] == [True, False]
+
+    async def test_a_message_deleted_before_it_was_settled_is_uncertain_and_not_sent_again(
+        self, world: BroadcastWorld
+    ) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+        await world.send_all(dead=(3,))
+        keep = RetentionPeriods(messages_ms=1_000, dead_ms=1_000, texts_ms=0)
+        world.clock.advance(2_000)
+        await Retention(world.database, keep=keep, clock=world.clock, sleep=_at_once).purge()
+
+        await world.run_until_idle()
+        await world.board.retry(broadcast.id)
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.UNCERTAIN: len(CHATS)}
+        assert world.sent.total() == len(CHATS) - 1
+
+    async def test_a_dead_letter_that_was_tried_again_is_cancelled_and_its_key_is_kept(
+        self, world: BroadcastWorld
+    ) -> None:
+        broadcast = await world.started()
+        await world.run_until_idle(dead=(3,))
+        history = MessageHistory(world.database)
+        (letter,) = await history.dead(after_id="", limit=9)
+
+        await world.board.retry(broadcast.id)
+        await world.run_until_idle()
+
+        kept = await history.message(letter.id)
+        assert kept is not None
+        assert (kept.status, kept.reason, kept.dedup_key) == (
+            Status.CANCELLED,
+            "its broadcast tried again",
+            letter.dedup_key,
+        )
+
+    async def test_a_process_that_was_frozen_after_it_read_a_portion_submits_none_of_it(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.started()
+        due = world.store.due
+
+        async def frozen(*given: Any, **named: Any) -> list[Addressee]:
+            found = await due(*given, **named)
+            world.clock.advance(feeder.FRESH_MS + 1)
+            return found
+
+        monkeypatch.setattr(world.store, "due", frozen)
+        await world.feeder.step()
+
+        assert await world.send_all() == 0
 
     async def test_a_pause_that_is_resumed_at_once_loses_none(self, world: BroadcastWorld) -> None:
         broadcast = await world.started()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, true, update
 
 from bench.selection.rows import BOT, Size, make_accounts, make_messages
 from tempogram.engine.model.broadcasts import Broadcast
@@ -20,7 +20,7 @@ from tempogram.storage.alerts.readings import SqlAlertReadings
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.models import metadata
+from tempogram.storage.database.models import broadcasts, metadata
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.files.writes import Attachment, MessageFiles, attach
 from tempogram.storage.handles import SqlHandles
@@ -69,6 +69,16 @@ FOR_UNIQUENESS = {"alerts_open", "campaign_claims_slots"}
 RULES = Rules(campaign="spring")
 BROADCAST = Broadcast(id=1, name="spring", plan=plan())
 
+
+async def set_back(database: Database) -> int:
+    store = SqlBroadcastStore(database)
+    made = await store.create("spring", plan(), now_ms=NOW_MS)
+    await database.write_alone(
+        lambda connection: connection.execute(update(broadcasts).values(is_retrying=true())) and 0
+    )
+    return await store.set_back(made)
+
+
 ASKED: dict[str, Ask] = {
     "messages_once_in": lambda database: SqlLedger(database).known([message(dedup_key="order-7")]),
     "messages_open": lambda database: SqlLedger(database).open_messages(after_id="", limit=9),
@@ -105,7 +115,7 @@ ASKED: dict[str, Ask] = {
     "broadcasts_ended": purge,
     "broadcast_recipients_waiting": lambda database: SqlBroadcastStore(database).due(BROADCAST, now_ms=NOW_MS, limit=9),
     "broadcast_recipients_under_way": lambda database: SqlBroadcastStore(database).settle(BROADCAST),
-    "broadcast_recipients_failed": lambda database: SqlBroadcastStore(database).set_back(BROADCAST),
+    "broadcast_recipients_failed": set_back,
     "watch_items_attempted": lambda database: SqlWatchStore(database).due(
         WatchRules(preset=Preset.PRIORITY), "prices", now_ms=NOW_MS, limit=9
     ),
