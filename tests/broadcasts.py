@@ -128,7 +128,7 @@ class BroadcastWorld:
         return Outgoing(
             id=self.ids.new(self.clock()),
             bot_id=broadcast.bot_id,
-            chat_id=addressee.chat_id,
+            chat_id=addressee.to,
             method=broadcast.plan.content.method,
             params=msgspec.json.encode(params),
             priority=broadcast.plan.priority,

@@ -78,6 +78,10 @@ class MemoryBroadcastStore:
             for each in chats:
                 self.waiting[broadcast.id].pop(each.chat_id, None)
 
+    async def drop(self, broadcast: Broadcast, twins: Sequence[Addressee]) -> None:
+        for each in twins:
+            self.waiting[broadcast.id].pop(each.chat_id, None)
+
     async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
         self.waiting[broadcast.id] |= {each.chat_id: at_ms for each, at_ms in due_ms.items()}
 

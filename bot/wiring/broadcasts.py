@@ -83,7 +83,7 @@ def composed(composer: Composer) -> Composed:
         plan = broadcast.plan
         return composer.compose(
             broadcast.bot_id,
-            addressee.chat_id,
+            addressee.to,
             plan.content.method,
             params,
             priority=plan.priority,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from tempogram.engine.model.broadcasts import Plan
-from tempogram.engine.model.selection import QuietHours, Recipient
+from tempogram.engine.model.broadcasts import Addressee, Plan
+from tempogram.engine.model.selection import Recipient
 from tempogram.engine.selection.days import minute_of_day
 from tempogram.engine.selection.quiet import next_time_ms, quiet_until_ms
+from tempogram.engine.selection.zones import is_zone
 
 SHARES = 1 << 32
 """Of the time over which chats are spread; each has one by the hash of its id."""
@@ -21,7 +22,17 @@ def due_ms(plan: Plan, recipient: Recipient, *, started_at_ms: int) -> int:
     at_ms = begins_ms(plan, recipient.zone, started_at_ms)
     at_ms += crc32(str(recipient.chat_id).encode()) * plan.spread_ms // SHARES
     at_ms = max(at_ms, recipient.not_before_ms or 0)
-    return after_quiet(plan.quiet_hours, recipient.zone, at_ms)
+    return quiet_until_ms(plan.quiet_hours, recipient.zone, at_ms) or at_ms
+
+
+def held_until_ms(plan: Plan, addressee: Addressee, *, now_ms: int) -> int | None:
+    """Return when the quiet hours end that a recipient is in now, its own or else the plan's; None: it is in none.
+
+    They are decided when it is gathered and again when its message is submitted: a backlog, a pause or a retry may
+    have lasted until the night, and a chat's hours and zone may have changed.
+    """
+    zone = addressee.zone if addressee.zone is not None and is_zone(addressee.zone) else plan.default_zone
+    return quiet_until_ms(addressee.quiet_hours or plan.quiet_hours, zone, now_ms)
 
 
 def begins_ms(plan: Plan, zone: str, started_at_ms: int) -> int:
@@ -37,14 +48,3 @@ def begins_ms(plan: Plan, zone: str, started_at_ms: int) -> int:
     if minute is None or minute_of_day(zone, started_at_ms) == minute:
         return started_at_ms
     return next_time_ms(zone, started_at_ms, minute)
-
-
-def after_quiet(quiet: QuietHours | None, zone: str, at_ms: int) -> int:
-    """Return a time, or when the quiet hours end that it is in; None: there are none.
-
-    >>> night = QuietHours(from_minute=22 * 60, until_minute=8 * 60)
-    >>> [after_quiet(night, "UTC", hour * 3_600_000) / 3_600_000 for hour in (23, 9)]
-    [32.0, 9.0]
-    """
-    until_ms = quiet_until_ms(quiet, zone, at_ms)
-    return at_ms if until_ms is None else until_ms

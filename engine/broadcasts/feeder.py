@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
 
-from tempogram.engine.broadcasts.due import due_ms
+from tempogram.engine.broadcasts.due import due_ms, held_until_ms
 from tempogram.engine.broadcasts.stopping import ENDS, take_back
 from tempogram.engine.broadcasts.template import filled
 from tempogram.engine.closing.closer import Closer
@@ -235,11 +235,14 @@ class Feeder:
     async def _submit(self, broadcast: Broadcast, due: Sequence[Addressee]) -> bool:
         """Submit a portion; False if no further one is to follow now."""
         ended: dict[Outcome, list[Addressee]] = {}
-        messages = dict(self._composed(broadcast, due, ended))
+        later: dict[Addressee, int] = {}
+        if twins := [each for each in due if each.is_twin]:
+            await self._store.drop(broadcast, twins)
+        ready = list(self._ready(broadcast, due, ended, later))
+        messages = dict(self._composed(broadcast, ready, ended))
         answers = await self._dispatcher.submit(list(messages.values())) if messages else []
         noted: dict[Addressee, str] = {}
         full: list[QueueFull] = []
-        later: dict[Addressee, int] = {}
         for (addressee, message), answer in zip(messages.items(), answers, strict=True):
             match answer:
                 case Accepted():
@@ -268,15 +271,31 @@ class Feeder:
         if later:
             await self._store.postpone(broadcast, later)
 
+    def _ready(
+        self,
+        broadcast: Broadcast,
+        due: Sequence[Addressee],
+        ended: dict[Outcome, list[Addressee]],
+        later: dict[Addressee, int],
+    ) -> Iterator[Addressee]:
+        """Give those that may be written to now, and note when the others may, or that they may not."""
+        now_ms = self._clock()
+        for each in due:
+            if each.is_twin:
+                continue
+            if each.has_opted_out:
+                ended.setdefault(Outcome.OPTED_OUT, []).append(each)
+            elif (until_ms := held_until_ms(broadcast.plan, each, now_ms=now_ms)) is not None:
+                later[each] = until_ms
+            else:
+                yield each
+
     def _composed(
-        self, broadcast: Broadcast, due: Sequence[Addressee], ended: dict[Outcome, list[Addressee]]
+        self, broadcast: Broadcast, ready: Sequence[Addressee], ended: dict[Outcome, list[Addressee]]
     ) -> Sequence[tuple[Addressee, Outgoing]]:
         composed: list[tuple[Addressee, Outgoing]] = []
         refusals: list[str] = []
-        for each in due:
-            if each.has_opted_out:
-                ended.setdefault(Outcome.OPTED_OUT, []).append(each)
-                continue
+        for each in ready:
             try:
                 params = filled(broadcast.plan.content.params, each)
                 composed.append((each, self._compose(broadcast, each, params)))

@@ -114,5 +114,5 @@ def _holders(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _value(found: re.Match[str], addressee: Addressee, escape: Callable[[str], str]) -> str:
-    value = getattr(addressee, found[1])
+    value = addressee.to if found[1] == "chat_id" else getattr(addressee, found[1])
     return (found[2] or "") if value is None else escape(str(value))

@@ -143,16 +143,29 @@ class Addressee:
     """A recipient whose message is due.
 
     Attributes:
+        chat_id: Under which it was gathered.
         round: 0 for the first message to it, one more for each after it: a retry, or one after a pause.
-        title: Of its chat, as the other two; None: not known.
+        moved_to: Its chat's id now, if it has become a supergroup since.
+        is_twin: Its chat has another row, under another of its ids, which counts.
+        title: Of its chat, as all that follow; None: not known.
+        quiet_hours: Its own; None: it has none.
         has_opted_out: Since the broadcast began.
     """
 
     chat_id: ChatId
     round: int = 0
+    moved_to: ChatId | None = None
+    is_twin: bool = False
     title: str | None = None
     language: str | None = None
+    zone: str | None = None
+    quiet_hours: QuietHours | None = None
     has_opted_out: bool = False
+
+    @property
+    def to(self) -> ChatId:
+        """The chat to which its message goes."""
+        return self.chat_id if self.moved_to is None else self.moved_to
 
     def dedup_key(self, broadcast: Broadcast) -> str:
         """Return the key with which its message is accepted once, whatever process submits it."""

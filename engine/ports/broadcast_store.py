@@ -58,6 +58,9 @@ class BroadcastStore(Protocol):
     async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
         """Store outcomes of recipients that still wait in this round, and count them."""
 
+    async def drop(self, broadcast: Broadcast, twins: Sequence[Addressee]) -> None:
+        """Delete recipients that still wait in this round: their chats have other rows."""
+
     async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
         """Let recipients that still wait in this round be due at another time."""
 

@@ -94,6 +94,9 @@ class SqlBroadcastStore:
     async def end(self, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
         await self._database.write_alone(partial(recipients.end_waiting, broadcast=broadcast, ended=ended))
 
+    async def drop(self, broadcast: Broadcast, twins: Sequence[Addressee]) -> None:
+        await self._database.write_alone(partial(recipients.drop, broadcast=broadcast, twins=twins))
+
     async def postpone(self, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
         await self._database.write_alone(partial(recipients.postpone, broadcast=broadcast, due_ms=due_ms))
 

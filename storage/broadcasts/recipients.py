@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    delete,
     exists,
     false,
     func,
@@ -26,6 +27,7 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.broadcasts import FAILED, OF_STATUS, Addressee, Broadcast, Outcome
 from tempogram.engine.model.messages import ChatId, Status
+from tempogram.engine.model.selection import QuietHours
 from tempogram.engine.ports.broadcast_store import PAUSED
 from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import insert_into
@@ -43,6 +45,20 @@ from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger.record import DROP_PAYLOADS
 
 rows = broadcast_recipients.c
+
+GATHERED, OLDER = chats.alias("gathered"), chats.alias("older")
+"""A recipient's chat under the id under which it was gathered, and under those that it had before."""
+
+TWINS = broadcast_recipients.alias("twins")
+
+_OF_CHAT = (
+    chats.c.title,
+    chats.c.language,
+    chats.c.time_zone,
+    chats.c.quiet_from,
+    chats.c.quiet_until,
+    chats.c.opted_out_at_ms,
+)
 
 TRIED_AGAIN = "its broadcast tried again"
 """The reason of a dead letter after a retry."""
@@ -82,9 +98,12 @@ def gather(connection: Connection, *, broadcast: Broadcast, due: Mapping[ChatId,
 
 
 def due(broadcast: Broadcast, now_ms: int) -> Select[Any]:
-    of_chat = and_(chats.c.bot_id == broadcast.bot_id, chats.c.chat_id == rows.chat_id)
+    of_row = and_(GATHERED.c.bot_id == broadcast.bot_id, GATHERED.c.chat_id == rows.chat_id)
+    name = func.coalesce(GATHERED.c.alias_of, GATHERED.c.chat_id)
+    of_chat = and_(chats.c.bot_id == broadcast.bot_id, chats.c.chat_id == name)
     return (
-        select(rows.chat_id, rows.round, chats.c.title, chats.c.language, chats.c.opted_out_at_ms)
+        select(rows.chat_id, rows.round, GATHERED.c.alias_of, _is_twin(broadcast).label("is_twin"), *_OF_CHAT)
+        .outerjoin(GATHERED, of_row)
         .outerjoin(chats, of_chat)
         .where(is_of(broadcast), IS_WAITING, rows.due_at_ms <= now_ms)
         .order_by(rows.due_at_ms, rows.chat_id)
@@ -92,11 +111,17 @@ def due(broadcast: Broadcast, now_ms: int) -> Select[Any]:
 
 
 def addressee(row: Row[Any]) -> Addressee:
+    has_hours = row.quiet_from is not None
+    quiet_hours = QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until) if has_hours else None
     return Addressee(
         chat_id=chat_ids.required(row.chat_id),
         round=row.round,
+        moved_to=chat_ids.from_text(row.alias_of),
+        is_twin=row.is_twin,
         title=row.title,
         language=row.language,
+        zone=row.time_zone,
+        quiet_hours=quiet_hours,
         has_opted_out=row.opted_out_at_ms is not None,
     )
 
@@ -107,11 +132,15 @@ def note(connection: Connection, *, broadcast: Broadcast, message_ids: Mapping[A
 
 def end_waiting(connection: Connection, *, broadcast: Broadcast, ended: Mapping[Outcome, Sequence[Addressee]]) -> None:
     for outcome, addressees in ended.items():
-        names = [str(each.chat_id) for each in addressees]
-        in_round = tuple_(rows.chat_id, rows.round).in_([(str(each.chat_id), each.round) for each in addressees])
-        is_meant = is_of(broadcast), IS_WAITING, rows.chat_id.in_(names), in_round
-        changed = connection.execute(update(broadcast_recipients).where(*is_meant).values(outcome=outcome.value))
-        _count(connection, broadcast, outcome, changed.rowcount)
+        still_wait = update(broadcast_recipients).where(*_still_wait(broadcast, addressees))
+        changed = connection.execute(still_wait.values(outcome=outcome.value)).rowcount
+        _count(connection, broadcast, outcome, changed)
+
+
+def drop(connection: Connection, *, broadcast: Broadcast, twins: Sequence[Addressee]) -> None:
+    dropped = connection.execute(delete(broadcast_recipients).where(*_still_wait(broadcast, twins))).rowcount
+    fewer = {"recipients": broadcasts.c.recipients - dropped}
+    connection.execute(update(broadcasts).where(broadcasts.c.id == broadcast.id).values(fewer))
 
 
 def postpone(connection: Connection, *, broadcast: Broadcast, due_ms: Mapping[Addressee, int]) -> None:
@@ -189,6 +218,23 @@ def _wait_again(connection: Connection, *when: Any) -> int:
     next_round = rows.round + case((rows.message_id.is_(None), 0), else_=1)
     again = update(broadcast_recipients).where(*when).values(message_id=None, outcome=None, round=next_round)
     return connection.execute(again).rowcount
+
+
+def _still_wait(broadcast: Broadcast, addressees: Sequence[Addressee]) -> tuple[Any, ...]:
+    """Return the conditions for those of some recipients that wait in the round in which they were read."""
+    in_round = [(str(each.chat_id), each.round) for each in addressees]
+    names = [name for name, _ in in_round]
+    return is_of(broadcast), IS_WAITING, rows.chat_id.in_(names), tuple_(rows.chat_id, rows.round).in_(in_round)
+
+
+def _is_twin(broadcast: Broadcast) -> ColumnElement[bool]:
+    """Tell whether a recipient's chat has another row: under its new id, or one with a message under an older id."""
+    of_broadcast = TWINS.c.broadcast_id == broadcast.id
+    under_new = exists().where(of_broadcast, TWINS.c.chat_id == GATHERED.c.alias_of)
+    is_older = OLDER.c.bot_id == broadcast.bot_id, OLDER.c.alias_of == rows.chat_id, OLDER.c.alias_of.is_not(None)
+    is_begun = or_(TWINS.c.message_id.is_not(None), TWINS.c.outcome.is_not(None))
+    under_older = exists().where(*is_older, of_broadcast, TWINS.c.chat_id == OLDER.c.chat_id, is_begun)
+    return or_(under_new, under_older)
 
 
 def _key(broadcast: Broadcast, addressee: Addressee) -> tuple[int, str, int]:

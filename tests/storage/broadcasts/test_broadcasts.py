@@ -15,6 +15,7 @@ from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chats
+from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
 from tests.broadcasts import BOT, REFUSED_TEXT, BroadcastWorld, plan
@@ -366,6 +367,89 @@ class BroadcastsContract:
         assert (new_york - tokyo) % 96 == 14 * 4
         assert (started_ms // 900_000 + tokyo) % 96 in {4, 5}  # 10:00 there is 01:00 UTC
 
+    async def test_a_broadcast_resumed_or_retried_in_quiet_hours_is_held_until_they_end(
+        self, world: BroadcastWorld
+    ) -> None:
+        minute = world.clock() // 60_000 % 1_440
+        later = minute + 60, minute + 120
+        quiet = QuietHours(from_minute=later[0] % 1_440, until_minute=later[1] % 1_440)
+        await world.add_chats([905], time_zone="UTC", quiet_from=quiet.from_minute, quiet_until=quiet.until_minute)
+        selection = Selection(bot_id=BOT, chats=(1, 2, 905))
+        broadcast = await world.started(plan(selection=selection, quiet_hours=quiet, default_zone="UTC"))
+        await world.feeder.step()
+        await world.send_all(at_most=1, dead=CHATS)
+        await world.board.pause(broadcast.id)
+        world.clock.advance(90 * 60_000)
+
+        await world.board.resume(broadcast.id)
+        await world.run_until_idle()
+        assert world.sent.total() <= 1
+        world.clock.advance(30 * 60_000)
+        await world.run_until_idle()
+
+        assert len(world.sent) >= 2
+        assert (await world.board.get(broadcast.id)).state is BroadcastState.DONE
+
+    async def test_a_chat_in_its_own_quiet_hours_does_not_get_it_in_a_spread(self, world: BroadcastWorld) -> None:
+        minute = world.clock() // 60_000 % 1_440
+        hours = {"quiet_from": (minute + 1) % 1_440, "quiet_until": (minute + 601) % 1_440}
+        await world.add_chats([906], time_zone="UTC", **hours)
+        await world.started(plan(selection=Selection(bot_id=BOT, chats=(906,)), spread_ms=5 * 3_600_000))
+
+        for _ in range(19):
+            world.clock.advance(30 * 60_000)
+            await world.run_until_idle()
+        assert not world.sent
+        world.clock.advance(61 * 60_000)
+        await world.run_until_idle()
+
+        assert world.sent == {906: 1}
+
+    @pytest.mark.parametrize("gathered", [(-5,), (-5, -1005)])
+    async def test_a_group_that_becomes_a_supergroup_meanwhile_gets_it_once_under_its_new_id(
+        self, world: BroadcastWorld, gathered: tuple[int, ...]
+    ) -> None:
+        await world.add_chats([-5], title="Old")
+        await world.add_chats([-1005], title="New", opted_out_at_ms=None)
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=gathered)))
+        await world.feeder._gather(await world.board.get(broadcast.id))
+        await _move(world, -5, -1005)
+
+        await world.run_until_idle()
+
+        done = await world.board.get(broadcast.id)
+        assert (world.sent, world.texts) == ({-1005: 1}, {-1005: "Hello New"})
+        assert (done.state, done.recipients, done.outcomes) == (BroadcastState.DONE, 1, {Outcome.SENT: 1})
+
+    async def test_a_group_that_got_it_before_it_became_a_supergroup_does_not_get_it_again(
+        self, world: BroadcastWorld
+    ) -> None:
+        await world.add_chats([-5, -1005])
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=(-5, -1005))))
+        gathered = await world.feeder._gather(await world.board.get(broadcast.id))
+        (first,) = [
+            each for each in await world.store.due(gathered, now_ms=world.clock(), limit=9) if each.chat_id == -5
+        ]
+        await world.feeder._submit(gathered, [first])
+        await world.send_all()
+
+        await _move(world, -5, -1005)
+        await world.run_until_idle()
+
+        assert world.sent == {-5: 1}
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: 1}
+
+    async def test_a_group_that_opted_out_as_a_supergroup_gets_none(self, world: BroadcastWorld) -> None:
+        await world.add_chats([-5])
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=(-5,))))
+        await world.feeder._gather(await world.board.get(broadcast.id))
+        await _move(world, -5, -1005)
+        await _opt_out(world, -1005)
+
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.OPTED_OUT: 1}
+
     async def test_the_rows_of_recipients_are_deleted_30_days_after_the_end(self, world: BroadcastWorld) -> None:
         broadcast = await world.started()
         await world.run_until_idle()
@@ -406,6 +490,10 @@ async def _at_once(_seconds: float) -> None:
 
 async def _die(*_: object) -> None:
     raise _KilledError
+
+
+async def _move(world: BroadcastWorld, old: int, new: int) -> None:
+    await world.database.write_alone(lambda connection: chat_writes.move(connection, BOT, old, new, world.clock()))
 
 
 async def _opt_out(world: BroadcastWorld, chat_id: int) -> None:
