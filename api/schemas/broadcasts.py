@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import BotId, Flag, Tag, time_of
 from tempogram.api.schemas.local_times import Minute, QuietHoursIn, Zone
-from tempogram.api.schemas.selections import ChatsIn
+from tempogram.api.schemas.selections import ChatsIn, DailyCap
 from tempogram.engine.broadcasts.board import Forecast, Progress
 from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
 from tempogram.engine.model.messages import Guarantee, Priority
@@ -55,6 +55,7 @@ class BroadcastIn(RequestModel):
     )
     zone: Zone = Field(DEFAULT_ZONE, description="Of chats whose time zone is not known.")
     quiet_hours: QuietHoursIn | None = Field(None, description="Of chats that have none of their own.")
+    daily_cap: DailyCap = Field(None, description="So many messages a chat gets on a local date, over all campaigns.")
     not_if_written_today: Flag = Field(default=False, description="Leave out chats that the bot has written to today.")
     priority: Priority = Field(Priority.LOW, description="Shared 16 : 4 : 1, never strictly.")
     delivery: Guarantee = Field(
@@ -81,6 +82,7 @@ class BroadcastIn(RequestModel):
             spread_ms=round(self.spread_h * HOUR_MS),
             default_zone=self.zone,
             quiet_hours=None if self.quiet_hours is None else self.quiet_hours.hours(),
+            daily_cap=self.daily_cap,
             not_if_written_today=self.not_if_written_today,
             priority=self.priority,
             guarantee=self.delivery,

@@ -28,6 +28,9 @@ Language = Annotated[str, StringConstraints(pattern=f"^{LANGUAGE.pattern}$"), Fi
 Days = Annotated[int, Strict(), Field(ge=0, le=DAYS_MAX), AS_WHOLE]
 
 
+DailyCap = Annotated[int, Strict(), Field(ge=1, le=CAP_MAX), AS_WHOLE] | None
+
+
 class RulesIn(RequestModel):
     """What holds for a campaign besides whom it means."""
 
@@ -37,9 +40,7 @@ class RulesIn(RequestModel):
         None, description="Only chats in whose zone it is this hour of the day now: from this time on, up to 23:00."
     )
     quiet_hours: QuietHoursIn | None = Field(None, description="Of chats that have none of their own.")
-    daily_cap: Annotated[int, Strict(), Field(ge=1, le=CAP_MAX), AS_WHOLE] | None = Field(
-        None, description="So many messages a chat gets on a local date, over all campaigns."
-    )
+    daily_cap: DailyCap = Field(None, description="So many messages a chat gets on a local date, over all campaigns.")
     not_if_written_today: Flag = Field(
         default=False, description="Leave out chats to which the bot has written on their local date."
     )

@@ -98,6 +98,8 @@ def options(asked: str) -> dict[str, Any]:
             read["selection"][LISTS[name]] = value.split(",")
         elif name in DAYS and value.isascii() and value.isdecimal():
             read["selection"][name] = int(value)
+        elif name == "daily_cap" and value.isascii() and value.isdecimal():
+            read[name] = int(value)
         elif name in TIMES:
             read[name] = value
         elif name == "quiet_hours" and "-" in value:

@@ -38,8 +38,8 @@ async def broadcast(
         params: The method's other parameters, without ``chat_id``.
         selection: Which chats: ``{"languages": ["en"], "active_days": 90}``; None: all private ones.
         start: False: it stays a draft.
-        **options: ``at``, ``spread_h``, ``zone``, ``quiet_hours``, ``not_if_written_today``, ``priority`` and
-            ``delivery``, as ``POST /broadcasts`` takes them.
+        **options: ``at``, ``spread_h``, ``zone``, ``quiet_hours``, ``daily_cap``, ``not_if_written_today``,
+            ``priority`` and ``delivery``, as ``POST /broadcasts`` takes them.
 
     Returns:
         The broadcast with its ``id``.

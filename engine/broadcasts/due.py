@@ -6,7 +6,7 @@ from zlib import crc32
 
 from tempogram.engine.model.broadcasts import Addressee, Plan
 from tempogram.engine.model.selection import Recipient
-from tempogram.engine.selection.days import minute_of_day
+from tempogram.engine.selection.days import local_day, minute_of_day
 from tempogram.engine.selection.quiet import next_time_ms, quiet_until_ms
 from tempogram.engine.selection.zones import is_zone
 
@@ -31,8 +31,24 @@ def held_until_ms(plan: Plan, addressee: Addressee, *, now_ms: int) -> int | Non
     They are decided when it is gathered and again when its message is submitted: a backlog, a pause or a retry may
     have lasted until the night, and a chat's hours and zone may have changed.
     """
-    zone = addressee.zone if addressee.zone is not None and is_zone(addressee.zone) else plan.default_zone
-    return quiet_until_ms(addressee.quiet_hours or plan.quiet_hours, zone, now_ms)
+    return quiet_until_ms(addressee.quiet_hours or plan.quiet_hours, zone_for(plan, addressee), now_ms)
+
+
+def recipient_on(plan: Plan, addressee: Addressee, *, now_ms: int) -> Recipient:
+    """Return a recipient on its local date, as it is claimed."""
+    day = local_day(zone_for(plan, addressee), now_ms)
+    return Recipient(
+        chat_id=addressee.to,
+        zone=day.zone,
+        local_date=day.date.isoformat(),
+        not_before_ms=None,
+        day_ends_ms=day.ends_ms,
+    )
+
+
+def zone_for(plan: Plan, addressee: Addressee) -> str:
+    """Return a recipient's time zone, or that of those whose zone is not known."""
+    return addressee.zone if addressee.zone is not None and is_zone(addressee.zone) else plan.default_zone
 
 
 def begins_ms(plan: Plan, zone: str, started_at_ms: int) -> int:

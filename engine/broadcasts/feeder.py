@@ -20,10 +20,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
-from tempogram.engine.broadcasts.due import due_ms, held_until_ms
+from tempogram.engine.broadcasts.due import due_ms, held_until_ms, recipient_on
 from tempogram.engine.broadcasts.stopping import ENDS, take_back
 from tempogram.engine.broadcasts.template import filled
 from tempogram.engine.closing.closer import Closer
@@ -205,9 +206,8 @@ class Feeder:
         """Store the next recipients, and return the broadcast as it is then."""
         for _ in range(PAGES_A_STEP):
             started_at_ms, plan = broadcast.started_at_ms or 0, broadcast.plan
-            page = await self._audience.page(
-                plan.selection, broadcast.rules, now_ms=started_at_ms, after=broadcast.gathered_to
-            )
+            rules = replace(broadcast.rules, daily_cap=None)  # it counts on the date on which each is submitted
+            page = await self._audience.page(plan.selection, rules, now_ms=started_at_ms, after=broadcast.gathered_to)
             due = {each.chat_id: due_ms(plan, each, started_at_ms=started_at_ms) for each in page}
             to = str(page[-1].chat_id) if page else broadcast.gathered_to
             await self._store.gather(broadcast, due, to=to)
@@ -238,7 +238,7 @@ class Feeder:
         later: dict[Addressee, int] = {}
         if twins := [each for each in due if each.is_twin]:
             await self._store.drop(broadcast, twins)
-        ready = list(self._ready(broadcast, due, ended, later))
+        ready = await self._claim(broadcast, list(self._ready(broadcast, due, ended, later)), ended)
         messages = dict(self._composed(broadcast, ready, ended))
         answers = await self._dispatcher.submit(list(messages.values())) if messages else []
         noted: dict[Addressee, str] = {}
@@ -289,6 +289,21 @@ class Feeder:
                 later[each] = until_ms
             else:
                 yield each
+
+    async def _claim(
+        self, broadcast: Broadcast, ready: Sequence[Addressee], ended: dict[Outcome, list[Addressee]]
+    ) -> Sequence[Addressee]:
+        """Return those that the daily cap allows. What was claimed on this date by a round before is so still."""
+        if broadcast.plan.daily_cap is None:
+            return ready
+        now_ms = self._clock()
+        wanted = {each.to: recipient_on(broadcast.plan, each, now_ms=now_ms) for each in ready if each.is_reachable}
+        new = [wanted[each.to] for each in ready if each.is_reachable and each.claimed_on != wanted[each.to].local_date]
+        won = await self._audience.claim(new, broadcast.rules, bot_id=broadcast.bot_id, now_ms=now_ms) if new else []
+        lost = {each.chat_id for each in new} - {each.recipient.chat_id for each in won}
+        if capped := [each for each in ready if each.to in lost]:
+            ended[Outcome.DAILY_CAP] = capped
+        return [each for each in ready if each.to not in lost]
 
     def _composed(
         self, broadcast: Broadcast, ready: Sequence[Addressee], ended: dict[Outcome, list[Addressee]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tempogram.engine.broadcasts.due import after_quiet, begins_ms
+from tempogram.engine.broadcasts.due import begins_ms
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.ports.broker import QueueStats
+from tempogram.engine.selection.quiet import quiet_until_ms
 from tempogram.engine.selection.zones import is_zone
 
 USED = 0.96
@@ -76,7 +77,7 @@ def arrivals_of(
         zone = name if name is not None and is_zone(name) else plan.default_zone
         of_zone = recipients * chats / total
         for due_ms, share in _spread(plan, begins_ms(plan, zone, started_at_ms)):
-            yield Arrival(after_quiet(plan.quiet_hours, zone, due_ms), of_zone * share)
+            yield Arrival(quiet_until_ms(plan.quiet_hours, zone, due_ms) or due_ms, of_zone * share)
 
 
 def _spread(plan: Plan, at_ms: int) -> Iterator[tuple[int, float]]:

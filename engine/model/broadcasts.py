@@ -36,6 +36,8 @@ class Outcome(StrEnum):
     """Its chat takes nothing, as an earlier answer of Telegram said."""
     OPTED_OUT = "opted_out"
     """It has opted out since the broadcast began."""
+    DAILY_CAP = "daily_cap"
+    """Its chat had been written to by as many campaigns on its local date."""
     REFUSED = "refused"
     """Telegram would refuse the message, as it is for this chat."""
 
@@ -71,6 +73,7 @@ class Plan:
         spread_ms: The chats are spread over so long a time, evenly.
         default_zone: Of chats whose zone is not known.
         quiet_hours: Of chats that have none of their own.
+        daily_cap: A chat gets at most so many messages on a local date, over all campaigns; None: any number.
         not_if_written_today: Chats to which the bot has written on their local date are left out.
         guarantee: Whether a message that perhaps arrived is sent again.
     """
@@ -81,6 +84,7 @@ class Plan:
     spread_ms: int = 0
     default_zone: str = DEFAULT_ZONE
     quiet_hours: QuietHours | None = None
+    daily_cap: int | None = None
     not_if_written_today: bool = False
     priority: Priority = Priority.LOW
     guarantee: Guarantee = Guarantee.AT_MOST_ONCE
@@ -129,6 +133,7 @@ class Broadcast:
             campaign=self.tag,
             default_zone=self.plan.default_zone,
             quiet_hours=self.plan.quiet_hours,
+            daily_cap=self.plan.daily_cap,
             not_if_written_today=self.plan.not_if_written_today,
         )
 
@@ -150,6 +155,8 @@ class Addressee:
         title: Of its chat, as all that follow; None: not known.
         quiet_hours: Its own; None: it has none.
         has_opted_out: Since the broadcast began.
+        is_reachable: As far as is known.
+        claimed_on: The last local date on which the broadcast had the right to write to it, if there is a daily cap.
     """
 
     chat_id: ChatId
@@ -161,6 +168,8 @@ class Addressee:
     zone: str | None = None
     quiet_hours: QuietHours | None = None
     has_opted_out: bool = False
+    is_reachable: bool = True
+    claimed_on: str | None = None
 
     @property
     def to(self) -> ChatId:

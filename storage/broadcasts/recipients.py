@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    null,
     or_,
     select,
     true,
@@ -37,6 +38,7 @@ from tempogram.storage.database.models import (
     IS_WAITING,
     broadcast_recipients,
     broadcasts,
+    campaign_claims,
     chats,
     messages,
 )
@@ -52,6 +54,7 @@ GATHERED, OLDER = chats.alias("gathered"), chats.alias("older")
 TWINS = broadcast_recipients.alias("twins")
 
 _OF_CHAT = (
+    chats.c.reachable,
     chats.c.title,
     chats.c.language,
     chats.c.time_zone,
@@ -102,7 +105,14 @@ def due(broadcast: Broadcast, now_ms: int) -> Select[Any]:
     name = func.coalesce(GATHERED.c.alias_of, GATHERED.c.chat_id)
     of_chat = and_(chats.c.bot_id == broadcast.bot_id, chats.c.chat_id == name)
     return (
-        select(rows.chat_id, rows.round, GATHERED.c.alias_of, _is_twin(broadcast).label("is_twin"), *_OF_CHAT)
+        select(
+            rows.chat_id,
+            rows.round,
+            GATHERED.c.alias_of,
+            _is_twin(broadcast).label("is_twin"),
+            _claimed_on(broadcast).label("claimed_on"),
+            *_OF_CHAT,
+        )
         .outerjoin(GATHERED, of_row)
         .outerjoin(chats, of_chat)
         .where(is_of(broadcast), IS_WAITING, rows.due_at_ms <= now_ms)
@@ -123,6 +133,8 @@ def addressee(row: Row[Any]) -> Addressee:
         zone=row.time_zone,
         quiet_hours=quiet_hours,
         has_opted_out=row.opted_out_at_ms is not None,
+        is_reachable=row.reachable is not False,
+        claimed_on=row.claimed_on,
     )
 
 
@@ -225,6 +237,14 @@ def _still_wait(broadcast: Broadcast, addressees: Sequence[Addressee]) -> tuple[
     in_round = [(str(each.chat_id), each.round) for each in addressees]
     names = [name for name, _ in in_round]
     return is_of(broadcast), IS_WAITING, rows.chat_id.in_(names), tuple_(rows.chat_id, rows.round).in_(in_round)
+
+
+def _claimed_on(broadcast: Broadcast) -> ColumnElement[Any]:
+    if broadcast.plan.daily_cap is None:
+        return null()
+    claims = campaign_claims.c
+    of_chat = claims.bot_id == broadcast.bot_id, claims.chat_id == chats.c.chat_id, claims.campaign == broadcast.tag
+    return select(func.max(claims.local_date)).where(*of_chat).correlate(chats).scalar_subquery()
 
 
 def _is_twin(broadcast: Broadcast) -> ColumnElement[bool]:

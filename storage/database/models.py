@@ -505,6 +505,7 @@ broadcasts = Table(
     Column("uncertain", BigInteger, nullable=False, server_default="0"),
     Column("unreachable", BigInteger, nullable=False, server_default="0"),
     Column("opted_out", BigInteger, nullable=False, server_default="0"),
+    Column("daily_cap", BigInteger, nullable=False, server_default="0"),
     Column("refused", BigInteger, nullable=False, server_default="0"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("started_at_ms", BigInteger),

@@ -304,6 +304,7 @@ CASES: dict[str, Case] = {
         lambda store, of, chats: store.note(of, {each: f"a{each.chat_id}" for each in chats})
     ),
     "SqlBroadcastStore.end": with_recipients(lambda store, of, chats: store.end(of, {Outcome.REFUSED: chats})),
+    "SqlBroadcastStore.drop": with_recipients(lambda store, of, chats: store.drop(of, chats)),
     "SqlBroadcastStore.under_way": with_broadcasts(lambda store, of: store.under_way(of)),
     "SqlBroadcastStore.last_due_ms": with_broadcasts(lambda store, of: store.last_due_ms(of)),
     "SqlBroadcastStore.ahead": with_broadcasts(lambda store, of: store.ahead(of)),

@@ -33,6 +33,7 @@ def create(
     at: Annotated[str | None, typer.Option(help="Of each chat's own day: 10:00.")] = None,
     spread_h: Annotated[float, typer.Option(help="Hours over which the chats are spread.")] = 0,
     quiet_hours: Annotated[str | None, typer.Option(help="Such as 22:00-08:00.")] = None,
+    daily_cap: Annotated[int | None, typer.Option(help="Messages a chat gets on a local date.")] = None,
     url: Url = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer's way to say a flag
 ) -> None:
@@ -56,6 +57,7 @@ def create(
         "at": at,
         "spread_h": spread_h,
         "quiet_hours": None if quiet_hours is None else read_quiet_hours(quiet_hours),
+        "daily_cap": daily_cap,
     }
     _print(api(url).post("/broadcasts", given(body)), as_json=as_json)
 

@@ -13,6 +13,7 @@ from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastSta
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
+from tempogram.engine.selection.days import local_day
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chats
 from tempogram.storage.ledger import chats as chat_writes
@@ -389,6 +390,45 @@ class BroadcastsContract:
 
         assert len(world.sent) >= 2
         assert (await world.board.get(broadcast.id)).state is BroadcastState.DONE
+
+    async def test_a_daily_cap_counts_the_messages_of_all_campaigns(self, world: BroadcastWorld) -> None:
+        of = plan(selection=Selection(bot_id=BOT, chats=(1, 2, 3)), daily_cap=1)
+        day = local_day(of.default_zone, world.clock())
+        written_to = Recipient(
+            chat_id=2, zone=day.zone, local_date=str(day.date), not_before_ms=None, day_ends_ms=day.ends_ms
+        )
+        await world.audience.claim([written_to], Rules(campaign="other"), bot_id=BOT, now_ms=world.clock())
+
+        first, second = await world.started(of), await world.started(of)
+        await world.run_until_idle()
+        world.clock.advance(86_400_000)
+        third = await world.started(of)
+        await world.run_until_idle()
+
+        outcomes = [(await world.board.get(each.id)).outcomes for each in (first, second, third)]
+        assert outcomes == [
+            {Outcome.SENT: 2, Outcome.DAILY_CAP: 1},
+            {Outcome.DAILY_CAP: 3},
+            {Outcome.SENT: 3},
+        ]
+
+    async def test_a_pause_a_retry_or_a_death_on_the_same_date_spends_a_daily_cap_once(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=(1, 2, 3)), daily_cap=1))
+        with monkeypatch.context() as patch:
+            patch.setattr(world.dispatcher, "submit", _die)
+            with pytest.raises(_KilledError):
+                await world.feeder.step()
+        world.process()
+        await world.feeder.step()
+        await world.board.pause(broadcast.id)
+        await world.board.resume(broadcast.id)
+        await world.run_until_idle(dead=(3,))
+        await world.board.retry(broadcast.id)
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: 3}
 
     async def test_a_chat_in_its_own_quiet_hours_does_not_get_it_in_a_spread(self, world: BroadcastWorld) -> None:
         minute = world.clock() // 60_000 % 1_440

@@ -31,7 +31,7 @@ _numbers = count(2)
 
 
 class Gate:
-    """Stands before each write of a process; it lets through as many as it is told to."""
+    """Stands before each write of a process; it lets through as many as it is opened for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -60,7 +60,7 @@ class Gate:
 
 
 class Process:
-    """A feeder that stands still before a write, until it is told to go on."""
+    """A feeder that stands still before a write, until it is woken."""
 
     def __init__(self, world: BroadcastWorld) -> None:
         self._gate = Gate(world.database)
@@ -147,7 +147,7 @@ class InterleavingsContract:
             ended = await world.board.get(broadcast.id)
             assert (ended.state, ended.outcomes) == (BroadcastState.DONE, {Outcome.SENT: len(CHATS)}), case
 
-    async def test_what_a_pause_took_back_is_settled_once_in_the_books(self, world: BroadcastWorld) -> None:
+    async def test_what_a_pause_took_back_is_settled_once(self, world: BroadcastWorld) -> None:
         for woken_before in self.woken_before:
             world.sent.clear()
             broadcast = await world.started()

@@ -1,0 +1,17 @@
+"""Recipients of broadcasts that the daily cap left out are counted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0032"
+down_revision = "0029"
+
+
+def upgrade() -> None:
+    op.add_column("broadcasts", sa.Column("daily_cap", sa.BigInteger, nullable=False, server_default="0"))
+
+
+def downgrade() -> None:
+    op.drop_column("broadcasts", "daily_cap")
