@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.audience import PAGE
 
@@ -35,8 +35,15 @@ class MemoryBroadcastStore:
         older = [each for each in self.rows.values() if before_id is None or each.id < before_id]
         return sorted(older, key=lambda each: -each.id)[:limit]
 
-    async def active(self, *, limit: int = PAGE) -> list[Broadcast]:
-        return [each for each in self.rows.values() if each.is_active]
+    async def active(self, *, after_id: int = 0, limit: int = PAGE) -> list[Broadcast]:
+        return [each for each in self.rows.values() if each.is_active and each.id > after_id][:limit]
+
+    async def totals(self, *, limit: int = PAGE) -> Totals:
+        running = [each for each in self.rows.values() if each.state is RUNNING]
+        due = (at_ms for each in running for at_ms in self.waiting[each.id].values())
+        outcomes = sum((Counter(each.outcomes) for each in running), Counter[Outcome]())
+        waiting = sum(each.left for each in running)
+        return Totals(running=len(running), waiting=waiting, outcomes=outcomes, next_due_ms=min(due, default=None))
 
     async def change(
         self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int

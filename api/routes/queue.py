@@ -35,7 +35,7 @@ Limit = Annotated[int, Query(ge=1, le=dead_letters.PAGE_MAX)]
     response_model_exclude_none=True,
 )
 async def stats(dependencies: DependenciesOf) -> QueueStatsOut:
-    """Count open messages, each once, and dead letters; and what is watched, where a source is declared."""
+    """Count open messages, each once, and dead letters; what is watched, if anything; what runs of broadcasts."""
     return await counted(dependencies)
 
 

@@ -12,7 +12,7 @@ from tempogram.api.schemas.fields import BotId, Flag, Tag, time_of
 from tempogram.api.schemas.local_times import Minute, QuietHoursIn, Zone
 from tempogram.api.schemas.selections import ChatsIn, DailyCap
 from tempogram.engine.broadcasts.board import Forecast, Progress
-from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan
+from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan, Totals
 from tempogram.engine.model.messages import Guarantee, Priority
 from tempogram.engine.model.selection import DEFAULT_ZONE, Reason
 
@@ -133,6 +133,27 @@ class BroadcastsOut(ResponseModel):
 
     broadcasts: list[BroadcastOut]
     next_before: int | None = Field(description="The next page's before; null: this is the last one.")
+
+
+class RunningBroadcastsOut(ResponseModel):
+    """The broadcasts that run, in a few numbers."""
+
+    running: int
+    waiting: int = Field(description="Their recipients without an outcome.")
+    outcomes: dict[Outcome, int] = Field(description="How many recipients have ended, by outcome; those that occur.")
+    next_due_at: datetime | None = Field(None, description="When the next recipient without a message is due.")
+
+    @classmethod
+    def of(cls, totals: Totals) -> Self | None:
+        """Return None if none runs."""
+        if not totals.running:
+            return None
+        return cls(
+            running=totals.running,
+            waiting=totals.waiting,
+            outcomes=dict(totals.outcomes),
+            next_due_at=time_of(totals.next_due_ms),
+        )
 
 
 class ForecastOut(ResponseModel):

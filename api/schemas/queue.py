@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
+from tempogram.api.schemas.broadcasts import RunningBroadcastsOut
 from tempogram.api.schemas.fields import BotId, Flag, MessageId, QueryFlag
 from tempogram.api.schemas.messages import BATCH_MAX, EXAMPLE_ID, LetterOut
 from tempogram.engine.model.watches import WatchCounts
@@ -66,6 +67,7 @@ class QueueStatsOut(ResponseModel):
     total_queued: int
     total_failed: int
     watches: WatchStatsOut | None = Field(None, description="Left out where no source of watches is declared.")
+    broadcasts: RunningBroadcastsOut | None = Field(None, description="Left out while none runs.")
 
 
 class DeadLettersOut(ResponseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tempogram.api.core.dependencies import Dependencies
+from tempogram.api.schemas.broadcasts import RunningBroadcastsOut
 from tempogram.api.schemas.queue import LaneCounts, QueueStatsOut, WatchStatsOut
 from tempogram.engine.model.messages import Priority
 
@@ -17,6 +18,7 @@ async def counted(dependencies: Dependencies) -> QueueStatsOut:
         total_queued=sum(waiting.values()) + counts.retry,
         total_failed=dead,
         watches=await _watches(dependencies),
+        broadcasts=RunningBroadcastsOut.of(await dependencies.broadcasts.totals()),
     )
 
 

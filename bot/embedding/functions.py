@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NotRequired, TypedDict, TypeVar, cast
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
 from aiogram import Bot
 from aiogram.methods import TelegramMethod
@@ -65,6 +65,7 @@ class QueueStats(TypedDict):
     total_queued: int
     total_failed: int
     watches: NotRequired[WatchStats]
+    broadcasts: NotRequired[dict[str, Any]]
 
 
 async def send(bot: Bot | int, method: TelegramMethod[Returned], wait_s: float | None = None) -> Returned:

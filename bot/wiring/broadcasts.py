@@ -48,6 +48,7 @@ def broadcasting_of(
         clock=context.clock,
     )
     engine.metrics.broadcasts, engine.metrics.recipients_left = feeder.counts, feeder.left
+    engine.metrics.recipients_ended = feeder.ended
     board = Broadcasts(
         storage.broadcasts,
         storage.audience,

@@ -12,7 +12,7 @@ from tempogram.engine.broadcasts.forecast import Arrival, Rate, arrivals_of, end
 from tempogram.engine.broadcasts.stopping import ENDS, take_back
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.limits.limits import PLACES_A_STAR, Limits
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Plan
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Plan, Totals
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import Outgoing
@@ -152,6 +152,10 @@ class Broadcasts:
     async def page(self, *, before_id: int | None, limit: int) -> list[Broadcast]:
         """Return broadcasts, newest first."""
         return await self._store.page(before_id=before_id, limit=limit)
+
+    async def totals(self) -> Totals:
+        """Count the broadcasts that run, with their recipients."""
+        return await self._store.totals()
 
     async def preview(self, broadcast_id: int) -> Forecast:
         """Say what a broadcast would do if it were started now.

@@ -62,6 +62,9 @@ QUEUED_LEAST = 20
 QUEUED_MAX_OF_ALL = 20_000
 """Of all broadcasts together; each has at least a portion."""
 
+ACTIVE_MAX = 1_000
+"""Broadcasts that a step is for; the next step is for those after them."""
+
 PORTION = 200
 """Recipients that are submitted at once. untuned: some 30 ms, after which it is asked whether the broadcast still
 runs."""
@@ -116,18 +119,27 @@ class Feeder:
         self._clock = clock
         self._woken = asyncio.Event()
         self._active: Sequence[Broadcast] = ()
+        self._after_id = 0
 
     def wake(self) -> None:
         """Look at once whether there is something to do."""
         self._woken.set()
 
     def counts(self) -> Mapping[str, int]:
-        """Count the active broadcasts of the last step by their state."""
+        """Count the active broadcasts of the last steps by their state."""
         return Counter(each.state.value for each in self._active)
 
     def left(self) -> int:
         """Count the recipients of those that run which have no outcome."""
         return sum(each.left for each in self._active if each.state is BroadcastState.RUNNING)
+
+    def ended(self) -> Mapping[str, int]:
+        """Count the recipients of those that run by their outcome."""
+        ended = Counter[str]()
+        for each in self._active:
+            if each.state is BroadcastState.RUNNING:
+                ended.update({outcome.value: count for outcome, count in each.outcomes.items()})
+        return ended
 
     async def lead(self) -> None:
         """Feed until cancelled; an error ends one step only."""
@@ -147,7 +159,7 @@ class Feeder:
         Raises:
             LedgerError, BrokerError: The rest is done in the next step.
         """
-        active = self._active = await self._store.active()
+        active = await self._next()
         running = [each for each in active if each.state is BroadcastState.RUNNING]
         most = max(PORTION, min(QUEUED_MAX, QUEUED_MAX_OF_ALL // max(1, len(running))))
         limits = await self._limits() if running else Limits()
@@ -162,7 +174,14 @@ class Feeder:
                 log.exception("broadcast_step_failed", broadcast=each.id)
         if errors:
             raise errors[0]
-        return is_busy
+        return is_busy or self._after_id > 0
+
+    async def _next(self) -> Sequence[Broadcast]:
+        """Return the broadcasts of this step; where there are more than one takes, they take turns."""
+        active = await self._store.active(after_id=self._after_id, limit=ACTIVE_MAX)
+        self._active = [*self._active, *active] if self._after_id else active
+        self._after_id = active[-1].id if len(active) == ACTIVE_MAX else 0
+        return active
 
     async def _step_or_report(self) -> bool:
         try:

@@ -144,6 +144,22 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The broadcasts that run, in a few numbers.
+
+    Attributes:
+        waiting: Their recipients without an outcome.
+        outcomes: Their recipients that have ended, by outcome.
+        next_due_ms: When the next recipient is due that has no message; None: each has one.
+    """
+
+    running: int
+    waiting: int = 0
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    next_due_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Addressee:
     """A recipient whose message is due.
 

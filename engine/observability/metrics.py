@@ -19,6 +19,7 @@
     telegram_alerts_open{kind}                            alerts that are open, in the process that looks for them
     telegram_broadcasts{state}                            those that run or are being stopped, where they are fed
     telegram_broadcast_recipients_left                    recipients of those that run, without an outcome so far
+    telegram_broadcast_recipients{outcome}                and those with one
     telegram_alert_deliveries_total{channel, outcome}     tries to bring a notice to a channel
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
@@ -81,6 +82,7 @@ class Metrics:
         alerts_open: Counts the open alerts by their kind; set by what looks for them.
         broadcasts: Counts the active broadcasts by their state; set by what feeds the queue with them.
         recipients_left: Counts what is left of them; likewise.
+        recipients_ended: Counts the recipients of those that run by their outcome; likewise.
         tasks: Of runs of tasks.
         watches: Of items that are watched.
         changed: Set when one of ``shared`` has grown.
@@ -101,6 +103,7 @@ class Metrics:
     alerts_open: Callable[[], Mapping[str, int]] = dict
     broadcasts: Callable[[], Mapping[str, int]] = dict
     recipients_left: Callable[[], int] = int
+    recipients_ended: Callable[[], Mapping[str, int]] = dict
     alert_deliveries: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     tasks: TaskMetrics = field(default_factory=TaskMetrics)
     watches: WatchMetrics = field(default_factory=WatchMetrics)
@@ -249,6 +252,12 @@ class EngineCollector:
             "Recipients of those that run, without an outcome so far.",
             self._metrics.recipients_left(),
         )
+        ended = GaugeMetricFamily(
+            "telegram_broadcast_recipients", "Recipients of those that run, by outcome.", labels=("outcome",)
+        )
+        for outcome, count in self._metrics.recipients_ended().items():
+            ended.add_metric((outcome,), count)
+        yield ended
 
     def _shown_conditions(self) -> Metric:
         shown = GaugeMetricFamily(

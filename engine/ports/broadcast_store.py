@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
 from tempogram.engine.model.messages import ChatId
 
 PAGE = 1_000
@@ -32,8 +32,11 @@ class BroadcastStore(Protocol):
     async def page(self, *, before_id: int | None, limit: int) -> list[Broadcast]:
         """Return broadcasts, newest first; ``before_id`` is the last of the page before."""
 
-    async def active(self, *, limit: int = PAGE) -> list[Broadcast]:
-        """Return what there is to do: those that run, and those that were stopped and wait in the queue."""
+    async def active(self, *, after_id: int = 0, limit: int = PAGE) -> list[Broadcast]:
+        """Return what there is to do, by id: those that run, and those that were stopped and wait in the queue."""
+
+    async def totals(self, *, limit: int = PAGE) -> Totals:
+        """Count those that run, so many at most. Cost: O(limit) looks into an index, however many recipients wait."""
 
     async def change(
         self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int

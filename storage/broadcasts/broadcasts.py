@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, exists, false, func, select, true, update
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.broadcast_store import PAGE
 from tempogram.storage.broadcasts import recipients
@@ -56,8 +56,16 @@ class SqlBroadcastStore:
         is_before = true() if before_id is None else broadcasts.c.id < before_id
         return await self._read(select(broadcasts).where(is_before).order_by(broadcasts.c.id.desc()).limit(limit))
 
-    async def active(self, *, limit: int = PAGE) -> list[Broadcast]:
-        return await self._read(select(broadcasts).where(IS_ACTIVE).order_by(broadcasts.c.id).limit(limit))
+    async def active(self, *, after_id: int = 0, limit: int = PAGE) -> list[Broadcast]:
+        is_next = IS_ACTIVE, broadcasts.c.id > after_id
+        return await self._read(select(broadcasts).where(*is_next).order_by(broadcasts.c.id).limit(limit))
+
+    async def totals(self, *, limit: int = PAGE) -> Totals:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(recipients.totals(limit))).one()
+        ended = {each: int(row._mapping[each.value]) for each in Outcome if row._mapping[each.value]}  # noqa: SLF001
+        waiting = int(row.recipients) - sum(ended.values())
+        return Totals(running=row.running, waiting=waiting, outcomes=ended, next_due_ms=row.next_due_ms)
 
     async def change(
         self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int

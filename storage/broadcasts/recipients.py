@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.model.broadcasts import FAILED, OF_STATUS, Addressee, Broadcast, Outcome
+from tempogram.engine.model.broadcasts import FAILED, OF_STATUS, Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.model.selection import QuietHours
 from tempogram.engine.ports.broadcast_store import PAUSED
@@ -34,6 +34,7 @@ from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_t
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import (
     HAS_FAILED,
+    IS_ACTIVE,
     IS_UNDER_WAY,
     IS_WAITING,
     broadcast_recipients,
@@ -88,6 +89,18 @@ def last_due(broadcast_ids: Sequence[int]) -> Select[Any]:
     last = select(func.max(rows.due_at_ms)).where(rows.broadcast_id == broadcasts.c.id, IS_WAITING)
     of_each = select(broadcasts.c.id, func.coalesce(last.correlate(broadcasts).scalar_subquery(), 0))
     return of_each.where(broadcasts.c.id.in_(broadcast_ids))
+
+
+def totals(limit: int) -> Select[Any]:
+    """Select the sums over the broadcasts that run."""
+    is_running = IS_ACTIVE, broadcasts.c.state == BroadcastState.RUNNING.value
+    summed = ("recipients", *(each.value for each in Outcome))
+    first = select(func.min(rows.due_at_ms)).where(rows.broadcast_id == broadcasts.c.id, IS_WAITING)
+    next_due = first.correlate(broadcasts).scalar_subquery().label("next_due_ms")
+    counted = (broadcasts.c[name] for name in summed)
+    running = select(*counted, next_due).where(*is_running).order_by(broadcasts.c.id).limit(limit).subquery("running")
+    sums = (func.coalesce(func.sum(running.c[name]), 0).label(name) for name in summed)
+    return select(func.count().label("running"), *sums, func.min(running.c.next_due_ms).label("next_due_ms"))
 
 
 def gather(connection: Connection, *, broadcast: Broadcast, due: Mapping[ChatId, int], to: str) -> None:

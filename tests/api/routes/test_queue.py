@@ -34,6 +34,14 @@ class TestStats:
             "total_failed": 1,
         }
 
+    async def test_broadcasts_that_run_have_a_part(self, world: World) -> None:
+        made = await world.client.post("/broadcasts", json={"name": "news", "bot": BOT_ID, "text": "Hello"})
+        await world.client.post(f"/broadcasts/{made.json()['id']}/start")
+
+        response = await world.client.get("/queue/stats")
+
+        assert response.json()["broadcasts"] == {"running": 1, "waiting": 0, "outcomes": {}}
+
     async def test_queue_stats_are_refused_while_the_broker_is_unavailable(self, world: World) -> None:
         world.broker.asleep = True
 

@@ -137,10 +137,13 @@ def test_the_gauges_show_the_counts_of_queue_and_ledger() -> None:
 
 
 def test_active_broadcasts_are_shown_by_state_with_what_is_left_of_them() -> None:
-    numbers = shown(Metrics(broadcasts=lambda: {"running": 2}, recipients_left=lambda: 900))
+    numbers = shown(
+        Metrics(broadcasts=lambda: {"running": 2}, recipients_left=lambda: 900, recipients_ended=lambda: {"sent": 7})
+    )
 
     assert numbers['telegram_broadcasts{state="running"}'] == 2
     assert numbers["telegram_broadcast_recipients_left"] == 900
+    assert numbers['telegram_broadcast_recipients{outcome="sent"}'] == 7
 
 
 def test_open_alerts_are_shown_by_kind_and_their_deliveries_by_channel_and_outcome() -> None:

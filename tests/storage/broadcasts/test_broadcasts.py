@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome, Totals
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
 from tempogram.engine.selection.days import local_day
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.models import chats
+from tempogram.storage.database.models import broadcast_recipients, chats
 from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
@@ -270,6 +270,25 @@ class BroadcastsContract:
 
         assert (await world.store.under_way([other]))[other.id] == len(CHATS)
 
+    async def test_one_after_more_than_a_step_takes_has_its_turn(
+        self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feeder, "ACTIVE_MAX", 2)
+        minute = (world.clock() // 60_000 + 60) % 1_440
+        later = plan(selection=Selection(bot_id=BOT, chats=(1,)), at_minute=minute, default_zone="UTC")
+        for _ in range(4):
+            await world.started(later)
+        last = await world.started(plan(selection=Selection(bot_id=BOT, chats=(2,))))
+
+        for _ in range(6):
+            await world.feeder.step()
+        await world.send_all()
+        await world.feeder.step()
+
+        assert world.sent == {2: 1}
+        assert (await world.board.get(last.id)).recipients == 1
+        assert world.feeder.counts()["running"] >= 2
+
     async def test_a_portion_submitted_while_it_was_cancelled_is_taken_back(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -503,6 +522,21 @@ class BroadcastsContract:
         assert (kept["broadcast_recipients"], gone["broadcast_recipients"]) == (0, len(CHATS))
         assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: len(CHATS)}
 
+    async def test_those_that_run_are_counted_together(self, world: BroadcastWorld) -> None:
+        assert await world.board.totals() == Totals(running=0)
+        await world.started(plan(selection=Selection(bot_id=BOT, chats=(1, 2, 3))))
+        later = await world.started(plan(selection=Selection(bot_id=BOT, chats=(4, 5)), spread_ms=3_600_000))
+        await world.board.create("a draft", plan())
+        await world.feeder.step()
+        await world.send_all(at_most=1)
+        await world.feeder.step()
+
+        totals = await world.board.totals()
+
+        assert (totals.running, totals.waiting, totals.outcomes) == (2, 4, {Outcome.SENT: 1})
+        first = min(each.due_at_ms for each in await _rows(world, later))
+        assert totals.next_due_ms == first
+
     async def test_several_are_listed_newest_first(self, world: BroadcastWorld) -> None:
         ids = [(await world.board.create(name, plan())).id for name in "abc"]
 
@@ -530,6 +564,12 @@ async def _at_once(_seconds: float) -> None:
 
 async def _die(*_: object) -> None:
     raise _KilledError
+
+
+async def _rows(world: BroadcastWorld, of: Broadcast) -> list[Any]:
+    query = select(broadcast_recipients).where(broadcast_recipients.c.broadcast_id == of.id)
+    async with world.database.reading() as connection:
+        return list((await connection.execute(query)).all())
 
 
 async def _move(world: BroadcastWorld, old: int, new: int) -> None:
