@@ -14,7 +14,7 @@ from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, ForecastOut
 from tempogram.bot.broadcasts.words import forecast
 from tempogram.engine.broadcasts.board import BroadcastConflict, Broadcasts
-from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.engine.model.messages import ChatId
 
 LISTS = {"type": "types", "tag": "tags", "without_tag": "without_tags", "language": "languages"}
@@ -24,6 +24,10 @@ DAYS = ("wrote_days_ago", "active_days", "quiet_days")
 TIMES = ("at", "zone")
 
 EXAMPLE = "/broadcast spring language=en,de active_days=90 at=10:00"
+
+
+QUEUE_AWAY = "the queue cannot be reached now; a change is stored, and followed once it can; look again later"
+LEDGER_AWAY = "the database cannot be reached now; try again later"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,13 @@ class Desk:
             made = await self.board.create(wanted.name, wanted.plan({}))
         except SettingsError as error:
             raise Refusal(str(error)) from None
-        found = ForecastOut.of(await self.board.preview(made.id))
-        return made.id, _forecast(made.id, made.name, found)
+        except LedgerError:
+            raise Refusal(f"nothing was made: {LEDGER_AWAY}") from None
+        try:
+            found = forecast(ForecastOut.of(await self.board.preview(made.id)))
+        except (BrokerUnavailable, LedgerError):
+            found = "What it would do cannot be said while the queue or the database is away."
+        return made.id, f"Broadcast {made.id}, {made.name}: a draft.\n{found}"
 
     async def do(self, what: str, broadcast_id: int) -> BroadcastOut:
         """Start, pause, resume, cancel or retry a broadcast of this bot, or look at it.
@@ -66,6 +75,14 @@ class Desk:
         Raises:
             Refusal: It cannot be done now; one sentence.
         """
+        try:
+            return await self._done(what, broadcast_id)
+        except BrokerUnavailable:
+            raise Refusal(QUEUE_AWAY) from None
+        except LedgerError:
+            raise Refusal(LEDGER_AWAY) from None
+
+    async def _done(self, what: str, broadcast_id: int) -> BroadcastOut:
         broadcast = await self.board.get(broadcast_id)
         if broadcast.bot_id != self.bot_id:
             raise Refusal(f"broadcast {broadcast_id} is of another bot")
@@ -133,7 +150,3 @@ def _wanted(values: dict[str, Any]) -> BroadcastIn:
         return BroadcastIn.model_validate(values)
     except ValidationError as error:
         raise Refusal(first_sentence(error)) from None
-
-
-def _forecast(broadcast_id: int, name: str, found: ForecastOut) -> str:
-    return f"Broadcast {broadcast_id}, {name}: a draft.\n{forecast(found)}"

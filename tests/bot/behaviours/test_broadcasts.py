@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from aiogram.methods import AnswerCallbackQuery
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.engine.model.broadcasts import BroadcastState
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID
@@ -98,6 +100,42 @@ async def test_what_makes_no_sense_is_answered_with_a_sentence(
         await talking.hears(heard)
 
     assert said in talking.said[0]
+
+
+async def test_a_draft_is_answered_while_the_queue_is_away(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with talk(database, clock, settings=ON) as talking:
+        monkeypatch.setattr(talking.broadcasts.broker, "stats", _away)
+        await drafted(talking)
+
+    assert talking.said[0].endswith("What it would do cannot be said while the queue or the database is away.")
+    assert buttons(talking.submitted[0]) == ["broadcast:start:1", "broadcast:cancel:1"]
+
+
+async def test_a_button_is_answered_while_the_queue_is_away(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with talk(database, clock, settings=ON) as talking:
+        await talking.broadcasts.add_chats([4], last_message_in_at_ms=clock())
+        await drafted(talking)
+        await talking.hears(press("broadcast:start:1"))
+        await talking.broadcasts.feeder.step()
+        monkeypatch.setattr(talking.broadcasts.broker, "stats", _away)
+        monkeypatch.setattr(talking.broadcasts.broker, "cancel", _away)
+        await talking.hears(press("broadcast:look:1"), press("broadcast:pause:1"))
+        paused = await talking.broadcasts.board.get(1)
+
+    assert paused.state is BroadcastState.PAUSED
+    answers = [each.text for each in talking.direct.methods if isinstance(each, AnswerCallbackQuery)]
+    assert (
+        answers[-2:]
+        == ["the queue cannot be reached now; a change is stored, and followed once it can; look again later"] * 2
+    )
+
+
+async def _away(*_given: object, **_named: object) -> None:
+    raise BrokerUnavailable("Redis is away")
 
 
 def test_it_has_no_settings() -> None:
