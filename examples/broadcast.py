@@ -1,7 +1,7 @@
 """News for subscribers: an editor writes one, looks at it, and sends it to all in a loop.
 
 With Tempogram the loop is not needed: ``await tempogram.broadcast(bot, …)`` sends to all chats that a selection means,
-each once, whatever process dies meanwhile; see docs/broadcasts.md.
+each once, whatever process dies meanwhile; see newsletter.py and docs/broadcasts.md.
 
 BOT_TOKEN=123456:ABC-DEF EDITORS=42,43 python -m examples.broadcast
 """
