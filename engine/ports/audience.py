@@ -73,7 +73,7 @@ class Audience(Protocol):
         No other has them, the daily cap allows it, they have not opted out since, and their local date has not ended.
         """
 
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
+    async def note_submitted(self, claims: Sequence[Claim]) -> None:
         """Store that these were submitted; each has its ``message_id``."""
 
     async def unsubmitted(

@@ -73,7 +73,7 @@ class Campaign:
         Raises:
             LedgerError: It was not stored, as far as is known; the claim may be given again.
         """
-        await self._audience.note_submitted([replace(claim, message_id=message_id)], now_ms=self._clock())
+        await self._audience.note_submitted([replace(claim, message_id=message_id)])
 
     async def _left_over(self) -> AsyncIterator[list[Claim]]:
         after = ""

@@ -58,7 +58,7 @@ class SqlAudience:
     async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
         return await self._claim([Wish(each, rules, bot_id, now_ms) for each in recipients])
 
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:  # noqa: ARG002 - of the port
+    async def note_submitted(self, claims: Sequence[Claim]) -> None:
         for start in range(0, len(claims), CLAIMS_MAX):
             await self._database.write(claim_rows.note_submitted, claims[start : start + CLAIMS_MAX])
 

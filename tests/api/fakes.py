@@ -440,7 +440,7 @@ class ListedAudience:
     async def claim(self, recipients: Sequence[Recipient], rules: Rules, *, bot_id: int, now_ms: int) -> list[Claim]:
         return [Claim(campaign=rules.campaign, bot_id=bot_id, recipient=each) for each in recipients]
 
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None: ...
+    async def note_submitted(self, claims: Sequence[Claim]) -> None: ...
 
     async def unsubmitted(
         self, selection: Selection, rules: Rules, *, now_ms: int, after: str = "", limit: int = PAGE

@@ -155,7 +155,7 @@ async def declared(database: Database, count: int) -> Ask:
 async def note_claims(database: Database, count: int) -> Ask:
     rows = await SqlAudience(database).claim(recipients(count), CLAIMED, bot_id=BOT, now_ms=NOW_MS)
     claims = [Claim(campaign="spring", bot_id=BOT, recipient=each.recipient, message_id="a") for each in rows]
-    return SqlAudience(database).note_submitted(claims, now_ms=NOW_MS)
+    return SqlAudience(database).note_submitted(claims)
 
 
 async def postpone(database: Database, count: int) -> Ask:

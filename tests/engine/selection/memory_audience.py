@@ -68,7 +68,7 @@ class MemoryAudience:
             claimed.append(self.claims[key])
         return claimed
 
-    async def note_submitted(self, claims: Sequence[Claim], *, now_ms: int) -> None:
+    async def note_submitted(self, claims: Sequence[Claim]) -> None:
         for each in claims:
             self.claims[each.bot_id, each.recipient.chat_id, each.recipient.local_date, each.campaign] = each
 

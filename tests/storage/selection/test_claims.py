@@ -135,7 +135,7 @@ class ClaimsContract:
     async def test_what_was_not_submitted_is_found_again(self, audience: SqlAudience) -> None:
         held = replace(ALL[0], not_before_ms=NOW_MS + 5, day_ends_ms=NOW_MS + 9)
         won = await audience.claim([held, ALL[1], ALL[2]], rules("weekly"), bot_id=BOT, now_ms=NOW_MS)
-        await audience.note_submitted([replace(won[1], message_id="m2")], now_ms=NOW_MS)
+        await audience.note_submitted([replace(won[1], message_id="m2")])
 
         left = await left_over(audience)
 
