@@ -54,6 +54,7 @@ ROUTERS = (
     services.router,
     alerts.router,
     broadcasts.router,
+    broadcasts.forms,
     tasks.router,
     selections.router,
     watches.router,
@@ -64,6 +65,10 @@ ROUTERS = (
 
 LARGE = (messages.BATCH_PATH, selections.PREVIEW, selections.CHATS)
 """Paths that take a list of many."""
+
+
+FORMS = (messages.PATH, broadcasts.PATH)
+"""Paths that take files."""
 
 
 def create_app(dependencies: Dependencies) -> FastAPI:
@@ -105,7 +110,7 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
             BodyLimits,
             bytes_max=dependencies.body_bytes_max,
             bytes_max_of=dict.fromkeys(LARGE, dependencies.batch_bytes_max),
-            bytes_max_of_forms={messages.PATH: dependencies.form_bytes_max},
+            bytes_max_of_forms=dict.fromkeys(FORMS, dependencies.form_bytes_max),
             bytes_max_of_lists={chats.IMPORT_PATH: dependencies.batch_bytes_max},
             memory=memory,
             bounds_itself=is_of_a_bot if dependencies.door is not None else lambda _: False,

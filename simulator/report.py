@@ -19,6 +19,7 @@ class Report:
     ``accepted_by_second`` are places in each second since the first call.
     ``throttled`` counts 429s by cause: "window" broke one, "penalty" came during the wait for that,
     "ordered" is a fault's, "webhook" set webhooks too often.
+    ``uploads`` counts files whose bytes came with a call, whatever was answered.
     ``out_of_order`` counts numbered texts that came after a higher number of the same prefix.
     """
 
@@ -41,6 +42,7 @@ class Report:
     duplicates_listed: list[Duplicate]
     out_of_order: int
     updates_pending: int
+    uploads: int = 0
 
     @property
     def broke_no_window(self) -> bool:
@@ -70,4 +72,5 @@ def report_of(record: Record, windows: Windows, faults: Faults, *, updates_pendi
         duplicates_listed=list(record.duplicates_listed),
         out_of_order=record.out_of_order,
         updates_pending=updates_pending,
+        uploads=record.uploads,
     )

@@ -9,7 +9,7 @@
     call_uses   of services              once no window is so long
     fsm_states  that are cleared         once the update that cleared them is handled
     watches     what was observed        after ``OBSERVATIONS_MS``; items that no chat watches after ``UNWATCHED_MS``
-    broadcast_recipients                 ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
+    broadcast_recipients, and its files  ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
     campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, exists, func, or_, select, tuple_
@@ -118,6 +119,7 @@ class Retention:
         removed = {"messages": await self._purge_messages(now_ms)}
         for name, statement in purges(now_ms, texts_ms=self._keep.texts_ms).items():
             removed[name] = await self._repeat(statement)
+        removed["broadcast_files"] = await self._purge_broadcast_files(now_ms)
         if any(removed.values()):
             log.info("old_rows_deleted", **removed)
         return removed
@@ -135,6 +137,14 @@ class Retention:
                     lambda connection, ids=ids: _remove_messages(connection, ids, is_old)  # type: ignore[misc]
                 )
                 await self._sleep(PAUSE_S)
+        return removed
+
+    async def _purge_broadcast_files(self, now_ms: int) -> int:
+        release = partial(file_writes.release_old, ended_before_ms=now_ms - BROADCASTS_MS, limit=ROWS_MAX)
+        removed = 0
+        while count := await self._database.write_alone(release):
+            removed += count
+            await self._sleep(PAUSE_S)
         return removed
 
     async def _before_id(self, now_ms: int, before_ms: int) -> str:

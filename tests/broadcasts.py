@@ -58,6 +58,7 @@ class BroadcastWorld:
     sent: Counter[ChatId] = field(default_factory=Counter)
     bots: set[int] = field(default_factory=lambda: {BOT})
     texts: dict[ChatId, str] = field(default_factory=dict)
+    knows_files: bool = True
 
     def __post_init__(self) -> None:
         self.ids = Ids(process=1)
@@ -100,6 +101,7 @@ class BroadcastWorld:
             compose=self.compose,
             bots_among=self._bots_among,
             limits=self._limits,
+            knows_files=self._knows_files,
             conditions=conditions,
             clock=self.clock,
         )
@@ -118,6 +120,9 @@ class BroadcastWorld:
 
     async def _bots_among(self, bot_ids: Collection[int]) -> set[int]:
         return self.bots & set(bot_ids)
+
+    async def _knows_files(self, _: Broadcast) -> bool:
+        return self.knows_files
 
     async def _limits(self) -> Limits:
         return self.limits

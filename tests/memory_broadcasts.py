@@ -46,7 +46,13 @@ class MemoryBroadcastStore:
         return Totals(running=len(running), waiting=waiting, outcomes=outcomes, next_due_ms=min(due, default=None))
 
     async def change(
-        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int
+        self,
+        broadcast_id: int,
+        to: BroadcastState,
+        *,
+        when: Collection[BroadcastState],
+        now_ms: int,
+        problem: str | None = None,
     ) -> bool:
         before = self.rows.get(broadcast_id)
         if before is None or before.state not in when:
@@ -54,6 +60,7 @@ class MemoryBroadcastStore:
         started_at_ms = before.started_at_ms or (now_ms if to is RUNNING else None)
         ended_at_ms = now_ms if to is CANCELLED else None
         self._set(before, state=to, is_active=True, started_at_ms=started_at_ms, ended_at_ms=ended_at_ms)
+        self._set(before, problem=problem)
         return True
 
     async def retry(self, broadcast_id: int) -> bool:

@@ -12,6 +12,7 @@ from tempogram.api.core.monitored import Monitored
 from tempogram.api.core.ports import (
     Attachments,
     BotPlaces,
+    BroadcastMedia,
     CallEndings,
     Composer,
     DoorCalls,
@@ -99,6 +100,7 @@ class Dependencies(Monitored):
     changed_services: ChangedServices
     dry_runs: DryRuns
     broadcasts: Broadcasts
+    broadcast_media: BroadcastMedia
     door: Door | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))

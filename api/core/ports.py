@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tempogram.engine.model.selection import Preview, Recipient
@@ -86,6 +87,21 @@ class Attachments(Protocol):
 
     async def forget(self, message: Outgoing) -> None:
         """Delete the files of a message that was not accepted; if the ledger has it after all, they stay."""
+
+
+class BroadcastMedia(Protocol):
+    """Stores the files of broadcasts."""
+
+    async def keep(self, plan: Plan, files: Mapping[str, Spooled]) -> Plan:
+        """Store the files of a broadcast before it is made, and return its plan, whose content names them.
+
+        Raises:
+            Refusal: A file is missing, or cannot be sent again by its ``file_id``. Nothing was stored.
+            LedgerError: The broadcast must not be made.
+        """
+
+    async def forget(self, plan: Plan) -> None:
+        """Delete the files of a broadcast that was not made."""
 
 
 @dataclass(frozen=True, slots=True)

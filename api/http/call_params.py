@@ -20,6 +20,7 @@ from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.http.body_limits import declared_bytes, is_form
 from tempogram.api.http.body_reader import BodyMemory, BodyReader
 from tempogram.api.http.forms import PARTS_MAX, Form
+from tempogram.api.schemas.messages import MessageIn
 from tempogram.storage.files.spool import Spooled
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -59,7 +60,7 @@ async def read_params(
     """
     given: dict[str, Any] = _pairs(request.scope["query_string"])
     if is_form(request.headers):
-        form = Form(dependencies, stack)
+        form = Form(dependencies, stack, MessageIn)
         await form.read(bounded(request, dependencies))
         return given | form.fields, form.files
     reader = _reader(request, dependencies, memory)

@@ -1,4 +1,4 @@
-"""A message as a form with files, as ``curl -F photo=@cat.jpg`` sends it."""
+"""A message or a broadcast as a form with files, as ``curl -F photo=@cat.jpg`` sends it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from email.message import Message
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from fastapi import Depends, Request
@@ -17,6 +17,8 @@ from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.core.redaction import short
 from tempogram.api.http.body_limits import is_form
 from tempogram.api.http.multipart import Multipart, Part, malformed
+from tempogram.api.schemas.base import RequestModel
+from tempogram.api.schemas.broadcasts import BroadcastIn
 from tempogram.api.schemas.messages import MessageIn
 from tempogram.api.security.auth import GuardedRoute, StrictRequest
 from tempogram.storage.files.spool import Spooled
@@ -33,22 +35,36 @@ NO_BOUNDARY = "the Content-Type of the form has no boundary"
 
 _TEXT = {"type": "string"}
 
-FORM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["bot"],
-    "properties": {
-        **dict.fromkeys(MessageIn.model_fields, _TEXT),
-        "params": {"type": "string", "description": "A JSON object."},
-    },
-    "additionalProperties": {"anyOf": [_TEXT, {"type": "string", "format": "binary"}]},
-    "description": "The fields of the JSON body; each further field is a parameter, and each file is the parameter "
-    "of its name or what attach://<name> refers to in another one.",
-    "examples": [{"bot": "123456", "chat_id": "5", "method": "sendPhoto", "photo": "<bytes>", "caption": "A cat."}],
-}
+AS_JSON = frozenset({"selection", "quiet_hours", "spread_h", "not_if_written_today"})
+"""Fields of ours that are no text: in a form they are written as JSON."""
+
+
+def form_schema(model: type[RequestModel], example: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a form that has the fields of a JSON body, and files."""
+    texts = {
+        name: {"type": "string", "description": "JSON."} if name in AS_JSON else _TEXT for name in model.model_fields
+    }
+    return {
+        "type": "object",
+        "required": ["bot"],
+        "properties": {**texts, "params": {"type": "string", "description": "A JSON object."}},
+        "additionalProperties": {"anyOf": [_TEXT, {"type": "string", "format": "binary"}]},
+        "description": "The fields of the JSON body; each further field is a parameter, and each file is the parameter "
+        "of its name or what attach://<name> refers to in another one.",
+        "examples": [{"bot": "123456", **example, "method": "sendPhoto", "photo": "<bytes>", "caption": "A cat."}],
+    }
+
+
+def form_body(model: type[RequestModel], example: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the description of an endpoint has besides if it takes forms, too."""
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": form_schema(model, example)}}}}
 
 
 class FormRoute(GuardedRoute):
     """Reads a form as a stream, files into the spool, and passes it on as the equivalent JSON."""
+
+    model: ClassVar[type[RequestModel]] = MessageIn
+    """Whose fields are ours; each further field is a parameter."""
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
@@ -59,10 +75,16 @@ class FormRoute(GuardedRoute):
                 yield strict
             return
         async with AsyncExitStack() as stack:
-            form = Form(request.app.state.dependencies, stack)
+            form = Form(request.app.state.dependencies, stack, self.model)
             await form.read(request)
             request.state.files = form.files
-            yield as_json(request, form.message())
+            yield as_json(request, form.body())
+
+
+class BroadcastFormRoute(FormRoute):
+    """Reads the form of a broadcast."""
+
+    model = BroadcastIn
 
 
 async def files_of(request: Request) -> Mapping[str, Spooled]:
@@ -76,10 +98,11 @@ FilesOf = Annotated[Mapping[str, Spooled], Depends(files_of)]
 class Form:
     """A form's fields and files; the files are deleted when ``stack`` closes."""
 
-    def __init__(self, dependencies: Dependencies, stack: AsyncExitStack) -> None:
+    def __init__(self, dependencies: Dependencies, stack: AsyncExitStack, model: type[RequestModel]) -> None:
         self.files: dict[str, Spooled] = {}
         self.fields: dict[str, str] = {}
         self._dependencies = dependencies
+        self._model = model
         self._stack = stack
         self._bytes_left = dependencies.body_bytes_max
 
@@ -101,8 +124,8 @@ class Form:
                 file = await self._dependencies.spool.take(part.file_name or part.name, part.chunks)
                 self.files[part.name] = self._stack.enter_context(file)
 
-    def message(self) -> dict[str, Any]:
-        """Return the message as it would be in JSON.
+    def body(self) -> dict[str, Any]:
+        """Return the body as it would be in JSON.
 
         Raises:
             Invalid: ``params`` is not a JSON object.
@@ -112,11 +135,11 @@ class Form:
         message: dict[str, Any] = own | {"params": _object(own.get("params", "{}")) | params}
         if NUMBER.fullmatch(own.get("send_at", "")):
             message["send_at"] = float(own["send_at"])
-        return message
+        return message | {name: _decoded(text) for name, text in own.items() if name in AS_JSON}
 
     def _is_own(self, name: str) -> bool:
-        """Tell whether a field belongs to the message, not to its method; ``text`` may be either."""
-        return name in MessageIn.model_fields and (name != "text" or "method" not in self.fields)
+        """Tell whether a field is ours, not of the method; ``text`` may be either."""
+        return name in self._model.model_fields and (name != "text" or "method" not in self.fields)
 
     def _check(self, part: Part) -> None:
         if not NAME.fullmatch(part.name):
@@ -159,6 +182,14 @@ def _boundary(content_type: str) -> str:
         if boundary := header.get_boundary():
             return boundary
     raise Malformed(NO_BOUNDARY)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        decoded = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return text  # the model says what it should be
+    return text if is_too_deep(decoded) else decoded
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -9,14 +9,20 @@ from fastapi import APIRouter, Path, Query
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
+from tempogram.api.http.forms import BroadcastFormRoute, FilesOf, form_body
 from tempogram.api.schemas.broadcasts import ID_MAX, BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases import broadcasts
 from tempogram.engine.broadcasts.board import BroadcastConflict, UnknownBroadcast
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.storage.files.spool import FileTooLarge
+
+PATH = "/broadcasts"
 
 router = APIRouter(tags=["broadcasts"], route_class=GuardedRoute)
+forms = APIRouter(tags=["broadcasts"], route_class=BroadcastFormRoute)
+"""The route that takes files, too."""
 
 BroadcastId = Annotated[int, Path(ge=1, le=ID_MAX, examples=[7])]
 Before = Annotated[int | None, Query(ge=1, le=ID_MAX, description="next_before of the page before.")]
@@ -27,15 +33,19 @@ CHANGED = error_responses(BroadcastConflict, *SEEN)
 OPERATOR = [requires(Role.OPERATOR)]
 
 
-@router.post(
-    "/broadcasts",
+@forms.post(
+    PATH,
     status_code=201,
     dependencies=OPERATOR,
-    responses=error_responses(Malformed, Refusal, TooLarge, Invalid, LedgerError, BrokerUnavailable),
+    responses=error_responses(Malformed, Refusal, TooLarge, FileTooLarge, Invalid, LedgerError, BrokerUnavailable),
+    openapi_extra=form_body(BroadcastIn, {"name": "spring", "selection": '{"languages": ["en"]}'}),
 )
-async def create(wanted: BroadcastIn, dependencies: DependenciesOf) -> BroadcastOut:
-    """Make a broadcast. It is a draft: nothing is sent before it is started."""
-    return await broadcasts.create(dependencies, wanted)
+async def create(wanted: BroadcastIn, files: FilesOf, dependencies: DependenciesOf) -> BroadcastOut:
+    """Make a broadcast, from JSON or, with files, from a form. It is a draft: nothing is sent before it is started.
+
+    A form is that of `POST /messages`. Its files are uploaded once, and all further chats get them by `file_id`.
+    """
+    return await broadcasts.create(dependencies, wanted, files)
 
 
 @router.get(

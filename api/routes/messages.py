@@ -13,7 +13,7 @@ from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, No
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.http.batch_entries import BatchRoute
-from tempogram.api.http.forms import FORM_SCHEMA, FilesOf, FormRoute
+from tempogram.api.http.forms import FilesOf, FormRoute, form_body
 from tempogram.api.schemas.fields import MessageId, Tag
 from tempogram.api.schemas.messages import (
     BatchIn,
@@ -68,7 +68,7 @@ WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait this many 
     | error_responses(
         Malformed, Refusal, ChatUnreachable, TargetLost, TooLarge, FileTooLarge, Invalid, QueueFull, LedgerError
     ),
-    openapi_extra={"requestBody": {"content": {"multipart/form-data": {"schema": FORM_SCHEMA}}}},
+    openapi_extra=form_body(MessageIn, {"chat_id": "5"}),
 )
 async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
     """Submit a message, as JSON or, with files, as a form. 202: it is accepted, and will end in exactly one

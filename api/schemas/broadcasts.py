@@ -106,6 +106,7 @@ class BroadcastOut(ResponseModel):
     started_at: datetime | None
     ended_at: datetime | None
     ends_at: datetime | None = Field(description="When the last one arrives, if nothing else comes meanwhile.")
+    problem: str | None = Field(description="Why it was paused, if no operator has paused it.")
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -125,6 +126,7 @@ class BroadcastOut(ResponseModel):
             started_at=time_of(broadcast.started_at_ms),
             ended_at=time_of(broadcast.ended_at_ms),
             ends_at=time_of(progress.ends_at_ms),
+            problem=broadcast.problem,
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
@@ -10,10 +11,15 @@ from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, Broadcas
 from tempogram.api.usecases.known_bots import check_bot
 from tempogram.engine.model.broadcasts import Broadcast
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.files.spool import Spooled
+
+NO_FILES: Mapping[str, Spooled] = MappingProxyType({})
 
 
-async def create(dependencies: Dependencies, wanted: BroadcastIn) -> BroadcastOut:
-    """Store a draft.
+async def create(
+    dependencies: Dependencies, wanted: BroadcastIn, files: Mapping[str, Spooled] = NO_FILES
+) -> BroadcastOut:
+    """Store a draft, and its files, which its parameters name by ``attach://``.
 
     Raises:
         Refusal: There is no such bot, or Telegram would refuse the content.
@@ -21,10 +27,14 @@ async def create(dependencies: Dependencies, wanted: BroadcastIn) -> BroadcastOu
     """
     await check_bot(dependencies.bots, wanted.bot)
     plan = wanted.plan(dict(dependencies.fleet.text_params(wanted.bot)))
+    plan = await dependencies.broadcast_media.keep(plan, files)
     try:
         broadcast = await dependencies.broadcasts.create(wanted.name, plan)
-    except SettingsError as error:
-        raise Refusal(str(error)) from None
+    except BaseException as error:
+        await dependencies.broadcast_media.forget(plan)
+        if isinstance(error, SettingsError):
+            raise Refusal(str(error)) from None
+        raise
     return await shown(dependencies, broadcast)
 
 

@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    media  their files, kept and uploaded once
     words  how far they are, and what they would do, in plain words
     desk   the operators' chat: which one it is, and what is asked for there
 """

@@ -43,6 +43,8 @@ def progress(shown: BroadcastOut) -> str:
         lines.append(f"{ended}.")
     if shown.ends_at is not None:
         lines.append(f"The last one arrives at {when(shown.ends_at)}.")
+    if shown.problem is not None:
+        lines.append(f"{shown.problem}.")
     return "\n".join(lines)
 
 

@@ -92,7 +92,7 @@ class Gateway:
     ) -> None:
         self._dispatcher = dispatcher
         self._composer = composer
-        self._attachments = attachments
+        self.attachments = attachments
         self._endings = endings
         self._handles = handles
         self._references = references
@@ -194,7 +194,7 @@ class Gateway:
             async with self._references.in_order(bot.id):
                 left = await self._references.change_waiting(message)
             if isinstance(left, Done | Amended):
-                await self._attachments.forget(message)
+                await self.attachments.forget(message)
                 return left.message_id if isinstance(left, Amended) else ""
             message = left
         known = await self._submit(bot, message)
@@ -314,7 +314,7 @@ class Gateway:
             return [removed] * len(messages)
         except EngineError:
             for message in messages:
-                await self._attachments.forget(message)
+                await self.attachments.forget(message)
             raise
 
     async def _submitted(
@@ -322,7 +322,7 @@ class Gateway:
     ) -> Submitted | Exception:
         if isinstance(submission, Accepted):
             return Submitted(message.id, Status.QUEUED)
-        await self._attachments.forget(message)
+        await self.attachments.forget(message)
         match submission:
             case Known(message_id, status):
                 return Submitted(message_id, status)
@@ -354,11 +354,11 @@ class Gateway:
             return compose()
         try:
             # Read before the message is made, because its id is its time of submission.
-            async with self._attachments.spooled(bot, prepared.files) as files:
+            async with self.attachments.spooled(bot, prepared.files) as files:
                 message = compose()
                 if (lost := await self._dispatcher.refusal(message)) is not None:
                     raise lost
-                await self._attachments.keep(message, files)
+                await self.attachments.keep(message, files)
                 return message
         except FileTooLarge as error:
             raise TelegramEntityTooLarge(method, str(error)) from error
@@ -370,9 +370,9 @@ class Gateway:
             if isinstance(submission, EngineError):
                 raise submission
         except EngineError:
-            await self._attachments.forget(message)
+            await self.attachments.forget(message)
             raise
         if isinstance(submission, Known):
-            await self._attachments.forget(message)
+            await self.attachments.forget(message)
             return submission
         return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ class Client:
 
     def send(self, path: str, body: bytes, content_type: str) -> Any:
         return asyncio.run(self._call("POST", path, data=body, headers={"Content-Type": content_type}))
+
+    def form(self, path: str, fields: Mapping[str, str], files: Mapping[str, Path]) -> Any:
+        """Send files with fields, read from the disk as they are sent."""
+        with ExitStack() as stack:
+            form = aiohttp.FormData(fields)
+            for name, file in files.items():
+                form.add_field(name, stack.enter_context(file.open("rb")), filename=file.name)
+            return asyncio.run(self._call("POST", path, data=form))
 
     def put(self, path: str, body: object) -> Any:
         return asyncio.run(self._call("PUT", path, json=body))

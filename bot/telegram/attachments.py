@@ -44,8 +44,8 @@ class Attachments:
                 for name, file in files.items()
             }
 
-    async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
-        """See ``api.core.ports.Attachments``."""
+    async def keep(self, message: Outgoing, files: Mapping[str, Spooled], *, for_many: bool = False) -> None:
+        """See ``api.core.ports.Attachments``; ``for_many``: of a broadcast, which needs the bytes until it ends."""
         carried = {
             reference.name: _attachment(message, reference, files[reference.name])
             for reference in file_references(msgspec.json.decode(message.params))
@@ -53,19 +53,22 @@ class Attachments:
         }
         bytes_of = {file.sha256: file for file in files.values()}
         try:
-            await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of)
+            await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of, needs_bytes=for_many)
         except BaseException:  # the caller was cancelled, or the database is unavailable
             await self.forget(message)
             raise
 
     async def forget(self, message: Outgoing) -> None:
         """See ``api.core.ports.Attachments``."""
-        if not carries(message):
-            return
+        if carries(message):
+            await self.forget_kept(message.id)
+
+    async def forget_kept(self, message_id: str) -> None:
+        """Delete files by the id under which they are kept, unless a message or a broadcast has them after all."""
         try:
-            await self._uploads.forget(message.id)
+            await self._uploads.forget(message_id)
         except LedgerError as error:
-            log.warning("upload_not_deleted", message_id=message.id, reason=str(error))
+            log.warning("upload_not_deleted", message_id=message_id, reason=str(error))
 
 
 def _attachment(message: Outgoing, reference: FileReference, file: Spooled) -> Attachment:

@@ -25,6 +25,9 @@ ATTACHED = "attach://"
 KINDS = frozenset("animation audio document live_photo photo sticker video video_note voice".split())
 """Parameters whose file stands in the answer under the same name. A thumbnail cannot be sent again."""
 
+THUMBNAIL = "thumbnail"
+"""The one file that cannot be sent again, and that need not be: Telegram keeps it with its file."""
+
 TEXTS = frozenset({"caption", "text"})
 """Parameters whose value is text, also if it starts with ``attach://``."""
 
@@ -74,6 +77,15 @@ def _file_references(holder: Any, key: Any, value: object, kind: str | None, ite
     elif isinstance(value, list):
         for number, each in enumerate(value):
             yield from _file_references(value, number, each, None, item)
+
+
+def owner_of(name: str) -> str:
+    """Return whose the file of a name is: a broadcast's ``media``; '': the message's own.
+
+    >>> owner_of("018bcfe5680000000000000007/photo"), owner_of("photo")
+    ('018bcfe5680000000000000007', '')
+    """
+    return name.rpartition("/")[0]
 
 
 def carries(message: Outgoing) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from tempogram.bot.telegram.call_body import FileReference, Form, body_of, file_references
+from tempogram.bot.telegram.call_body import THUMBNAIL, FileReference, Form, body_of, file_references, owner_of
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
@@ -61,11 +61,15 @@ class UploadPacker:
             Failed: The database cannot be read.
         """
         params = msgspec.json.decode(body_of(message))
+        references = list(file_references(params))
         try:
-            carried = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
+            carried = await self._carried(message, references)
         except LedgerError:
             return Failed("the message's files could not be read", is_ours=True)
-        named = [reference for reference in file_references(params) if reference.name in carried]
+        for reference in references:
+            if owner_of(reference.name) and reference.name not in carried:
+                return Rejected(400, GONE.format(name=reference.name.rpartition("/")[2]))
+        named = _without_needless([reference for reference in references if reference.name in carried], carried)
         files = {reference.name: carried[reference.name] for reference in named}
         for reference in named:
             file = files[reference.name]
@@ -91,6 +95,12 @@ class UploadPacker:
             log.warning("file_id_not_stored", message_id=packed.message.id, reason=str(error))
         return outcome
 
+    async def _carried(self, message: Outgoing, references: Sequence[FileReference]) -> dict[str, StoredFile]:
+        """Return the files of a message by the names in its parameters: its own, or those of its broadcast."""
+        media = next(filter(None, (owner_of(reference.name) for reference in references)), "")
+        found = await self._uploads.of_message(media or message.id, message.bot_id)
+        return {f"{media}/{file.name}" if media else file.name: file for file in found}
+
     async def _forget_file_ids(
         self, packed: Packed, known: Sequence[StoredFile], refused: Rejected
     ) -> Rejected | Failed:
@@ -110,6 +120,21 @@ class UploadPacker:
             )
             if file_id is not None:
                 await self._uploads.remember_file_id(packed.message.bot_id, file.sha256, str(reference.kind), file_id)
+
+
+def _without_needless(named: list[FileReference], files: Mapping[str, StoredFile]) -> list[FileReference]:
+    """Remove thumbnails of files that go by their ``file_id``: Telegram has theirs, and takes no other.
+
+    Source: https://core.telegram.org/bots/api#sending-files
+    """
+    known = [each.holder for each in named if each.kind is not None and files[each.name].file_id is not None]
+    left = []
+    for each in named:
+        if each.key == THUMBNAIL and any(each.holder is holder for holder in known):
+            del each.holder[THUMBNAIL]
+        else:
+            left.append(each)
+    return left
 
 
 def file_id_in(result: Any, kind: str, item: int) -> str | None:

@@ -42,12 +42,14 @@ def app_of(built: Program) -> App:
 def dependencies(built: Program) -> Dependencies:
     """Return what the endpoints of the API use."""
     from tempogram.api.core.dependencies import Dependencies
+    from tempogram.bot.broadcasts.media import BroadcastMedia
 
     storage, queue, engine, front = built.storage, built.queue, built.engine, built.front
     return Dependencies(
         intake=front.updates.intake,
         composer=front.updates.composer,
         attachments=front.updates.attachments,
+        broadcast_media=BroadcastMedia(front.updates.composer, front.updates.attachments),
         spool=front.updates.spool,
         fleet=front.fleet,
         dispatcher=engine.dispatcher,

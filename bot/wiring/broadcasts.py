@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tempogram.api.core.ports import Composer
 from tempogram.bot.broadcasts.desk import Desk
+from tempogram.bot.broadcasts.media import files_of
 from tempogram.bot.telegram.composer import read as read_params
 from tempogram.bot.telegram.method_classes import BY_NAME
 from tempogram.bot.wiring.context import Context
@@ -17,6 +18,7 @@ from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.broadcasts.feeder import Composed, Feeder
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, Content
 from tempogram.engine.model.messages import Outgoing
+from tempogram.storage.files.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ def broadcasting_of(
         compose=compose,
         bots_among=storage.bots.among,
         limits=storage.limits.current,
+        knows_files=knowing(storage.uploads),
         conditions=queue.conditions,
         clock=context.clock,
     )
@@ -87,6 +90,7 @@ def composed(composer: Composer) -> Composed:
             addressee.to,
             plan.content.method,
             params,
+            files=files_of(plan.content, params),
             priority=plan.priority,
             guarantee=plan.guarantee,
             dedup_key=addressee.dedup_key(broadcast),
@@ -94,3 +98,13 @@ def composed(composer: Composer) -> Composed:
         )
 
     return compose
+
+
+def knowing(uploads: Uploads) -> Callable[[Broadcast], Awaitable[bool]]:
+    """Return what tells whether Telegram has all files of a broadcast."""
+
+    async def knows(broadcast: Broadcast) -> bool:
+        media = broadcast.plan.content.media
+        return media is None or await uploads.are_known(media, broadcast.bot_id)
+
+    return knows

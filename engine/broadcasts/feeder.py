@@ -10,6 +10,9 @@ A row is the fence: its message has a ``dedup_key`` of the broadcast, the round 
 whatever process submits it, and however often. A process that dies between a submission and its note leaves a row
 that waits; it is submitted again, and its answer is the message that there is.
 
+The files of a broadcast are uploaded with one message; the others wait until it has arrived, and go with the
+``file_id`` that Telegram gave them. If it does not arrive, the next recipient's message uploads them.
+
 Once a broadcast is paused or cancelled, what waits of it in the queue is taken back: at once by the process that was
 asked, and by this one, which may have submitted a portion meanwhile.
 """
@@ -81,6 +84,14 @@ FRESH_MS = 10_000
 FULL_MS = 5_000
 """How much later a recipient is due whose chat has too many messages waiting. untuned: such a chat is an exception."""
 
+UPLOADS_MAX = 3
+"""Messages with the files of a broadcast that may arrive without a ``file_id`` of them; then it is paused."""
+
+NO_FILE_ID = (
+    "Telegram keeps its file as another kind than was sent, so each chat would need an upload of its own; "
+    "make it again with the method of that kind (a GIF is an animation), or with a file_id"
+)
+
 Composed = Callable[[Broadcast, Addressee, Mapping[str, object]], Outgoing]
 """Makes the message to a recipient; raises ``EngineError`` if Telegram would refuse it."""
 
@@ -91,6 +102,7 @@ class Feeder:
     Args:
         bots_among: Returns which of some bots there are: a broadcast ends with its bot.
         limits: Returns those in force.
+        knows_files: Tells whether Telegram has all files of a broadcast for its bot, so that none need be uploaded.
     """
 
     def __init__(
@@ -104,6 +116,7 @@ class Feeder:
         compose: Composed,
         bots_among: Callable[[Collection[int]], Awaitable[set[int]]],
         limits: Callable[[], Awaitable[Limits]],
+        knows_files: Callable[[Broadcast], Awaitable[bool]],
         conditions: Conditions,
         clock: Clock,
     ) -> None:
@@ -115,11 +128,13 @@ class Feeder:
         self._compose = compose
         self._bots_among = bots_among
         self._limits = limits
+        self._knows_files = knows_files
         self._conditions = conditions
         self._clock = clock
         self._woken = asyncio.Event()
         self._active: Sequence[Broadcast] = ()
         self._after_id = 0
+        self._sent_before_upload: dict[int, int] = {}
 
     def wake(self) -> None:
         """Look at once whether there is something to do."""
@@ -209,12 +224,33 @@ class Feeder:
         while await self._store.settle(broadcast) == PAGE:
             pass
         under_way = (await self._store.under_way([broadcast]))[broadcast.id]
+        if not await self._knows_files(broadcast):
+            if self._uploads_in_vain(await self._store.get(broadcast.id) or broadcast):
+                return await self._pause(broadcast, NO_FILE_ID)
+            most = 1
         submitted = await self._submit_due(broadcast, most - under_way)
         if under_way or submitted or broadcast.is_retrying or not broadcast.is_gathered:
             return True
         if await self._store.finish(broadcast, now_ms=self._clock()):
             await self._log_end(broadcast)
         return False
+
+    def _uploads_in_vain(self, broadcast: Broadcast) -> bool:
+        """Tell whether the files of a broadcast have arrived, and yet Telegram gave no ``file_id`` of them."""
+        sent = broadcast.outcomes.get(Outcome.SENT, 0)
+        return sent - self._sent_before_upload.setdefault(broadcast.id, sent) >= UPLOADS_MAX
+
+    async def _pause(self, broadcast: Broadcast, problem: str) -> bool:
+        self._sent_before_upload.pop(broadcast.id, None)
+        await self._store.change(
+            broadcast.id,
+            BroadcastState.PAUSED,
+            when=(BroadcastState.RUNNING,),
+            now_ms=self._clock(),
+            problem=problem,
+        )
+        log.warning("broadcast_paused", broadcast=broadcast.id, bot_id=broadcast.bot_id, reason=problem)
+        return True
 
     async def _log_end(self, broadcast: Broadcast) -> None:
         ended = await self._store.get(broadcast.id) or broadcast

@@ -58,10 +58,15 @@ SPREAD_MS_MAX = 7 * 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is sent: a method of the Bot API with its parameters, without ``chat_id``. Texts may have fields."""
+    """What is sent: a method of the Bot API with its parameters, without ``chat_id``. Texts may have fields.
+
+    Attributes:
+        media: The id under which its files are kept, once for all recipients; None: it has none.
+    """
 
     method: str
     params: Mapping[str, Any]
+    media: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,7 @@ class Broadcast:
         is_active: It runs, or what waits of it in the queue is being taken back.
         recipients: How many have a row by now.
         outcomes: How many recipients have ended, by outcome.
+        problem: Why it was paused, if no operator has paused it.
     """
 
     id: int
@@ -116,6 +122,7 @@ class Broadcast:
     created_at_ms: int = 0
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
+    problem: str | None = None
 
     @property
     def bot_id(self) -> int:

@@ -39,7 +39,13 @@ class BroadcastStore(Protocol):
         """Count those that run, so many at most. Cost: O(limit) looks into an index, however many recipients wait."""
 
     async def change(
-        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int
+        self,
+        broadcast_id: int,
+        to: BroadcastState,
+        *,
+        when: Collection[BroadcastState],
+        now_ms: int,
+        problem: str | None = None,
     ) -> bool:
         """Change the state if it is one of these; False, and nothing done, if not.
 

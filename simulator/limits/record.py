@@ -42,6 +42,7 @@ class Arrival:
     lost: str = ""
     message_id: int = 0
     text: str = ""
+    uploads: int = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Record:
     arrivals: int = 0
     accepted: int = 0  # calls that took places
     places: int = 0
+    uploads: int = 0
     by_code: Counter[int] = field(default_factory=Counter)
     by_method: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
@@ -78,6 +80,7 @@ class Record:
         if not self.arrivals:
             self.first_ns = arrival.at_ns
         self.arrivals += 1
+        self.uploads += arrival.uploads
         self.by_code[arrival.code] += 1
         self.by_method[arrival.method] += 1
         if arrival.lost:

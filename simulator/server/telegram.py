@@ -9,7 +9,7 @@ from typing import Any
 from tempogram.simulator.limits.faults import Fault, Faults
 from tempogram.simulator.limits.record import Arrival, Record
 from tempogram.simulator.limits.windows import Throttle, Windows
-from tempogram.simulator.methods.calls import Call, Params, Refused, bad_request, too_many_requests
+from tempogram.simulator.methods.calls import Call, Params, Refused, Upload, bad_request, too_many_requests
 from tempogram.simulator.methods.methods import METHODS, Method, allow_updates
 from tempogram.simulator.methods.params import flag_of, is_missing, number_of
 from tempogram.simulator.settings import SimulatorSettings
@@ -247,6 +247,7 @@ class Telegram:
                 lost,
                 call.message_id,
                 text if isinstance(text, str) else str(text),
+                len({given.file_id for given in params.values() if isinstance(given, Upload)}),
             )
         )
 

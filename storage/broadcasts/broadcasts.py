@@ -39,6 +39,7 @@ class SqlBroadcastStore:
             "bot_id": plan.selection.bot_id,
             "name": name,
             "plan": msgspec.json.encode(plan),
+            "media": plan.content.media,
             "state": BroadcastState.DRAFT.value,
             "created_at_ms": now_ms,
         }
@@ -68,9 +69,15 @@ class SqlBroadcastStore:
         return Totals(running=row.running, waiting=waiting, outcomes=ended, next_due_ms=row.next_due_ms)
 
     async def change(
-        self, broadcast_id: int, to: BroadcastState, *, when: Collection[BroadcastState], now_ms: int
+        self,
+        broadcast_id: int,
+        to: BroadcastState,
+        *,
+        when: Collection[BroadcastState],
+        now_ms: int,
+        problem: str | None = None,
     ) -> bool:
-        values: dict[str, Any] = {"state": to.value, "is_active": true()}
+        values: dict[str, Any] = {"state": to.value, "is_active": true(), "problem": problem}
         if to is BroadcastState.RUNNING:
             values |= {"started_at_ms": func.coalesce(broadcasts.c.started_at_ms, now_ms)}
         elif to is BroadcastState.CANCELLED:
@@ -175,4 +182,5 @@ def _broadcast(row: Row[Any]) -> Broadcast:
         created_at_ms=row.created_at_ms,
         started_at_ms=row.started_at_ms,
         ended_at_ms=row.ended_at_ms,
+        problem=row.problem,
     )

@@ -17,7 +17,8 @@
     watch_notices  changes of which a chat is not notified yet    ``digest_at_ms``: the message that has them
     watch_paces  sources whose pace is slowed
     watch_plans  how many items a chat may watch             ``watch_members``: which chat has which
-    broadcasts   what each is to do, and how far it is       what its recipients have become is counted here
+    broadcasts   what each is to do, and how far it is       what its recipients have become is counted here;
+                                                             ``media``: whose attachments its files are
     broadcast_recipients  each chat of a broadcast           its row is the fence: one message of a round
     limits       changes to the environment's limits           one row; each change raises the version
     services     changes to what is declared of services    each raises its version, and so does another declaration
@@ -30,8 +31,8 @@
     alert_notices  what is said of alerts, for each channel  ``attempts`` is the fence of its tries
     alert_sightings  what processes find in themselves       each writes its own
     texts        recent texts, for text generators             bounded by time and per chat
-    attachments  which files a message has                     ``needs_bytes``: it needs their bytes
-    uploads      a file that is stored whole                   deleted when no message needs it
+    attachments  which files a message or a broadcast has      ``needs_bytes``: it needs their bytes
+    uploads      a file that is stored whole                   deleted when none needs it
     upload_parts the bytes of a file, in rows of 1 MiB
     file_ids     Telegram's ids of files                       deleted with the last message that has the file
     epochs       which queue leases come from                  one row; none is epoch 0
@@ -510,6 +511,8 @@ broadcasts = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("started_at_ms", BigInteger),
     Column("ended_at_ms", BigInteger),
+    Column("media", Text),
+    Column("problem", Text),
     CheckConstraint("state IN ('draft', 'running', 'paused', 'done', 'cancelled')", name="broadcast_state_is_known"),
     Index("broadcasts_active", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
     Index("broadcasts_ended", "ended_at_ms"),

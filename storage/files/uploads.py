@@ -1,4 +1,4 @@
-"""Stores the files of messages: each once, until the last message that has it is settled."""
+"""Stores the files of messages and broadcasts: each once, until the last one that has it no longer needs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tempogram.storage.database.database import Database
@@ -47,7 +47,13 @@ class Uploads:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(
-        self, message_id: str, bot_id: int, attachments: Sequence[Attachment], files: Mapping[str, Spooled]
+        self,
+        message_id: str,
+        bot_id: int,
+        attachments: Sequence[Attachment],
+        files: Mapping[str, Spooled],
+        *,
+        needs_bytes: bool = False,
     ) -> None:
         """Store the files of a message before it is submitted.
 
@@ -56,11 +62,12 @@ class Uploads:
             bot_id: Of the message.
             attachments: Its files.
             files: The bytes, by their sha256.
+            needs_bytes: See ``MessageFiles``.
 
         Raises:
             LedgerError: Something may be stored; ``forget`` or the next start deletes it.
         """
-        message_files = MessageFiles(message_id, bot_id, attachments)
+        message_files = MessageFiles(message_id, bot_id, attachments, needs_bytes)
         (missing,) = await self._database.write(writes.attach, [message_files])
         for sha256 in sorted(missing):
             await self._store(files[sha256])
@@ -77,6 +84,15 @@ class Uploads:
         """Return the files of a message, in the order of their names."""
         async with self._database.reading() as connection:
             return await files_of(connection, message_id, bot_id)
+
+    async def are_known(self, message_id: str, bot_id: int) -> bool:
+        """Tell whether Telegram has every file, so that none of those which can be sent again need be uploaded."""
+        is_known = file_ids.c.bot_id == bot_id, file_ids.c.sha256 == attachments.c.sha256
+        is_unknown = ~exists().where(*is_known, file_ids.c.kind == attachments.c.kind)
+        is_meant = attachments.c.message_id == message_id, attachments.c.kind.is_not(None)
+        async with self._database.reading() as connection:
+            unknown = select(attachments.c.name).where(*is_meant, is_unknown).limit(1)
+            return (await connection.execute(unknown)).first() is None
 
     async def parts(self, sha256: str) -> AsyncIterator[bytes]:
         """Read a file row by row; no connection is held between two rows, however slowly they are sent."""

@@ -1,4 +1,4 @@
-"""Writes files with their message, and deletes them with the last message that needs them."""
+"""Writes files with their message or broadcast, and deletes them with the last one that needs them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     exists,
     false,
     not_,
+    or_,
     select,
     text,
     true,
@@ -23,7 +24,15 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import IS_PAST_REPLAY, attachments, file_ids, messages, upload_parts, uploads
+from tempogram.storage.database.models import (
+    IS_PAST_REPLAY,
+    attachments,
+    broadcasts,
+    file_ids,
+    messages,
+    upload_parts,
+    uploads,
+)
 
 ADVISORY_LOCK = 7_270_837_101
 """On PostgreSQL: no file is attached while another process checks whether it is still needed."""
@@ -50,11 +59,17 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MessageFiles:
-    """The files of a message that is not submitted yet."""
+    """The files of a message that is not submitted yet, or of a broadcast that is not made yet.
+
+    Attributes:
+        message_id: Of a broadcast its ``media``.
+        needs_bytes: Also of files that Telegram knows: should it forget one, many messages would be without it.
+    """
 
     message_id: str
     bot_id: int
     attachments: Sequence[Attachment]
+    needs_bytes: bool = False
 
 
 def attach(connection: Connection, items: Sequence[MessageFiles]) -> list[set[str]]:
@@ -72,7 +87,7 @@ def attach(connection: Connection, items: Sequence[MessageFiles]) -> list[set[st
             "size_bytes": each.size_bytes,
             "file_name": each.file_name,
             "kind": each.kind,
-            "needs_bytes": (item.bot_id, each.sha256, each.kind) not in known,
+            "needs_bytes": item.needs_bytes or (item.bot_id, each.sha256, each.kind) not in known,
         }
         for item in items
         for each in item.attachments
@@ -85,7 +100,7 @@ def attach(connection: Connection, items: Sequence[MessageFiles]) -> list[set[st
         {
             each.sha256
             for each in item.attachments
-            if each.sha256 in missing and (item.bot_id, each.sha256, each.kind) not in known
+            if each.sha256 in missing and (item.needs_bytes or (item.bot_id, each.sha256, each.kind) not in known)
         }
         for item in items
     ]
@@ -129,17 +144,26 @@ def release_bytes(connection: Connection, message_ids: Sequence[str]) -> None:
 
 
 def forget(connection: Connection, message_ids: Sequence[str]) -> list[None]:
-    """Delete the attachments of messages that are not, or no longer, in the ledger.
+    """Delete the attachments of messages and broadcasts that are not, or no longer, in the database.
 
-    Their ``file_id``s go, too, unless another message has the file: else they would grow without bound.
+    Their ``file_id``s go, too, unless another one has the file: else they would grow without bound.
     """
-    of_these = attachments.c.message_id.in_(message_ids), not_(_has_message())
+    of_these = attachments.c.message_id.in_(message_ids), not_(_has_owner())
     gone = delete(attachments).where(*of_these).returning(attachments.c.sha256)
     sha256s = set(connection.execute(gone).scalars())
     _drop_unneeded(connection, sha256s)
     if sha256s:
         connection.execute(file_ids_without_message(sha256s))
     return [None] * len(message_ids)
+
+
+def release_old(connection: Connection, *, ended_before_ms: int, limit: int) -> int:
+    """Delete the files of broadcasts that ended before a time, and return of how many."""
+    is_old = broadcasts.c.ended_at_ms < ended_before_ms, broadcasts.c.media.is_not(None)
+    media = list(connection.execute(select(broadcasts.c.media).where(*is_old).limit(limit)).scalars())
+    connection.execute(update(broadcasts).where(broadcasts.c.media.in_(media), *is_old).values(media=None))
+    forget(connection, media)
+    return len(media)
 
 
 def forget_bot(connection: Connection, bot_id: int) -> None:
@@ -149,7 +173,7 @@ def forget_bot(connection: Connection, bot_id: int) -> None:
 
 def purge_orphans(connection: Connection) -> int:
     """Delete files of messages that were never submitted, and files that were never complete."""
-    connection.execute(delete(attachments).where(not_(_has_message())))
+    connection.execute(delete(attachments).where(not_(_has_owner())))
     removed = connection.execute(delete(uploads).where(not_(_is_needed(uploads.c.sha256)))).rowcount
     connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
     connection.execute(delete(file_ids).where(not_(_has_attachment())))
@@ -164,8 +188,9 @@ def _has_attachment() -> ColumnElement[bool]:
     return exists().where(attachments.c.sha256 == file_ids.c.sha256)
 
 
-def _has_message() -> ColumnElement[bool]:
-    return exists().where(messages.c.id == attachments.c.message_id)
+def _has_owner() -> ColumnElement[bool]:
+    is_of_message = exists().where(messages.c.id == attachments.c.message_id)
+    return or_(is_of_message, exists().where(broadcasts.c.media == attachments.c.message_id))
 
 
 def _drop_unneeded(connection: Connection, sha256s: set[str]) -> None:

@@ -29,6 +29,7 @@ from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
+from tempogram.engine.model.broadcasts import Plan
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
@@ -377,6 +378,24 @@ class FileList:
         self.kept.pop(message.id, None)
 
 
+class NamedMedia:
+    """See ``BroadcastMedia``: the names and sizes of what is kept, by plan."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, tuple[str, int]]] = []
+
+    async def keep(self, plan: Plan, files: Mapping[str, Spooled]) -> Plan:
+        if not files:
+            return plan
+        self.kept.append({name: (file.file_name, file.size_bytes) for name, file in files.items()})
+        named = {name: f"attach://m/{name}" for name in files}
+        return replace(plan, content=replace(plan.content, params={**plan.content.params, **named}, media="m"))
+
+    async def forget(self, plan: Plan) -> None:
+        if plan.content.media is not None:
+            self.kept.pop()
+
+
 class ListedLimits:
     """Changed limits, in memory. ``asleep``: the database is unavailable."""
 
@@ -612,6 +631,7 @@ class World:
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
+    media: NamedMedia = field(default_factory=NamedMedia)
     beats: MemoryBeats = field(default_factory=MemoryBeats)
     broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
     tasks: MemoryTaskStore = field(init=False)
@@ -715,6 +735,7 @@ class World:
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
             tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
             broadcasts=self._broadcasts(closer, composer),
+            broadcast_media=self.media,
         )
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})

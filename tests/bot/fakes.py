@@ -104,13 +104,19 @@ class DictUploads:
         self.file_ids: dict[tuple[int, str, str | None], str] = {}
 
     async def keep(
-        self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
+        self,
+        message_id: str,
+        bot_id: int,
+        carried: Sequence[Attachment],
+        files: Mapping[str, Spooled],
+        *,
+        needs_bytes: bool = False,
     ) -> None:
         self.carried[message_id] = list(carried)
         if self.held_up is not None:
             await self.held_up.wait()
         for each in carried:
-            if (bot_id, each.sha256, each.kind) not in self.file_ids:
+            if needs_bytes or (bot_id, each.sha256, each.kind) not in self.file_ids:
                 self.contents[each.sha256] = b"".join(files[each.sha256].parts())
 
     async def forget(self, message_id: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +25,7 @@ def create(
     name: Annotated[str, typer.Option(help="A name to find it by.")] = "broadcast",
     method: Annotated[str | None, typer.Option(help="Instead of TEXT, such as sendPhoto.")] = None,
     params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "{}",
+    files: Annotated[Several, typer.Option("--file", metavar="NAME=PATH", help="Uploaded once: photo=cat.jpg.")] = None,
     types: Annotated[Several, typer.Option("--type", help="private, group, supergroup or channel.")] = None,
     chats: Annotated[Several, typer.Option("--chat", help="Only this chat.")] = None,
     tags: Annotated[Several, typer.Option("--tag", help="Chats with any of these tags.")] = None,
@@ -59,7 +62,10 @@ def create(
         "quiet_hours": None if quiet_hours is None else read_quiet_hours(quiet_hours),
         "daily_cap": daily_cap,
     }
-    _print(api(url).post("/broadcasts", given(body)), as_json=as_json)
+    body, opened = given(body), _files(files or [])
+    made = api(url)
+    answer = made.form("/broadcasts", _fields(body), opened) if opened else made.post("/broadcasts", body)
+    _print(answer, as_json=as_json)
 
 
 @app.command()
@@ -138,3 +144,22 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise typer.BadParameter(f'{text!r} is no JSON; write it like {{"photo": "https://…"}}') from None
+
+
+def _files(named: Sequence[str]) -> dict[str, Path]:
+    """Return where each file is, by the parameter or the ``attach://`` that it is for."""
+    files: dict[str, Path] = {}
+    for each in named:
+        name, _, path = each.partition("=")
+        if not name or not path:
+            raise typer.BadParameter(f"{each!r} should be NAME=PATH, such as photo=cat.jpg")
+        if name in files:
+            raise typer.BadParameter(f"there are two files named {name}")
+        if not Path(path).is_file():
+            raise typer.BadParameter(f"there is no file {path}")
+        files[name] = Path(path)
+    return files
+
+
+def _fields(body: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}

@@ -30,7 +30,7 @@ def several(answers: Sequence[Any]) -> Table | str:
             f"{each.recipients:,}{more}",
             f"{each.waiting:,}",
             f"{each.under_way:,}",
-            words.outcomes(each.outcomes),
+            "\n".join(filter(None, (words.outcomes(each.outcomes), each.problem))),
             words.when(each.ends_at or each.ended_at),
         )
     return table

@@ -55,6 +55,45 @@ async def test_what_is_asked_for_becomes_the_plan(world: World) -> None:
     assert (plan.priority, plan.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
 
 
+async def test_a_form_makes_a_broadcast_with_files(world: World) -> None:
+    form = {
+        "name": "spring",
+        "bot": str(BOT_ID),
+        "method": "sendPhoto",
+        "caption": "Hello {title}",
+        "selection": '{"languages": ["en"]}',
+        "spread_h": "2.5",
+        "not_if_written_today": "true",
+        "quiet_hours": '{"from": "22:00", "until": "08:00"}',
+    }
+
+    response = await world.client.post("/broadcasts", data=form, files={"photo": ("cat.jpg", b"a cat")})
+
+    plan = world.broadcasts.rows[response.json()["id"]].plan
+    assert (plan.selection.languages, plan.spread_ms, plan.not_if_written_today) == (("en",), 9_000_000, True)
+    assert plan.quiet_hours == QuietHours(from_minute=1_320, until_minute=480)
+    assert dict(plan.content.params) == {"caption": "Hello {title}", "photo": "attach://m/photo"}
+    assert world.media.kept == [{"photo": ("cat.jpg", 5)}]
+
+
+async def test_the_files_of_a_broadcast_that_is_refused_are_deleted(world: World) -> None:
+    form = {"name": "spring", "bot": str(BOT_ID), "method": "sendNonsense"}
+
+    response = await world.client.post("/broadcasts", data=form, files={"photo": ("cat.jpg", b"a cat")})
+
+    assert (response.status_code, world.media.kept) == (400, [])
+
+
+@pytest.mark.parametrize(("field", "text"), [("selection", "en"), ("spread_h", "soon"), ("quiet_hours", "[")])
+async def test_a_field_of_a_form_that_is_no_json_is_refused_in_a_sentence(world: World, field: str, text: str) -> None:
+    form = {"name": "spring", "bot": str(BOT_ID), "text": "hello", field: text}
+
+    response = await world.client.post("/broadcasts", data=form, files={"photo": ("cat.jpg", b"a cat")})
+
+    assert error_of(response)[:2] == (422, "invalid")
+    assert field in error_of(response)[2]
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "sentence"),
     [

@@ -65,6 +65,39 @@ class BroadcastsContract:
         assert not await world.feeder.step()
         assert await world.send_all() == 0
 
+    async def test_one_message_goes_ahead_until_telegram_knows_the_files(self, world: BroadcastWorld) -> None:
+        world.knows_files = False
+        await world.started()
+
+        await world.feeder.step()
+        await world.feeder.step()
+        assert await world.send_all() == 1
+        world.knows_files = True
+        await world.run_until_idle()
+
+        assert world.sent == dict.fromkeys(CHATS, 1)
+
+    async def test_a_broadcast_is_paused_if_its_files_arrive_and_are_still_not_known(
+        self, world: BroadcastWorld
+    ) -> None:
+        world.knows_files = False
+        broadcast = await world.started()
+
+        await world.run_until_idle()
+
+        paused = await world.board.get(broadcast.id)
+        assert (paused.state, paused.problem) == (BroadcastState.PAUSED, feeder.NO_FILE_ID)
+        assert world.sent.total() == feeder.UPLOADS_MAX
+        assert (await world.board.resume(broadcast.id)).problem is None
+
+    async def test_messages_that_do_not_arrive_do_not_count_against_the_files(self, world: BroadcastWorld) -> None:
+        world.knows_files = False
+        broadcast = await world.started()
+
+        await world.run_until_idle(dead=CHATS)
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.DEAD: len(CHATS)}
+
     async def test_at_most_some_messages_are_under_way(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:

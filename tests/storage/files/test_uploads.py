@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from tempogram.engine.model.broadcasts import BroadcastState, Content
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Fault
+from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import file_ids, upload_parts, uploads
 from tempogram.storage.files import writes
@@ -18,7 +20,8 @@ from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.files.writes import Attachment, MessageFiles
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
-from tempogram.storage.retention import Retention, RetentionPeriods
+from tempogram.storage.retention import BROADCASTS_MS, Retention, RetentionPeriods
+from tests.broadcasts import plan
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
@@ -36,9 +39,9 @@ async def spooled(tmp_path: Path, content: bytes = b"bytes", file_name: str = "a
     return await Spool(tmp_path, 3 * PART_BYTES).take(file_name, chunks(content))
 
 
-def attachment(file: Spooled, **changes: str) -> Attachment:
+def attachment(file: Spooled, **changes: str | None) -> Attachment:
     usual = {"name": "photo", "kind": "photo", "file_name": file.file_name, "sha256": file.sha256}
-    return Attachment(**usual | changes, size_bytes=file.size_bytes)
+    return Attachment(**usual | changes, size_bytes=file.size_bytes)  # type: ignore[arg-type]
 
 
 class UploadsContract:
@@ -313,6 +316,40 @@ class UploadsContract:
         await self.keep(uploads, sent, file)
         (kept,) = await uploads.of_message(sent.id, BOT)
         assert (kept.file_id, kept.is_here) == (None, True)
+
+    async def test_the_files_of_a_broadcast_stay_until_long_after_its_end(
+        self, uploads: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        store = SqlBroadcastStore(database)
+        with await spooled(tmp_path) as file:
+            await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
+            await uploads.keep("m1", BOT, [attachment(file)], {file.sha256: file}, needs_bytes=True)
+        content = Content(method="sendPhoto", params={"photo": "attach://m1/photo"}, media="m1")
+        made = await store.create("news", plan(content=content), now_ms=NOW_MS)
+        await uploads.forget("m1")
+        await store.change(made.id, BroadcastState.CANCELLED, when=(BroadcastState.DRAFT,), now_ms=NOW_MS)
+
+        assert await uploads.purge_orphans() == 0
+        assert [(each.file_id, each.is_here) for each in await uploads.of_message("m1", BOT)] == [("AgAC", True)]
+        for later_ms, left in ((0, 1), (1, 0)):
+            now_ms = NOW_MS + BROADCASTS_MS + later_ms
+            keep = RetentionPeriods(messages_ms=None, dead_ms=None, texts_ms=0)
+            await Retention(database, keep=keep, clock=lambda: now_ms).purge()  # noqa: B023 - called at once
+            assert len(await uploads.of_message("m1", BOT)) == left
+        assert (await self.rows(database), await self.names(database)) == ((0, 0), [])
+
+    async def test_telegram_knows_the_files_of_a_broadcast_once_its_bot_has_an_id_of_each(
+        self, uploads: Uploads, tmp_path: Path
+    ) -> None:
+        with await spooled(tmp_path) as cat, await spooled(tmp_path, b"another") as dog:
+            carried = [attachment(cat), attachment(dog, name="dog"), attachment(dog, name="thumbnail", kind=None)]
+            await uploads.keep("m1", BOT, carried, {cat.sha256: cat, dog.sha256: dog}, needs_bytes=True)
+
+        known = []
+        for bot_id, file in ((BOT, cat), (BOT + 1, dog), (BOT, dog)):
+            await uploads.remember_file_id(bot_id, file.sha256, "photo", file.sha256)
+            known.append(await uploads.are_known("m1", BOT))
+        assert known == [False, False, True]
 
 
 class TestUploadsOnSqlite(OnSqlite, UploadsContract):

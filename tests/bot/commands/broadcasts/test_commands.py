@@ -42,6 +42,18 @@ async def test_one_is_made_previewed_started_and_shown(tempogram: Program) -> No
     assert "broadcast" in listed
 
 
+async def test_a_file_goes_along_and_one_that_is_not_there_is_refused(tempogram: Program) -> None:
+    cat = tempogram.directory / "cat.jpg"
+    cat.write_bytes(b"a cat")
+    words = "create", BOT, "--method", "sendPhoto", "--params", '{"caption": "a cat"}', "--chat", "7", "--json"
+
+    status, printed, error = await broadcast(tempogram, *words, "--file", f"photo={cat}")
+    assert (status, json.loads(printed or "{}").get("method")) == (0, "sendPhoto"), error
+
+    status, _, error = await broadcast(tempogram, *words, "--file", f"photo={cat}.png")
+    assert (status, f"there is no file {cat}.png" in error.replace("\n", "")) == (2, True)
+
+
 async def test_an_error_is_one_sentence(tempogram: Program) -> None:
     status, _, error = await broadcast(tempogram, "show", "999")
 
