@@ -187,6 +187,7 @@ class BroadcastWorld:
             outcome="rejected" if is_dead else "sent",
             started_at_ms=self.clock(),
             counted_at_ms=self.clock(),
+            is_paid=message.is_paid,
             fault=Fault(code=400, reason="Bad Request") if is_dead else None,
         )
 

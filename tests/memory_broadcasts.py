@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Stars, Totals
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.audience import PAGE
 
@@ -131,6 +131,12 @@ class MemoryBroadcastStore:
 
     async def zones(self, bot_id: int) -> Mapping[str | None, int]:
         return {}
+
+    async def paid_places(self, bot_id: int, *, since_ms: int, until_ms: int) -> int:
+        return 0
+
+    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
+        self._set(self.rows[broadcast_id], stars=stars)
 
     def _set(self, broadcast: Broadcast, **changes: object) -> None:
         self.rows[broadcast.id] = replace(self.rows[broadcast.id], **changes)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from tempogram.api.core.ports import (
 from tempogram.api.core.repositories import Bots, Chats, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
+from tempogram.engine.broadcasts.billing import Billing
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
@@ -101,6 +102,7 @@ class Dependencies(Monitored):
     dry_runs: DryRuns
     broadcasts: Broadcasts
     broadcast_media: BroadcastMedia
+    billing: Billing
     door: Door | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))

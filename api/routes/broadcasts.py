@@ -60,7 +60,11 @@ async def page(dependencies: DependenciesOf, before: Before = None, limit: Limit
 
 @router.get("/broadcasts/{broadcast_id}", dependencies=[requires(Role.VIEWER)], responses=error_responses(*SEEN))
 async def show(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
-    """Show how far a broadcast is, what came of it, and when its last message arrives."""
+    """Show how far a broadcast is, what came of it, and when its last message arrives.
+
+    Of a paid one that has ended, also what Telegram billed: it is asked at most once a minute, in the first hour after
+    the end.
+    """
     return await broadcasts.show(dependencies, broadcast_id)
 
 

@@ -12,7 +12,17 @@ from tempogram.api.schemas.fields import BotId, Flag, Tag, time_of
 from tempogram.api.schemas.local_times import Minute, QuietHoursIn, Zone
 from tempogram.api.schemas.selections import ChatsIn, DailyCap
 from tempogram.engine.broadcasts.board import Forecast, Progress
-from tempogram.engine.model.broadcasts import SPREAD_MS_MAX, BroadcastState, Content, Outcome, Plan, Totals
+from tempogram.engine.limits.limits import PLACES_A_STAR
+from tempogram.engine.model.broadcasts import (
+    NANOSTARS,
+    SPREAD_MS_MAX,
+    BroadcastState,
+    Content,
+    Outcome,
+    Plan,
+    Stars,
+    Totals,
+)
 from tempogram.engine.model.messages import Guarantee, Priority
 from tempogram.engine.model.selection import DEFAULT_ZONE, Reason
 
@@ -89,6 +99,23 @@ class BroadcastIn(RequestModel):
         )
 
 
+class StarsOut(ResponseModel):
+    """What the bot paid for from the start of a broadcast until a minute after its end."""
+
+    purse: float = Field(description="0.1 for each message that may have been paid for, as its purse counts them.")
+    billed: float | None = Field(description="What Telegram billed, by getStarTransactions; null: it is not known.")
+    asked_at: datetime | None = Field(description="When Telegram was asked.")
+
+    @classmethod
+    def of(cls, stars: Stars) -> Self:
+        billed = stars.nanostars_billed
+        return cls(
+            purse=stars.purse_places / PLACES_A_STAR,
+            billed=None if billed is None else billed / NANOSTARS,
+            asked_at=time_of(stars.asked_at_ms),
+        )
+
+
 class BroadcastOut(ResponseModel):
     """A broadcast, and how far it is."""
 
@@ -107,6 +134,9 @@ class BroadcastOut(ResponseModel):
     ended_at: datetime | None
     ends_at: datetime | None = Field(description="When the last one arrives, if nothing else comes meanwhile.")
     problem: str | None = Field(description="Why it was paused, if no operator has paused it.")
+    stars: StarsOut | None = Field(
+        description="Of a paid one that has ended, once GET /broadcasts/{broadcast_id} was called."
+    )
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -127,6 +157,7 @@ class BroadcastOut(ResponseModel):
             ended_at=time_of(broadcast.ended_at_ms),
             ends_at=time_of(progress.ends_at_ms),
             problem=broadcast.problem,
+            stars=None if broadcast.stars is None else StarsOut.of(broadcast.stars),
         )
 
 

@@ -46,7 +46,9 @@ async def page(dependencies: Dependencies, *, before: int | None, limit: int) ->
 
 
 async def show(dependencies: Dependencies, broadcast_id: int) -> BroadcastOut:
-    return await shown(dependencies, await dependencies.broadcasts.get(broadcast_id))
+    """Show a broadcast; for a paid one that has ended, Telegram is asked what it billed."""
+    broadcast = await dependencies.broadcasts.get(broadcast_id)
+    return await shown(dependencies, await dependencies.billing.of(broadcast))
 
 
 async def preview(dependencies: Dependencies, broadcast_id: int) -> ForecastOut:

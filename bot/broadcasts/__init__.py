@@ -2,7 +2,8 @@
 
 Read in this order:
 
-    media  their files, kept and uploaded once
-    words  how far they are, and what they would do, in plain words
-    desk   the operators' chat: which one it is, and what is asked for there
+    media       their files, kept and uploaded once
+    star_bills  what Telegram billed a bot
+    words       how far they are, and what they would do, in plain words
+    desk        the operators' chat: which one it is, and what is asked for there
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from tempogram.api.schemas.broadcasts import BroadcastOut, ForecastOut
+from tempogram.api.schemas.broadcasts import BroadcastOut, ForecastOut, StarsOut
 from tempogram.engine.model.broadcasts import Outcome
 from tempogram.engine.model.selection import Reason
 
@@ -43,9 +43,21 @@ def progress(shown: BroadcastOut) -> str:
         lines.append(f"{ended}.")
     if shown.ends_at is not None:
         lines.append(f"The last one arrives at {when(shown.ends_at)}.")
+    if shown.stars is not None:
+        lines.append(stars(shown.stars))
     if shown.problem is not None:
         lines.append(f"{shown.problem}.")
     return "\n".join(lines)
+
+
+def stars(paid: StarsOut) -> str:
+    """Say what was paid for during a broadcast.
+
+    >>> stars(StarsOut(purse=12.5, billed=11.0, asked_at=None)), stars(StarsOut(purse=12.5, billed=None, asked_at=None))
+    ('Stars: 12.5 by our purse, 11 billed.', 'Stars: 12.5 by our purse, not known what was billed.')
+    """
+    billed = "not known what was billed" if paid.billed is None else f"{paid.billed:,.9g} billed"
+    return f"Stars: {paid.purse:,.9g} by our purse, {billed}."
 
 
 def when(moment: datetime | None) -> str:

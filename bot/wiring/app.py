@@ -8,6 +8,7 @@ from tempogram.api.core.monitored import Monitored
 from tempogram.api.monitoring_app import App, create_monitoring_app
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.broadcasts.billing import Billing
 from tempogram.engine.scheduler.board import TaskBoard
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ def dependencies(built: Program) -> Dependencies:
     """Return what the endpoints of the API use."""
     from tempogram.api.core.dependencies import Dependencies
     from tempogram.bot.broadcasts.media import BroadcastMedia
+    from tempogram.bot.broadcasts.star_bills import StarBills
 
     storage, queue, engine, front = built.storage, built.queue, built.engine, built.front
     return Dependencies(
         intake=front.updates.intake,
         composer=front.updates.composer,
         attachments=front.updates.attachments,
+        billing=Billing(storage.broadcasts, billed=StarBills(front.fleet.registry).billed, clock=built.context.clock),
         broadcast_media=BroadcastMedia(front.updates.composer, front.updates.attachments),
         spool=front.updates.spool,
         fleet=front.fleet,

@@ -6,6 +6,7 @@ Read in this order:
     due       when each recipient is due
     forecast  when the last one arrives
     stopping  takes back what waits in the queue
+    billing   what Telegram billed for a paid one
     board     what an operator sees and does
     feeder    hands recipients to the queue, in portions
 """

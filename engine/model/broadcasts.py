@@ -53,6 +53,12 @@ OF_STATUS = {
     Status.UNCERTAIN: Outcome.UNCERTAIN,
 }
 
+TRUE_WORDS = frozenset({"true", "1", "yes", "y", "on", "t"})
+"""How a flag may be written, as ``bool`` takes it in parameters."""
+
+NANOSTARS = 1_000_000_000
+"""Parts of a Star, in which Telegram bills. Source: https://core.telegram.org/bots/api#startransaction"""
+
 SPREAD_MS_MAX = 7 * 86_400_000
 
 
@@ -96,6 +102,21 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stars:
+    """What a bot paid for during a broadcast; see ``engine.broadcasts.billing``.
+
+    Attributes:
+        purse_places: Places that its purse counted, 0.1 Star each at most.
+        nanostars_billed: Billionths of a Star, as Telegram says; None: it is not known.
+        asked_at_ms: When Telegram was asked.
+    """
+
+    purse_places: int
+    nanostars_billed: int | None
+    asked_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Broadcast:
     """A broadcast, as it is stored.
 
@@ -107,6 +128,7 @@ class Broadcast:
         recipients: How many have a row by now.
         outcomes: How many recipients have ended, by outcome.
         problem: Why it was paused, if no operator has paused it.
+        stars: None: it is not known what was paid for it.
     """
 
     id: int
@@ -123,6 +145,12 @@ class Broadcast:
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
     problem: str | None = None
+    stars: Stars | None = None
+
+    @property
+    def is_paid(self) -> bool:
+        """Tell whether its messages may go as paid ones."""
+        return str(self.plan.content.params.get("allow_paid_broadcast", "")).lower() in TRUE_WORDS
 
     @property
     def bot_id(self) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Stars, Totals
 from tempogram.engine.model.messages import ChatId
 
 PAGE = 1_000
@@ -103,3 +103,12 @@ class BroadcastStore(Protocol):
 
     async def zones(self, bot_id: int) -> Mapping[str | None, int]:
         """Count a bot's chats by their time zones."""
+
+    async def paid_places(self, bot_id: int, *, since_ms: int, until_ms: int) -> int:
+        """Count the places that a bot's purse was charged with in a time.
+
+        Cost: O(paid calls of all bots in that time).
+        """
+
+    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
+        """Store what was paid for during a broadcast."""

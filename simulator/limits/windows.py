@@ -73,6 +73,10 @@ class SlidingWindow:
             del taken_ns[: bisect_right(taken_ns, now_ns - span_ns)]
         return len(taken_ns)
 
+    def count_since(self, since_ns: int) -> int:
+        """Count the places taken after a time; none is forgotten."""
+        return len(self._taken_ns) - bisect_right(self._taken_ns, since_ns)
+
     def free_at_ns(self, cost: int, *, limit: int, now_ns: int, span_ns: int) -> int:
         """Return when ``cost`` places are free: ``now_ns`` if they are.
 
@@ -138,6 +142,16 @@ class Windows:
                 return self._punish(refusing, bot_id, chat_id, now_ns)
         self._take(bot_id, chat_id, cost, now_ns, is_paid=is_paid)
         return None
+
+    def above_free(self, bot_id: int, cost: int, *, now_ns: int) -> int:
+        """Return how many of the last ``cost`` places of a bot are beyond what it may send for nothing.
+
+        Source: https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
+        """
+        limit, span_ns = self.settings.bot_limit, self.settings.bot_window_ms * MS
+        windows = (of.get(bot_id) for of in (self._bots, self._paid))
+        taken = sum(window.count_since(now_ns - span_ns) for window in windows if window is not None)
+        return min(cost, max(0, taken - limit)) if limit else 0
 
     def admit_webhook(self, bot_id: int, *, now_ns: int) -> Throttle | None:
         """Let ``setWebhook`` through once a second for each bot."""

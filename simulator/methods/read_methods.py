@@ -7,6 +7,7 @@ from typing import Any
 from tempogram.simulator.methods.calls import Call, bad_request
 from tempogram.simulator.methods.params import is_missing, number_of, require
 from tempogram.simulator.world.files import OURS
+from tempogram.simulator.world.stars import TRANSACTIONS_MAX
 from tempogram.simulator.world.world import World
 
 Json = dict[str, Any]
@@ -135,6 +136,16 @@ def business_connection(_: World, call: Call) -> Json:
     }
 
 
+def star_transactions(_: World, call: Call) -> Json:
+    """Answer ``getStarTransactions``, in chronological order.
+
+    Source: https://core.telegram.org/bots/api#getstartransactions
+    """
+    offset = max(number_of(call.params, "offset") or 0, 0)
+    limit = min(max(number_of(call.params, "limit") or TRANSACTIONS_MAX, 1), TRANSACTIONS_MAX)
+    return {"transactions": call.bot.stars.page(offset=offset, limit=limit)}
+
+
 def uploaded(_: World, call: Call) -> Json:
     """Answer ``uploadStickerFile``."""
     require(call.params, "sticker")
@@ -166,8 +177,8 @@ READS: dict[str, Read] = {
     "getMyDescription": _same({"description": ""}),
     "getMyShortDescription": _same({"short_description": ""}),
     "getMyDefaultAdministratorRights": administrator_rights,
-    "getMyStarBalance": _same({"amount": 0}),
-    "getStarTransactions": _same({"transactions": []}),
+    "getMyStarBalance": lambda _, call: call.bot.stars.balance,
+    "getStarTransactions": star_transactions,
     "getChatMenuButton": _same({"type": "commands"}),
     "getStickerSet": sticker_set,
     "getCustomEmojiStickers": _same([]),

@@ -137,7 +137,7 @@ class Telegram:
         is_inline = "inline_message_id" in call.params
         if method.needs_chat and not is_inline:
             self._check_chat(call)
-        checked = method.check(call.params)
+        checked, billed = method.check(call.params), 0
         if method.reference is not None:
             checked = method.reference(self.world, call, checked)
         if method.counts and call.chat_id:
@@ -146,12 +146,16 @@ class Telegram:
             throttle = self.windows.admit(call.bot.bot_id, call.chat_id, call.cost, now_ns=call.at_ns, is_paid=is_paid)
             if throttle is not None:
                 raise self._throttled(throttle, call)
+            billed = self.windows.above_free(call.bot.bot_id, call.cost, now_ns=call.at_ns) if is_paid else 0
         elif method.name == "setWebhook":
             throttle = self.windows.admit_webhook(call.bot.bot_id, now_ns=call.at_ns)
             if throttle is not None:
                 self.record.throttled["webhook"] += 1
                 raise too_many_requests(throttle.retry_after_s)
-        return method.answer(self.world, call, checked)
+        result = method.answer(self.world, call, checked)
+        if billed:
+            call.bot.stars.bill(billed, at_s=int(time.time()))
+        return result
 
     def _check_chat(self, call: Call) -> None:
         if is_missing(call.params, "chat_id"):

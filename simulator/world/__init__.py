@@ -7,6 +7,7 @@ Read in this order:
     messages        what the chats show
     texts           entities, commands and mentions in a text
     files           what bots uploaded
+    stars           what bots earned and paid
     mailbox         a bot's updates that wait
     scripted_users  users that write by themselves
 """

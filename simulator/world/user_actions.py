@@ -1,5 +1,6 @@
 """What users do besides writing and pressing buttons: files, inline queries, payments, joining a group."""
 
+import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -61,6 +62,14 @@ def pay(world: World, user: User, place: Chat | Bot, message_id: int) -> str:
         if answer.get("ok") in {True, "true", "True"}:
             charge = {"telegram_payment_charge_id": f"charge-{message_id}", "provider_payment_charge_id": "test"}
             world.post(user, place, {"successful_payment": price | charge})
+            if price["currency"] == "XTR":
+                bot.stars.receive(
+                    price["total_amount"],
+                    of=user.brief,
+                    payload=price["invoice_payload"],
+                    charge_id=charge["telegram_payment_charge_id"],
+                    at_s=int(time.time()),
+                )
 
     return world.ask(
         Query(bot.bot_id, "pre_checkout_query", then=confirmed), bot, chat_id, {"from": user.brief} | price

@@ -14,6 +14,7 @@ from tempogram.simulator.settings import SimulatorSettings
 from tempogram.simulator.world.files import Files
 from tempogram.simulator.world.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
 from tempogram.simulator.world.messages import SUPERGROUPS_BELOW, Messages
+from tempogram.simulator.world.stars import Stars
 from tempogram.simulator.world.texts import entities_of, is_command, mentions
 
 Json = dict[str, Any]
@@ -47,6 +48,7 @@ class Bot:
     commands: list[Json] = field(default_factory=list)
     last_error: str = ""
     last_error_at_s: int = 0
+    stars: Stars = field(default_factory=Stars)
     brief: Json = field(default_factory=dict)
     update_ids: "count[int]" = field(default_factory=lambda: count(random.randrange(100_000_000, 900_000_000)))
     # Private chats and basic groups share one count of message ids; supergroups have their own.

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, exists, false, func, select, true, update
 
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Totals
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome, Plan, Stars, Totals
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.broadcast_store import PAGE
 from tempogram.storage.broadcasts import recipients
@@ -18,6 +18,8 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import (
     IS_ACTIVE,
+    IS_PAID,
+    attempts,
     broadcasts,
     chats,
 )
@@ -157,6 +159,22 @@ class SqlBroadcastStore:
         async with self._database.reading() as connection:
             return {row[0]: row[1] for row in await connection.execute(counted)}
 
+    async def paid_places(self, bot_id: int, *, since_ms: int, until_ms: int) -> int:
+        made = attempts.c
+        in_time = IS_PAID, made.counted_at_ms >= since_ms, made.counted_at_ms <= until_ms
+        places = select(func.coalesce(func.sum(made.cost), 0)).where(*in_time, made.bot_id == bot_id)
+        async with self._database.reading() as connection:
+            return int((await connection.execute(places)).scalar_one())
+
+    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
+        values = {
+            "purse_places": stars.purse_places,
+            "nanostars_billed": stars.nanostars_billed,
+            "stars_asked_at_ms": stars.asked_at_ms,
+        }
+        noted = update(broadcasts).where(broadcasts.c.id == broadcast_id).values(values)
+        await self._database.write_alone(lambda connection: connection.execute(noted) and None)
+
     async def _by_id(self, query: Select[Any]) -> Counter[int]:
         async with self._database.reading() as connection:
             return Counter({row[0]: int(row[1]) for row in await connection.execute(query)})
@@ -183,4 +201,11 @@ def _broadcast(row: Row[Any]) -> Broadcast:
         started_at_ms=row.started_at_ms,
         ended_at_ms=row.ended_at_ms,
         problem=row.problem,
+        stars=None if row.stars_asked_at_ms is None else _stars(row),
+    )
+
+
+def _stars(row: Row[Any]) -> Stars:
+    return Stars(
+        purse_places=row.purse_places, nanostars_billed=row.nanostars_billed, asked_at_ms=row.stars_asked_at_ms
     )

@@ -20,6 +20,7 @@ from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.wiring.broadcasts import composed, read
+from tempogram.engine.broadcasts.billing import Billing
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -632,6 +633,7 @@ class World:
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
     media: NamedMedia = field(default_factory=NamedMedia)
+    nanostars_billed: int | None = None
     beats: MemoryBeats = field(default_factory=MemoryBeats)
     broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
     tasks: MemoryTaskStore = field(init=False)
@@ -736,10 +738,14 @@ class World:
             tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
             broadcasts=self._broadcasts(closer, composer),
             broadcast_media=self.media,
+            billing=Billing(self.broadcasts, billed=self._billed, clock=self.clock),
         )
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
+
+    async def _billed(self, bot_id: int, since_ms: int, until_ms: int) -> int | None:
+        return self.nanostars_billed
 
     def _broadcasts(self, closer: Closer, composer: PlainComposer) -> Broadcasts:
         return Broadcasts(

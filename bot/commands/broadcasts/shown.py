@@ -30,7 +30,7 @@ def several(answers: Sequence[Any]) -> Table | str:
             f"{each.recipients:,}{more}",
             f"{each.waiting:,}",
             f"{each.under_way:,}",
-            "\n".join(filter(None, (words.outcomes(each.outcomes), each.problem))),
+            _ended(each),
             words.when(each.ends_at or each.ended_at),
         )
     return table
@@ -38,3 +38,8 @@ def several(answers: Sequence[Any]) -> Table | str:
 
 def forecast(answer: Any) -> str:
     return words.forecast(ForecastOut.model_validate(answer))
+
+
+def _ended(shown: BroadcastOut) -> str:
+    paid = None if shown.stars is None else words.stars(shown.stars)
+    return "\n".join(filter(None, (words.outcomes(shown.outcomes), paid, shown.problem)))

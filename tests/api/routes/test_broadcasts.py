@@ -130,6 +130,25 @@ async def test_a_preview_says_to_how_many_and_until_when(world: World) -> None:
     assert found["delays_urgent_ms"] == 33
 
 
+@pytest.mark.parametrize(("nanostars", "billed"), [(None, None), (1_300_000_000, 1.3)])
+async def test_a_paid_broadcast_shows_what_telegram_billed_beside_the_purse(
+    world: World, nanostars: int | None, billed: float | None
+) -> None:
+    broadcast_id = await made(world, params={"allow_paid_broadcast": True})
+    before = (await world.client.get(f"/broadcasts/{broadcast_id}")).json()["stars"]
+    world.nanostars_billed = nanostars
+    world.broadcasts._set(
+        world.broadcasts.rows[broadcast_id],
+        state=BroadcastState.DONE,
+        started_at_ms=START_MS,
+        ended_at_ms=START_MS,
+    )
+
+    shown = (await world.of(Role.VIEWER).get(f"/broadcasts/{broadcast_id}")).json()["stars"]
+
+    assert (before, shown["purse"], shown["billed"]) == (None, 0.0, billed)
+
+
 async def test_a_broadcast_is_paused_resumed_and_cancelled(world: World) -> None:
     broadcast_id = await made(world)
     states = [

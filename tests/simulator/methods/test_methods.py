@@ -1,5 +1,6 @@
 """Messages after they were sent: edited, deleted, forwarded, replied to, and their buttons pressed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,3 +299,35 @@ async def test_a_bot_that_pays_may_send_more_than_thirty_in_a_second(client: Cli
 
     assert all(each["ok"] for each in paid)
     assert not all(each["ok"] for each in free)
+
+
+async def test_what_a_bot_sends_above_its_free_rate_is_billed(client: Client) -> None:
+    client.simulator.change(replace(client.simulator.telegram.settings, bot_limit=5, bot_window_ms=600_000))
+    for number in range(1, 18):
+        await client.call("sendMessage", chat_id=number, text="a", allow_paid_broadcast=True)
+    await client.call("sendMessage", chat_id=18, text="a", allow_paid_broadcast=False)
+
+    transactions = (await client.call("getStarTransactions", limit=100))["result"]["transactions"]
+
+    assert sum(each["receiver"]["request_count"] for each in transactions) == 12
+    assert {each["receiver"]["type"] for each in transactions} == {"telegram_api"}
+    billed = [each["amount"] * 10**9 + each.get("nanostar_amount", 0) for each in transactions]
+    assert billed == [each["receiver"]["request_count"] * 10**8 for each in transactions]
+    assert (await client.call("getMyStarBalance"))["result"] == {"amount": -1, "nanostar_amount": -200_000_000}
+
+
+async def test_transactions_come_oldest_first_and_page_by_page(client: Client) -> None:
+    stars = client.simulator.telegram.world.bots[100].stars
+    for at_s in (1, 1, 2, 3):
+        stars.bill(10, at_s=at_s)
+
+    async def dates(**page: int) -> list[int]:
+        answer = await client.call("getStarTransactions", **page)
+        return [each["date"] for each in answer["result"]["transactions"]]
+
+    assert [await dates(), await dates(limit=2), await dates(offset=2), await dates(offset=3)] == [
+        [1, 2, 3],
+        [1, 2],
+        [3],
+        [],
+    ]

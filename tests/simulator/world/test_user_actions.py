@@ -83,6 +83,8 @@ async def test_a_payment_that_the_bot_confirms_is_a_message_with_the_invoices_pa
 
     payments = [u for u in (await client.call("getUpdates"))["result"] if "successful_payment" in u.get("message", {})]
     assert [each["message"]["successful_payment"]["total_amount"] for each in payments] == [4]
+    (earned,) = (await client.call("getStarTransactions"))["result"]["transactions"]
+    assert (earned["amount"], earned["source"]["user"]["id"], earned["source"]["invoice_payload"]) == (4, ANNA, "tea-1")
 
 
 async def test_a_payment_that_the_bot_refuses_is_none(client: Client) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from sqlalchemy import select, update
 
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
-from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome, Totals
+from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
+from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome, Stars, Totals
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
@@ -91,12 +92,31 @@ class BroadcastsContract:
         assert (await world.board.resume(broadcast.id)).problem is None
 
     async def test_messages_that_do_not_arrive_do_not_count_against_the_files(self, world: BroadcastWorld) -> None:
-        world.knows_files = False
-        broadcast = await world.started()
+        world.knows_files, some = False, tuple(CHATS[: 2 * feeder.UPLOADS_MAX])
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=some)))
 
-        await world.run_until_idle(dead=CHATS)
+        await world.run_until_idle(dead=some)
 
-        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.DEAD: len(CHATS)}
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.DEAD: len(some)}
+
+    async def test_what_was_paid_for_is_counted_by_bot_and_time_and_kept(self, world: BroadcastWorld) -> None:
+        world = BroadcastWorld(world.database, limits=replace(world.limits, purse=Limit(1_000, DAY_MS)))
+        content = Content(method="sendMessage", params={"text": "hello", "allow_paid_broadcast": True})
+        broadcast = await world.started(plan(content=content))
+        for messages in (7, 5):
+            await world.feeder.step()
+            await world.send_all(at_most=messages)
+            world.clock.advance(1_000)
+        now_ms = world.clock()
+
+        places = [
+            await world.store.paid_places(bot_id, since_ms=since_ms, until_ms=now_ms)
+            for bot_id, since_ms in ((BOT, 0), (BOT, now_ms - 1_000), (BOT, now_ms), (BOT + 1, 0))
+        ]
+        assert places == [12, 5, 0, 0]
+        stars = Stars(purse_places=12, nanostars_billed=None, asked_at_ms=now_ms)
+        await world.store.note_stars(broadcast.id, stars)
+        assert (await world.board.get(broadcast.id)).stars == stars
 
     async def test_at_most_some_messages_are_under_way(
         self, world: BroadcastWorld, monkeypatch: pytest.MonkeyPatch
