@@ -27,7 +27,7 @@ env: ## Write .env with secrets of its own, for docker compose; one that is ther
 run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram
 	@$(BIN)/tempogram run
 
-demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 35 s
+demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 40 s
 	@$(BIN)/tempogram demo
 
 test: setup ## Run the whole test suite

@@ -71,7 +71,7 @@ def doctor() -> None:
 
 @app.command()
 def demo() -> None:
-    """Run a demonstration: load, faults and a kill -9 against a simulated Telegram; a report after some 35 s."""
+    """Run a demonstration: load, faults and a kill -9 against a simulated Telegram; a report after some 40 s."""
     from tempogram.bot.demo.runner import demo as show
     from tempogram.bot.demo.settings import DemoSettings
 

@@ -6,7 +6,8 @@ Read in this order:
     settings     how many messages are sent, and when
     environment  the simulator, the engine, its bots, two groups and their members
     process      ``tempogram run`` as a child process
-    scenario     what happens: bulk, flood, urgent messages, questions, a kill -9
+    prices       what chats watch: a shop whose prices change while the engine is down
+    scenario     what happens: bulk, flood, urgent messages, questions, a broadcast, a watch, a kill -9
     judge        compares the promises with the simulator's record
     chart        numbers as small bars
     progress     the progress display

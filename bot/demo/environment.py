@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tempogram.bot.demo import prices
 from tempogram.bot.demo.process import EngineProcess
 from tempogram.bot.demo.settings import BOTS, CEILING, GROUP_LIMIT, POLLED, DemoSettings
 from tempogram.bot.telegram.tokens import bot_id_of
@@ -23,6 +24,7 @@ class Environment:
 
     telegram: RunningSimulator
     engine: EngineProcess
+    directory: Path
     flooded: int
     friends: int
 
@@ -48,6 +50,7 @@ async def environment(settings: DemoSettings) -> AsyncIterator[Environment]:
                 yield Environment(
                     telegram=telegram,
                     engine=engine,
+                    directory=engine.directory,
                     flooded=await telegram.add_chat("supergroup", "Flooded", bots=BOT_IDS),
                     friends=await telegram.add_chat("supergroup", "Friends", bots=BOT_IDS),
                 )
@@ -62,6 +65,7 @@ def engine_in(directory: Path, telegram_url: str, settings: DemoSettings) -> Eng
         "TELEGRAM_GROUP_LIMIT": str(GROUP_LIMIT),
         "TELEGRAM_GROUP_LIMIT_WINDOW_S": str(settings.group_window_s),
         "TELEGRAM_GLOBAL_LIMIT": str(CEILING),
+        **prices.settings_of(directory),
     }
     return engine
 

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     FLOOD = "flood"
     URGENT = "urgent"
     ANSWER = "answer"
+    BROADCAST = "broadcast"
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Evidence:
         calls: Every call that reached Telegram, oldest first, as the simulator lists them.
         report: The simulator's report.
         stats: The engine's ``/queue/stats``, for its dead letters.
+        broadcast: The engine's ``GET /broadcasts/{id}``.
         blocked: The bot and the chat that blocked it.
     """
 
@@ -77,6 +80,7 @@ class Evidence:
     calls: Sequence[dict[str, Any]]
     report: Report
     stats: dict[str, int]
+    broadcast: Mapping[str, Any]
     outage: Outage
     blocked: tuple[int, int]
     urgent_within_ms: float
@@ -92,14 +96,34 @@ class Promise:
     holds: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many chats one message was for, how many of them got it, and how many of these more than once."""
+
+    chats: int
+    arrived: int
+    before_kill: int
+    twice: int
+
+    @property
+    def missing(self) -> int:
+        return self.chats - self.arrived
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The verdict on a demo. A wait is None where there was none."""
+    """The verdict on a demo. A wait is None where there was none.
+
+    Attributes:
+        broadcast: A message of which it is unknown at the kill whether it arrived is not sent again.
+    """
 
     expected: int
     arrived: int
     refused: int
     lost: Sequence[Expected]
+    broadcast: Reach
+    digests: Reach
     unexpected: int
     in_flight_twice: int
     other_twice: int
@@ -113,7 +137,8 @@ class Judgement:
 
     @property
     def promises(self) -> list[Promise]:
-        report, stats, due = self.evidence.report, self.evidence.stats, self.expected - self.refused
+        report, stats = self.evidence.report, self.evidence.stats
+        due = self.expected - self.refused - self.broadcast.missing
         own = {cause: count for cause, count in report.throttled.items() if cause != "ordered"}
         within_s = self.evidence.urgent_within_ms / 1_000
         return [
@@ -135,6 +160,12 @@ class Judgement:
                 f"no urgent message waits longer than {within_s:g} s behind the bulk: {seconds(self.urgent_ms)}",
                 self.urgent_ms is not None and self.urgent_ms <= self.evidence.urgent_within_ms,
             ),
+            self._broadcast_promise(),
+            Promise(
+                "a change of prices reaches each chat that watches them in one digest: "
+                f"{self.digests.arrived} of {self.digests.chats}, {self.digests.twice} twice",
+                not self.digests.missing and not self.digests.twice,
+            ),
             Promise(
                 f"only undeliverable messages are dead letters: {stats['dlq']}, to a user who blocked the bot",
                 stats["dlq"] == self.refused,
@@ -149,6 +180,15 @@ class Judgement:
             ),
         ]
 
+    def _broadcast_promise(self) -> Promise:
+        outcomes, reach = self.evidence.broadcast["outcomes"], self.broadcast
+        sent, unknown = outcomes["sent"], outcomes["uncertain"]
+        return Promise(
+            f"a broadcast reaches each chat once: {reach.arrived} of {reach.chats}, {reach.before_kill} of them before "
+            f"the kill -9, {unknown} uncertain, {reach.twice} twice",
+            sent + unknown == reach.chats and sent <= reach.arrived and not reach.twice,
+        )
+
     @property
     def holds(self) -> bool:
         return all(promise.holds for promise in self.promises)
@@ -157,7 +197,8 @@ class Judgement:
 def judge(evidence: Evidence) -> Judgement:
     arrivals = arrivals_by_key(evidence.calls)
     missing = [each for each in evidence.expected if each.key not in arrivals]
-    lost = [each for each in missing if not is_refused(each, evidence)]
+    refused = [each for each in missing if is_refused(each, evidence)]
+    lost = [each for each in missing if each not in refused and each.kind is not Kind.BROADCAST]
     known = {each.key for each in evidence.expected}
     twice = [times_ms for key, times_ms in arrivals.items() if key in known and len(times_ms) > 1]
     explained = sum(was_in_flight(times_ms, evidence.outage) for times_ms in twice)
@@ -167,8 +208,10 @@ def judge(evidence: Evidence) -> Judgement:
     return Judgement(
         expected=len(evidence.expected),
         arrived=len(known & arrivals.keys()),
-        refused=len(missing) - len(lost),
+        refused=len(refused),
         lost=lost,
+        broadcast=reach(evidence, Kind.BROADCAST, arrivals),
+        digests=reach(evidence, Kind.DIGEST, arrivals),
         unexpected=sum(len(times_ms) for key, times_ms in arrivals.items() if key not in known),
         in_flight_twice=explained,
         other_twice=sum(len(times_ms) - 1 for times_ms in twice) - explained,
@@ -179,6 +222,16 @@ def judge(evidence: Evidence) -> Judgement:
         answer_ms=slowest_ms(answers, arrivals, evidence.outage, over=False),
         answer_over_outage_ms=slowest_ms(answers, arrivals, evidence.outage, over=True),
         evidence=evidence,
+    )
+
+
+def reach(evidence: Evidence, kind: Kind, arrivals: Mapping[Key, Sequence[float]]) -> Reach:
+    times_ms = [arrivals.get(each.key, ()) for each in evidence.expected if each.kind is kind]
+    return Reach(
+        chats=len(times_ms),
+        arrived=sum(len(each) > 0 for each in times_ms),
+        before_kill=sum(len(each) > 0 and each[0] <= evidence.outage.killed_at_ms for each in times_ms),
+        twice=sum(len(each) > 1 for each in times_ms),
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from tempogram.bot.config.misspelt import names
 from tempogram.engine.model.errors import EngineError
@@ -138,15 +139,15 @@ class EngineProcess:
             last = f": {said.splitlines()[-1]}" if said else ""
             raise ProcessFailed(f"the engine ended by itself, with status {self.process.returncode}{last}")
 
-    async def call(self, method: str, path: str, body: object = None) -> Any:
-        """Make one call of the API.
+    async def call(self, method: str, path: str, body: object = None, *, lines: Sequence[object] = ()) -> Any:
+        """Make one call of the API, with a body in JSON, or with JSON lines.
 
         Raises:
             ProcessFailed: It was refused, or the engine did not answer.
         """
         assert self.session is not None, "it is started first"  # noqa: S101 - an invariant
         try:
-            async with self.session.request(method, self.url + path, json=body) as response:
+            async with self.session.request(method, self.url + path, **_body(body, lines)) as response:
                 status, answer = response.status, await response.json()
         except aiohttp.ClientError as error:
             self.must_run()
@@ -187,6 +188,12 @@ class EngineProcess:
                 return response.status == 200
         except aiohttp.ClientConnectionError:
             return False
+
+
+def _body(body: object, lines: Sequence[object]) -> dict[str, Any]:
+    if not lines:
+        return {"json": body}
+    return {"data": b"\n".join(map(msgspec.json.encode, lines)), "headers": {"Content-Type": "application/x-ndjson"}}
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:

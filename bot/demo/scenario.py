@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tempogram.bot.demo import prices
 from tempogram.bot.demo.chart import Sample
 from tempogram.bot.demo.environment import BOT_IDS, Environment, answer_to, username
 from tempogram.bot.demo.judge import Evidence, Expected, Kind, Outage
 from tempogram.bot.demo.process import ProcessFailed
 from tempogram.bot.demo.progress import Progress
-from tempogram.bot.demo.settings import CEILING, URGENT_CHAT, DemoSettings
+from tempogram.bot.demo.settings import CAST_CHAT, CEILING, URGENT_CHAT, WATCHING_CHAT, DemoSettings
 from tempogram.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 30
 """How long to wait for missing messages at the end; then they count as lost."""
+
+CASTER, WATCHER = BOT_IDS[-1], BOT_IDS[0]
+
+WATCH_TASKS = ("tempogram.watches", "tempogram.watch-digests")
 
 Say = Callable[[str], None]
 Show = Callable[[Progress], None]
@@ -36,6 +41,7 @@ class Scenario:
         self._outage: Outage | None = None
         self._engine_is_up = True
         self._requesting = asyncio.Lock()  # no kill in the middle of a request, whose outcome would be unknown
+        self._broadcast_id = 0
         self.samples: list[Sample] = []
         self.started_at_ms = 0.0
 
@@ -55,10 +61,59 @@ class Scenario:
         telegram, settings = self._environment.telegram, self._settings
         await telegram.order(settings.latency(), *settings.failures())
         await telegram.add_user("Zoe", user_id=settings.blocked_chat)
+        await self._prepare_broadcast()
+        await self._prepare_watches()
+
+    async def _prepare_broadcast(self) -> None:
+        call, chats = self._environment.engine.call, self._chats(CAST_CHAT, self._settings.cast)
+        await call(
+            "POST", f"/bots/{CASTER}/chats/import", lines=[{"chat_id": each, "tags": ["cast"]} for each in chats]
+        )
+        wanted = {"name": "demo", "bot": str(CASTER), "text": cast_to("{chat_id}"), "selection": {"tags": ["cast"]}}
+        self._broadcast_id = (await call("POST", "/broadcasts", wanted))["id"]
+
+    async def _prepare_watches(self) -> None:
+        """Let chats watch prices, and wait until these are known."""
+        call, keys = self._environment.engine.call, list(prices.BEFORE)
+        for task in WATCH_TASKS:
+            await call("PATCH", f"/tasks/{task}", {"interval_s": 1})
+        for chat_id in self._chats(WATCHING_CHAT, self._settings.watching):
+            for key in keys:
+                wanted = {"bot": str(WATCHER), "chat_id": chat_id, "source": prices.SOURCE, "key": key}
+                await call("PUT", "/watches/subscriptions", wanted)
+        self._say(f"{self._settings.watching} chats watch {len(keys)} prices")
+
+    async def _until_prices_are_known(self) -> None:
+        while True:
+            page = await self._environment.engine.call("GET", f"/watches/items?source={prices.SOURCE}")
+            if all(each["fields"] is not None for each in page["items"]):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _start_broadcast(self) -> None:
+        """Start it, and wait until it is in the queue: so it is before the bulk, and in the middle at the kill."""
+        chats = self._chats(CAST_CHAT, self._settings.cast)
+        async with self._requesting:
+            await self._environment.engine.call("POST", f"/broadcasts/{self._broadcast_id}/start", {})
+            self._expected += [Expected(Kind.BROADCAST, CASTER, each, cast_to(each), now_ms()) for each in chats]
+            await self._until_broadcast_has_begun()
+        self._say(f"a broadcast to {len(chats)} chats is started")
+
+    async def _until_broadcast_has_begun(self) -> None:
+        while True:
+            shown = await self._broadcast()
+            if shown["waiting"] < shown["recipients"]:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    @staticmethod
+    def _chats(first: int, number: int) -> range:
+        return range(first, first + number)
 
     async def _submit(self) -> None:
-        """Submit the bulk and the flood at once."""
+        """Start the broadcast, and submit the bulk and the flood at once."""
         settings = self._settings
+        await self._start_broadcast()
         bulk = [
             (BOT_IDS[number % len(BOT_IDS)], settings.bulk_chat(number), f"news for {number}")
             for number in range(settings.bulk)
@@ -96,16 +151,24 @@ class Scenario:
 
     async def _kill(self) -> None:
         engine = self._environment.engine
+        await self._until_prices_are_known()
         await self._wait_until(self._settings.kill_at_s)
         async with self._requesting:
             self._engine_is_up = False
             killed_at_ms = now_ms()
             await engine.kill()
             self._say("kill -9: the engine is gone, and restarts on the same database")
+            self._change_prices()
             await engine.start()
             self._outage = Outage(killed_at_ms, now_ms())
             self._engine_is_up = True
         self._say(f"the engine is back after {self._outage.took_ms / 1_000:.1f} s")
+
+    def _change_prices(self) -> None:
+        prices.let_an_hour_pass(self._environment.directory)
+        watching = self._chats(WATCHING_CHAT, self._settings.watching)
+        self._expected += [Expected(Kind.DIGEST, WATCHER, each, prices.DIGEST, now_ms()) for each in watching]
+        self._say("meanwhile the watched prices change, and the engine is to believe that an hour has passed")
 
     async def _watch(self) -> None:
         while True:
@@ -140,10 +203,11 @@ class Scenario:
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             stats = await self._stats()
-            missing = {each.key for each in self._expected} - {
+            missing = {each.key for each in self._expected if each.kind is not Kind.BROADCAST} - {
                 (call["bot_id"], call["chat_id"], call["text"]) for call in accepted(self._calls)
             }
-            if len(missing) <= 1 and not any(count for name, count in stats.items() if name != "dlq"):
+            is_done = (await self._broadcast())["state"] == "done"
+            if is_done and len(missing) <= 1 and not any(count for name, count in stats.items() if name != "dlq"):
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -155,6 +219,7 @@ class Scenario:
             calls=self._calls,
             report=await self._environment.telegram.report(),
             stats=await self._stats(),
+            broadcast=await self._broadcast(),
             outage=self._outage,
             blocked=(self._blocked_bot, self._settings.blocked_chat),
             urgent_within_ms=self._settings.urgent_within_s * 1_000,
@@ -172,6 +237,10 @@ class Scenario:
             await self._environment.engine.call("POST", "/messages/batch", batch)
         self._expected += [Expected(kind, *message, asked_at_ms) for message in messages]
 
+    async def _broadcast(self) -> dict[str, Any]:
+        shown: dict[str, Any] = await self._environment.engine.call("GET", f"/broadcasts/{self._broadcast_id}")
+        return shown
+
     async def _stats(self) -> dict[str, int]:
         stats: dict[str, int] = (await self._environment.engine.stats())["stats"]
         return stats
@@ -188,6 +257,10 @@ class Scenario:
 
     async def _wait_until(self, at_s: float) -> None:
         await asyncio.sleep(max(0.0, (self.started_at_ms - now_ms()) / 1_000 + at_s))
+
+
+def cast_to(chat: object) -> str:
+    return f"spring for {chat}"
 
 
 def now_ms() -> float:

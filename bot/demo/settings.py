@@ -17,12 +17,14 @@ GROUP_LIMIT = 20
 """Messages to a group in ``DemoSettings.group_window_s``."""
 
 BULK_CHAT = 10_000
+CAST_CHAT = 30_000
+WATCHING_CHAT = 40_000
 URGENT_CHAT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """The amounts and times; it takes some 35 s: 690 messages at 30 a second, and two starts of an engine.
+    """The amounts and times; it takes some 40 s: 810 messages at 30 a second, and two starts of an engine.
 
     Telegram's 20 messages to a group in 60 s are 20 in ``group_window_s`` here, so that a demo does not take minutes.
     """
@@ -31,6 +33,12 @@ class DemoSettings:
     flood: int = 60
     urgent: int = 16
     questions: int = 12
+    cast: int = 100
+    """Chats that a broadcast goes to."""
+
+    watching: int = 20
+    """Chats that watch two prices."""
+
     every_s: float = 1.5
     """Between two urgent messages, and between two questions."""
 
@@ -41,7 +49,7 @@ class DemoSettings:
 
     @property
     def messages(self) -> int:
-        return self.bulk + self.flood + self.urgent + self.questions
+        return self.bulk + self.flood + self.urgent + self.questions + self.cast + self.watching
 
     @property
     def blocked_chat(self) -> int:

@@ -1,4 +1,4 @@
-"""Made-up evidence of a demo: ten messages, one of them refused, one sent twice over the kill."""
+"""Made-up evidence of a demo: ten messages, one of them refused, one sent twice over the kill; a broadcast, digests."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ BULK = [asked(Kind.BULK, 100 + number, f"news {number}") for number in range(8)]
 URGENT = asked(Kind.URGENT, 200, "urgent 0", at_ms=2_000)
 ANSWER = asked(Kind.ANSWER, -1, "Ada, I heard you.", at_ms=6_000)
 
+CAST = [asked(Kind.BROADCAST, 300 + number, f"spring for {number}") for number in range(3)]
+DIGESTS = [asked(Kind.DIGEST, 400 + number, "Changed", at_ms=6_000) for number in range(2)]
+
 CALLS = [
     *(call(each, 1_500 + 500 * number) for number, each in enumerate(BULK[:7])),
     call(URGENT, 2_250),
     call(BULK[7], 4_980, code=403),
     call(BULK[6], 9_990),  # again: it came at 4,500 ms, and the kill at 5,000
     call(ANSWER, 10_000),
+    *(call(each, 10_100 + number) for number, each in enumerate(CAST[:2])),
+    *(call(each, 10_200 + number) for number, each in enumerate(DIGESTS)),
 ]
 REPORT: dict[str, Any] = {
     "calls": 11,
@@ -63,14 +68,23 @@ REPORT: dict[str, Any] = {
 STATS = {"high": 0, "normal": 0, "low": 0, "retry": 0, "dlq": 1}
 
 
+OUTCOMES = {"sent": 2, "uncertain": 1}
+
+
 def evidence(
-    *, calls: list[dict[str, Any]] = CALLS, stats: dict[str, int] = STATS, outage: Outage = OUTAGE, **report: Any
+    *,
+    calls: list[dict[str, Any]] = CALLS,
+    stats: dict[str, int] = STATS,
+    outcomes: dict[str, int] = OUTCOMES,
+    outage: Outage = OUTAGE,
+    **report: Any,
 ) -> Evidence:
     return Evidence(
-        expected=[*BULK, URGENT, ANSWER],
+        expected=[*BULK, URGENT, ANSWER, *CAST, *DIGESTS],
         calls=calls,
         report=Report(**REPORT | report),
         stats=stats,
+        broadcast={"outcomes": outcomes},
         outage=outage,
         blocked=BLOCKED,
         urgent_within_ms=1_000,

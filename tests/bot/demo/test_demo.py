@@ -19,7 +19,8 @@ from tempogram.bot.demo import settings
 
 full = settings.DemoSettings
 settings.DemoSettings = lambda: full(
-    bulk=60, flood=24, urgent=4, questions=4, every_s=0.8, kill_at_s=1.5, group_window_s=2, urgent_within_s=5
+    bulk=60, flood=24, urgent=4, questions=4, cast=20, watching=4,
+    every_s=0.8, kill_at_s=1.5, group_window_s=2, urgent_within_s=5,
 )
 sys.argv = ["tempogram", "demo"]
 main()
@@ -119,7 +120,7 @@ class TestDemo:
 
         assert (status, errors) == (0, ""), output
         assert "kill -9: the engine is gone" in output
-        assert "nothing is lost: 91 of 91 messages arrived" in output
+        assert "nothing is lost: 115 of 115 messages arrived" in output
         assert "Every promise held" in output
         assert "\x1b" not in output
         assert not (tmp_path / "data-of-the-users").exists()

@@ -11,11 +11,15 @@ from rich.console import Console
 from tempogram.bot.demo.chart import Sample
 from tempogram.bot.demo.judge import Evidence, Outage, judge
 from tempogram.bot.demo.report import report
-from tests.bot.demo.evidence import BULK, CALLS, STATS, URGENT, call, evidence
+from tests.bot.demo.evidence import BULK, CALLS, CAST, DIGESTS, OUTCOMES, STATS, URGENT, call, evidence
 
 
 def broken(found: Evidence) -> list[str]:
     return [promise.said.partition(":")[0] for promise in judge(found).promises if not promise.holds]
+
+
+CAST_ONCE = "a broadcast reaches each chat once"
+DIGESTED_ONCE = "a change of prices reaches each chat that watches them in one digest"
 
 
 def printed(found: Evidence, samples: list[Sample], *, has_colours: bool = False) -> str:
@@ -29,7 +33,7 @@ def test_complete_timely_and_ordered_arrivals_keep_every_promise() -> None:
     judgement = judge(evidence())
 
     assert judgement.holds
-    assert (judgement.arrived, judgement.refused, judgement.before_kill) == (9, 1, 8)
+    assert (judgement.arrived, judgement.refused, judgement.before_kill) == (13, 1, 8)
 
 
 def test_a_second_copy_is_excused_only_if_the_first_was_in_flight_at_the_kill() -> None:
@@ -60,6 +64,11 @@ def test_the_used_share_of_the_limit_excludes_the_outage_and_what_follows_the_bu
             {"calls": [*CALLS, call(BULK[0], 9_500) | {"text": "not submitted"}]},
             "nothing arrives that was not submitted",
         ),
+        ({"calls": [*CALLS, call(CAST[0], 10_500)]}, CAST_ONCE),
+        ({"outcomes": OUTCOMES | {"sent": 3, "uncertain": 0}}, CAST_ONCE),
+        ({"outcomes": OUTCOMES | {"uncertain": 0}}, CAST_ONCE),
+        ({"calls": [*CALLS, call(DIGESTS[0], 10_500)]}, DIGESTED_ONCE),
+        ({"calls": CALLS[:-1]}, DIGESTED_ONCE),
         ({"violations": {"group": 1}}, "no limit is exceeded, even over the restart"),
         ({"throttled": {"ordered": 2, "window": 1}}, "no 429 except the injected ones"),
         ({"throttled": {"ordered": 2, "penalty": 1}}, "no 429 except the injected ones"),
@@ -87,13 +96,13 @@ def test_the_report_shows_the_chart_the_numbers_and_the_verdict() -> None:
     good, bad = printed(evidence(), samples), printed(evidence(calls=CALLS[1:]), samples)
 
     assert " low waiting       █······· ·        at most 8" in good
-    assert " arrived a second  ▁▁▁▁    ▁▁        at most 3" in good
+    assert " arrived a second  ▁▁▁▁    ▁▁        at most 5" in good
     assert "                   0 s kill -9 back" in good
     assert "tried again              2 after a 429, 1 after a 5xx" in good
-    assert "kept   nothing is lost: 9 of 9 messages arrived" in good
+    assert "kept   nothing is lost: 13 of 13 messages arrived" in good
     assert "Every promise held" in good
-    assert "BROKEN nothing is lost: 8 of 9 messages arrived" in bad
-    assert "of 10 promises were broken" in bad
+    assert "BROKEN nothing is lost: 12 of 13 messages arrived" in bad
+    assert "of 12 promises were broken" in bad
 
 
 def test_the_report_has_no_colours_where_none_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
