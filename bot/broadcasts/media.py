@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +30,14 @@ class BroadcastMedia:
 
     async def keep(self, plan: Plan, files: Mapping[str, Spooled]) -> Plan:
         """See ``api.core.ports.BroadcastMedia``."""
-        _check_given(plan.content.params, files)
-        if not files:
-            return plan
         content = plan.content
+        if not files and ATTACHED not in str(content.params):
+            return plan
         sample = self._composer.compose(plan.selection.bot_id, SAMPLE_CHAT, content.method, content.params, files=files)
         params = msgspec.json.decode(sample.params)
-        _check_reusable(sample, params)
+        _check_files(sample, params, files)
+        if not files:
+            return plan
         await self._attachments.keep(sample, files, for_many=True)
         for reference in file_references(params):
             reference.put(f"{ATTACHED}{sample.id}/{reference.name}")
@@ -56,22 +57,18 @@ def files_of(content: Content, params: Mapping[str, Any]) -> list[str]:
     return [name for name in names if owner_of(name) == content.media]
 
 
-def _check_given(params: Mapping[str, Any], files: Collection[str]) -> None:
-    for reference in file_references(dict(params)):
+def _check_files(sample: Outgoing, params: dict[str, Any], files: Mapping[str, Spooled]) -> None:
+    for reference in file_references(params):
         if reference.name not in files:
             raise Refusal(
                 f"{short(ATTACHED + reference.name)} names a file that was not given; add it to the request, or name a "
                 "file by its file_id or address"
             )
-
-
-def _check_reusable(sample: Outgoing, params: dict[str, Any]) -> None:
-    for reference in file_references(params):
         is_learned = reference.kind is not None and sample.method != PAID_MEDIA
         if not is_learned and reference.key != THUMBNAIL:
             raise Refusal(
-                f"the file {reference.name!r} would have to be uploaded for each chat, as {sample.method} gives no "
-                "file_id of it; upload it once with sendPhoto or sendVideo, and name it by its file_id"
+                f"the file {files[reference.name].file_name!r} would have to be uploaded for each chat, as "
+                f"{sample.method} gives no file_id of it; send it once, and name it by its file_id"
             )
 
 

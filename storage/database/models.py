@@ -98,6 +98,7 @@ IS_WAITING = text("message_id IS NULL AND outcome IS NULL")
 IS_UNDER_WAY = text("message_id IS NOT NULL AND outcome IS NULL")
 HAS_FAILED = text("outcome IN ('dead', 'expired', 'refused')")
 IS_ACTIVE = text("is_active")
+HAS_MEDIA = text("media IS NOT NULL")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -519,6 +520,7 @@ broadcasts = Table(
     CheckConstraint("state IN ('draft', 'running', 'paused', 'done', 'cancelled')", name="broadcast_state_is_known"),
     Index("broadcasts_active", "id", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
     Index("broadcasts_ended", "ended_at_ms"),
+    Index("broadcasts_media", "media", sqlite_where=HAS_MEDIA, postgresql_where=HAS_MEDIA),
     sqlite_autoincrement=True,  # an id that is used again would make new messages known
 )
 

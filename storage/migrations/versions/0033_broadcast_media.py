@@ -8,6 +8,8 @@ from alembic import op
 revision = "0033"
 down_revision = "0029"
 
+HAS_MEDIA = sa.text("media IS NOT NULL")
+
 COLUMNS = {
     "media": sa.Text,
     "problem": sa.Text,
@@ -20,8 +22,10 @@ COLUMNS = {
 def upgrade() -> None:
     for name, kind in COLUMNS.items():
         op.add_column("broadcasts", sa.Column(name, kind()))
+    op.create_index("broadcasts_media", "broadcasts", ["media"], sqlite_where=HAS_MEDIA, postgresql_where=HAS_MEDIA)
 
 
 def downgrade() -> None:
+    op.drop_index("broadcasts_media", "broadcasts")
     for name in COLUMNS:
         op.drop_column("broadcasts", name)

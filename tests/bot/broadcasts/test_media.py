@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -131,7 +131,7 @@ async def test_a_broadcast_whose_file_telegram_keeps_as_another_kind_is_paused(e
 
 
 async def test_a_broadcast_of_a_process_that_died_goes_on_with_the_file_that_was_kept(tmp_path: Path) -> None:
-    async with started(tmp_path, telegram_bot_limit=4) as first:
+    async with started(tmp_path, telegram_bot_limit=8) as first:
         await add_chats(tmp_path)
         made = await tempogram.broadcast(first.bot, method="sendPhoto", params={"photo": CAT, "caption": "a cat"})
 
@@ -143,17 +143,11 @@ async def test_a_broadcast_of_a_process_that_died_goes_on_with_the_file_that_was
         assert (before < len(CHATS), uploads(first)) == (True, 1)
     async with started(tmp_path) as second:
         done = await until_over(second, made.id)
+        files = await second.built.storage.uploads.of_message(done.plan.content.media or "", BOT_ID)
 
+    assert [file.is_here for file in files] == [True]
     sent = shown(first)["a cat"] + shown(second)["a cat"]
     assert (done.outcomes[Outcome.SENT], sent) == (len(CHATS), len(CHATS))
-
-
-async def test_a_draft_keeps_its_file_over_a_start(tmp_path: Path) -> None:
-    async with started(tmp_path) as first:
-        made = await tempogram.broadcast(first.bot, method="sendPhoto", params={"photo": CAT}, start=False)
-        media = (await stored(first, made.id)).plan.content.media or ""
-    async with started(tmp_path) as second:
-        assert [file.is_here for file in await second.built.storage.uploads.of_message(media, BOT_ID)] == [True]
 
 
 @pytest.fixture
@@ -166,35 +160,27 @@ async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_api_takes_the_file_of_a_broadcast_as_a_form(engine: Engine, client: httpx.AsyncClient) -> None:
-    fields = {
-        "name": "spring",
-        "bot": str(BOT_ID),
-        "method": "sendPhoto",
-        "caption": "spring",
-        "selection": '{"chats": [101, 102]}',
-    }
+async def test_the_api_takes_the_files_of_a_broadcast_as_a_form(engine: Engine, client: httpx.AsyncClient) -> None:
+    media = [{"type": "photo", "media": f"attach://{name}", "caption": name} for name in ("cat", "dog")]
+    form = {"name": "spring", "bot": f"{BOT_ID}", "method": "sendMediaGroup", "media": json.dumps(media)}
+    chosen = form | {"selection": '{"chats": [101, 102]}'}
+    cat, dog = ("cat.jpg", b"bytes of a cat"), ("dog.jpg", b"bytes of a dog")
 
-    answer = await client.post("/broadcasts", data=fields, files={"photo": ("cat.jpg", b"bytes of a cat")})
+    refused = await client.post("/broadcasts", data=chosen, files={"cat": cat})
+    answer = await client.post("/broadcasts", data=chosen, files={"cat": cat, "dog": dog})
 
-    assert answer.status_code == 201, answer.text
+    assert (refused.status_code, answer.status_code) == (400, 201), answer.text
+    assert "'attach://dog' names a file that was not given" in refused.json()["error"]["message"]
     await client.post(f"/broadcasts/{answer.json()['id']}/start")
     await until_over(engine, answer.json()["id"])
-    assert (shown(engine)["spring"], uploads(engine)) == (2, 1)
+    assert (shown(engine), uploads(engine)) == ({"cat": 2, "dog": 2}, 2)
 
 
-@pytest.mark.parametrize(
-    ("method", "params", "sentence"),
-    [
-        ("sendPhoto", {"photo": "attach://cat"}, "'attach://cat' names a file that was not given"),
-        ("sendVideo", {"video": "file-id", "cover": CAT}, "would have to be uploaded for each chat"),
-    ],
-)
-async def test_a_file_that_cannot_be_broadcast_is_refused(
-    engine: Engine, method: str, params: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(Refusal, match=sentence):
-        await tempogram.broadcast(engine.bot, method=method, params=params)
+async def test_a_file_that_cannot_be_broadcast_is_refused(engine: Engine) -> None:
+    with pytest.raises(Refusal, match="'attach://cat' names a file that was not given"):
+        await tempogram.broadcast(engine.bot, method="sendPhoto", params={"photo": "attach://cat"})
+    with pytest.raises(Refusal, match=r"the file 'cat.jpg' would have to be uploaded for each chat"):
+        await tempogram.broadcast(engine.bot, method="sendVideo", params={"video": "file-id", "cover": CAT})
 
 
 async def test_a_file_that_is_too_large_or_missing_is_refused_in_a_sentence(engine: Engine, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ ASKED: dict[str, Ask] = {
     "campaign_claims_by_end": purge,
     "broadcasts_active": lambda database: SqlBroadcastStore(database).active(),
     "broadcasts_ended": purge,
+    "broadcasts_media": forget_a_file,
     "broadcast_recipients_waiting": lambda database: SqlBroadcastStore(database).due(BROADCAST, now_ms=NOW_MS, limit=9),
     "broadcast_recipients_under_way": lambda database: SqlBroadcastStore(database).settle(BROADCAST),
     "broadcast_recipients_failed": set_back,
