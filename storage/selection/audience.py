@@ -83,7 +83,7 @@ class SqlAudience:
         ]
         claimed = await self._claim(wishes)
         # A process that dies before this finds the new claims, and then nothing left to postpone.
-        await self.note_submitted([replace(each.claim, message_id=POSTPONED) for each in left_over], now_ms=now_ms)
+        await self.note_submitted([replace(each.claim, message_id=POSTPONED) for each in left_over])
         return claimed
 
     async def _claim(self, wishes: Sequence[Wish]) -> list[Claim]:

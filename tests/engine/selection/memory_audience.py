@@ -93,8 +93,8 @@ class MemoryAudience:
             bot_id, key = each.claim.bot_id, each.claim.dedup_key
             new = await self.claim([each.recipient], rules, bot_id=bot_id, now_ms=now_ms)
             claimed += [replace(claim, first_key=key) for claim in new]
-            await self.note_submitted([replace(each.claim, message_id="")], now_ms=now_ms)
-        await self.note_submitted(claimed, now_ms=now_ms)
+            await self.note_submitted([replace(each.claim, message_id="")])
+        await self.note_submitted(claimed)
         return claimed
 
     def _meant(self, selection: Selection, rules: Rules, now_ms: int) -> list[MemoryChat]:

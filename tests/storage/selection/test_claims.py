@@ -240,7 +240,7 @@ class ClaimsContract:
         (claim,) = await audience.claim([recipient(-5)], rules("weekly"), bot_id=BOT, now_ms=NOW_MS - 1)
         await database.write_alone(lambda connection: move(connection, BOT, -5, -1_005, NOW_MS))
 
-        await audience.note_submitted([replace(claim, message_id="m1")], now_ms=NOW_MS)
+        await audience.note_submitted([replace(claim, message_id="m1")])
 
         assert await left_over(audience) == []
 
