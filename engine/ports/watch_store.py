@@ -100,8 +100,8 @@ class WatchStore(Protocol):
     async def put_together(self, to: Sequence[Subscriber], *, now_ms: int) -> None:
         """Make one digest for each of them of all that it was not notified of. What changes later is not in it."""
 
-    async def defer(self, to: Subscriber, *, until_ms: int) -> None:
-        """Let a subscriber be notified later."""
+    async def defer(self, to: Sequence[Subscriber], *, until_ms: int) -> None:
+        """Let these be notified later."""
 
     async def drop(self, to: Sequence[Subscriber]) -> int:
         """Forget what these were not notified of; return how many changes."""

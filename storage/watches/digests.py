@@ -46,9 +46,9 @@ def put_together(connection: Connection, to: Sequence[Subscriber], now_ms: int) 
     connection.execute(update(watch_notices).where(IS_GATHERED, _is_of(to)).values(digest_at_ms=now_ms))
 
 
-def defer(connection: Connection, to: Subscriber, until_ms: int) -> None:
+def defer(connection: Connection, to: Sequence[Subscriber], until_ms: int) -> None:
     is_earlier = NOTICE.due_at_ms < until_ms
-    connection.execute(update(watch_notices).where(IS_GATHERED, _is_of([to]), is_earlier).values(due_at_ms=until_ms))
+    connection.execute(update(watch_notices).where(IS_GATHERED, _is_of(to), is_earlier).values(due_at_ms=until_ms))
 
 
 def drop(connection: Connection, to: Sequence[Subscriber]) -> int:

@@ -119,7 +119,7 @@ class SqlWatchStore:
     async def put_together(self, to: Sequence[Subscriber], *, now_ms: int) -> None:
         await self._database.write_alone(partial(digests.put_together, to=to, now_ms=now_ms))
 
-    async def defer(self, to: Subscriber, *, until_ms: int) -> None:
+    async def defer(self, to: Sequence[Subscriber], *, until_ms: int) -> None:
         await self._database.write_alone(partial(digests.defer, to=to, until_ms=until_ms))
 
     async def drop(self, to: Sequence[Subscriber]) -> int:

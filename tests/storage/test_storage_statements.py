@@ -318,6 +318,9 @@ CASES: dict[str, Case] = {
     "SqlWatchStore.put_together": simply(
         lambda database, count: SqlWatchStore(database).put_together(subscribers(count), now_ms=NOW_MS)
     ),
+    "SqlWatchStore.defer": simply(
+        lambda database, count: SqlWatchStore(database).defer(subscribers(count), until_ms=NOW_MS)
+    ),
     "SqlWatchStore.drop": simply(lambda database, count: SqlWatchStore(database).drop(subscribers(count))),
     "SqlWatchStore.submitted": simply(
         lambda database, count: SqlWatchStore(database).submitted(

@@ -6,6 +6,7 @@ the same message is submitted again, and accepted once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from tempogram.api.core.ports import Composer, Refusal
@@ -22,6 +23,10 @@ from tempogram.engine.ports.watch_store import WatchStore
 from tempogram.engine.selection.quiet import quiet_until_ms
 
 TAG = "watches"
+
+CHATS_MAX = 2_000
+"""Decided at once. Measured with 100,000 that wait: to read so many takes 0.5 s, as long as to read 500, and to write
+them 0.1 s, in which nothing else is written to SQLite."""
 
 
 class Digests:
@@ -56,7 +61,7 @@ class Digests:
         """
         full: set[int] = set()
         last = await self._submit(None, full)
-        while waiting := await self._store.waiting(now_ms=self._clock()):
+        while waiting := await self._store.waiting(now_ms=self._clock(), limit=CHATS_MAX):
             await self._decide(waiting, now_ms=max(self._clock(), last.at_ms + 1 if last else 0))
             last = await self._submit(last, full) or last
 
@@ -64,14 +69,17 @@ class Digests:
         """Put together, defer or drop what each of these chats is to be notified of."""
         lost: list[Subscriber] = []
         written: list[Subscriber] = []
+        quiet: dict[int, list[Subscriber]] = defaultdict(list)
         for each in waiting:
             if not each.may_be_written or not self._is_known(each.to.bot_id):
                 lost.append(each.to)
             elif (until_ms := quiet_until_ms(each.quiet, each.zone or DEFAULT_ZONE, now_ms)) is None:
                 written.append(each.to)
             else:
-                await self._store.defer(each.to, until_ms=until_ms)
-                self._metrics.count_digests("deferred")
+                quiet[until_ms].append(each.to)
+        for until_ms, chats in quiet.items():
+            await self._store.defer(chats, until_ms=until_ms)
+            self._metrics.count_digests("deferred", len(chats))
         if lost:
             await self._store.drop(lost)
             self._metrics.count_digests("dropped", len(lost))

@@ -190,7 +190,7 @@ class WatchesContract:
 
         waiting = {each.to: each.may_be_written for each in await store.waiting(now_ms=NOW_MS + HOUR_MS)}
         dropped = await store.drop([ANNA])
-        await store.defer(BEN, until_ms=NOW_MS + 2 * HOUR_MS)
+        await store.defer([BEN], until_ms=NOW_MS + 2 * HOUR_MS)
 
         assert waiting == {ANNA: False, BEN: True}
         assert dropped == 1
