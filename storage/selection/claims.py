@@ -42,6 +42,7 @@ from tempogram.storage.database.dialects import JoinInOrder, insert_by
 from tempogram.storage.database.json_rows import as_json, json_rows
 from tempogram.storage.database.models import campaign_claims, chats
 from tempogram.storage.ledger import chat_ids
+from tempogram.storage.selection.chosen import is_present
 
 ANY_NUMBER = 2**31 - 1
 """The cap where there is none."""
@@ -258,8 +259,7 @@ def _is_allowed(wanted: FromClause) -> ColumnElement[bool]:
 
 
 def _takes_messages() -> ColumnElement[bool]:
-    is_present = func.coalesce(chats.c.alias_of, "") == ""  # an expression, as in ``chosen``
-    return and_(chats.c.reachable.is_(True), chats.c.opted_out_at_ms.is_(None), is_present)
+    return and_(chats.c.reachable.is_(True), chats.c.opted_out_at_ms.is_(None), is_present())
 
 
 def _taken(wanted: FromClause) -> ScalarSelect[int]:

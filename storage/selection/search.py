@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.selection import Recipient, Rules, Selection
@@ -76,8 +76,18 @@ class Search:
         if self._selection.chats:  # in the order of ``in_order``, from which that of a database may differ
             found = sorted(await self._rows(selected), key=attrgetter("chat_id"))[:limit]
         else:
-            found = await self._rows(selected.order_by(rows.c.chat_id).limit(limit))
+            found = await self._rows(selected.order_by(self._order(rows)).limit(limit))
         return [self._recipient(row) for row in found]
+
+    def _order(self, rows: FromClause) -> ColumnElement[str]:
+        """Return an order by id.
+
+        PostgreSQL compares each chat with each zone to keep the order of an index (``enable_sort`` is off). Where it
+        must sort anyway, it looks zones up by hash; but of tags it then joins all, until it knows how many there are.
+        """
+        chat_id: ColumnElement[str] = rows.c.chat_id
+        has_tags = self._selection.tags or self._selection.without_tags
+        return chat_id if has_tags or self._database.dialect != "postgresql" else chat_id.concat("")
 
     async def counts(self, piece: Window) -> Sequence[Row[Any]]:
         """Count the chats of a piece: ``reason``, ``is_held``, ``chats``."""

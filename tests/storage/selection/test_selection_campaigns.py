@@ -79,8 +79,11 @@ class Life:
         after = await self.audience.preview(selection, rules, now_ms=self.now_ms)
         assert len(given) == before.selected
         assert sum(each.recipient.not_before_ms is not None for each in given) == before.held
-        told = Reason.ALREADY_NOTIFIED
-        assert (after.selected, after.left_out.get(told, 0)) == (0, before.left_out.get(told, 0) + before.selected)
+        notified = Reason.ALREADY_NOTIFIED
+        assert (after.selected, after.left_out.get(notified, 0)) == (
+            0,
+            before.left_out.get(notified, 0) + before.selected,
+        )
 
     async def _run(self, step: Step, campaign: Campaign) -> list[Claim] | None:
         """Return the claims that were given; None: the process was killed."""

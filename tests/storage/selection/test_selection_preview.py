@@ -73,10 +73,10 @@ class PreviewContract:
             str(each.chat_id) for each in expected
         )
         assert sum(each.recipient.not_before_ms is not None for each in submitted) == before.held
-        told = Reason.ALREADY_NOTIFIED
+        notified = Reason.ALREADY_NOTIFIED
         assert (after.selected, after.left_out) == (
             0,
-            before.left_out | {told: before.left_out[told] + before.selected},
+            before.left_out | {notified: before.left_out[notified] + before.selected},
         )
 
 
