@@ -49,7 +49,7 @@ class StarBills:
         self._bots = bots
 
     async def billed(self, bot_id: int, since_ms: int, until_ms: int) -> int | None:
-        """See ``engine.broadcasts.billing.Billed``. It is never guessed: None if anything is missing.
+        """See ``engine.broadcasts.billing.Billed``. None if anything is missing: an answer, or a page.
 
         Cost: some 2 log n calls for a bot with n transactions, and one for each 100 of that time.
         """
