@@ -18,11 +18,11 @@ from tempogram.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 30
-"""How long to wait for missing messages at the end; then they count as lost."""
+"""How long to wait for missing messages at the end; then they count as lost. Without an act the demo fails then."""
 
 CASTER, WATCHER = BOT_IDS[-1], BOT_IDS[0]
 
-WATCH_TASKS = ("tempogram.watches", "tempogram.watch-digests")
+WATCH_TASKS = (f"tempogram.watches.{prices.SOURCE}", "tempogram.watch-digests")
 
 Say = Callable[[str], None]
 Show = Callable[[Progress], None]
@@ -84,11 +84,12 @@ class Scenario:
         self._say(f"{self._settings.watching} chats watch {len(keys)} prices")
 
     async def _until_prices_are_known(self) -> None:
-        while True:
-            page = await self._environment.engine.call("GET", f"/watches/items?source={prices.SOURCE}")
-            if all(each["fields"] is not None for each in page["items"]):
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                page = await self._environment.engine.call("GET", f"/watches/items?source={prices.SOURCE}")
+                if all(each["fields"] is not None for each in page["items"]):
+                    return
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _start_broadcast(self) -> None:
         """Start it, and wait until it is in the queue: so it is before the bulk, and in the middle at the kill."""
@@ -100,11 +101,12 @@ class Scenario:
         self._say(f"a broadcast to {len(chats)} chats is started")
 
     async def _until_broadcast_has_begun(self) -> None:
-        while True:
-            shown = await self._broadcast()
-            if shown["waiting"] < shown["recipients"]:
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                shown = await self._broadcast()
+                if shown["waiting"] < shown["recipients"]:
+                    return
+                await asyncio.sleep(LOOK_EVERY_S)
 
     @staticmethod
     def _chats(first: int, number: int) -> range:
