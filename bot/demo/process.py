@@ -28,6 +28,9 @@ START_TIMEOUT_S = 180
 END_TIMEOUT_S = 30
 """Longer than a call to Telegram may take, which is finished before the end."""
 
+NOTICED_S = 0.2
+"""How long after its last connection the end of a process is known at the latest. untuned: it takes milliseconds."""
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -150,11 +153,18 @@ class EngineProcess:
             async with self.session.request(method, self.url + path, **_body(body, lines)) as response:
                 status, answer = response.status, await response.json()
         except aiohttp.ClientError as error:
+            await self._notice_end()
             self.must_run()
             raise ProcessFailed(f"the engine does not answer: {type(error).__name__}") from error
         if status >= 400:
             raise ProcessFailed(f"{method} {path}: {status} {answer}")
         return answer
+
+    async def _notice_end(self) -> None:
+        """Wait for a moment: the connections of a process that was killed end before its status is known."""
+        if self.process is not None and self.is_running:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), NOTICED_S)
 
     async def stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = await self.call("GET", "/queue/stats")
