@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, text, true, update
 
 from bench.selection.rows import BOT, Size, make_accounts, make_messages
@@ -192,7 +193,10 @@ class TestIndexesOnSqlite(OnSqlite, IndexesContract):
 
 
 class TestIndexesOnPostgres(OnPostgres, IndexesContract):
-    pass
+    @pytest.fixture
+    def url(self, fresh_postgres: str) -> str:
+        """A database of its own: what autovacuum learns of the rows of other tests changes which index is used."""
+        return fresh_postgres
 
 
 def documented(page: str) -> Collection[str]:
