@@ -14,6 +14,7 @@ import yaml
 
 from tempogram.bot.config.settings import Settings
 from tests import ROOT
+from tests.project.sources import tracked_files
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
@@ -149,3 +150,14 @@ def test_make_env_writes_all_that_compose_requires(tmp_path: Path) -> None:
     values = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[0] != "#")
     assert required <= values.keys()
     assert [value for value in values.values() if value in run.stdout + run.stderr] == []
+
+
+def test_every_curl_that_sends_json_says_so() -> None:
+    silent = [
+        f"{page.name}: {command}"
+        for page in tracked_files("*.md")
+        for command in re.findall(r"curl (?:[^\n]*\\\n)*[^\n]*", page.read_text())
+        if re.search(r"""-d ['"]\{""", command) and "Content-Type: application/json" not in command
+    ]
+
+    assert silent == []
