@@ -30,6 +30,8 @@ run: setup ## Run everything in one process; without BOT_TOKENS, with a simulate
 demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 40 s
 	@$(BIN)/tempogram demo
 
+# Hundreds of processes start in it: each would compile our modules anew where Python is told to write no bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

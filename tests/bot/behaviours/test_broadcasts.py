@@ -89,7 +89,7 @@ async def test_no_other_chat_can_start_one(database: Database, clock: Clock) -> 
     [
         (update("/broadcast", chat_id=OPERATORS, entities=command("/broadcast")), "Reply to the post that is"),
         (to_a_post("/broadcast colour=red"), "colour=red is no option; write it like /broadcast spring"),
-        (to_a_post("/broadcast at=25:00"), "at should match pattern"),
+        (to_a_post("/broadcast at=25:00"), "at should be a time of day such as 22:00, not '25:00'"),
         (to_a_post('/broadcast "spring'), "a quotation mark has no other"),
     ],
 )
