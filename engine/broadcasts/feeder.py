@@ -224,7 +224,9 @@ class Feeder:
         while await self._store.settle(broadcast) == PAGE:
             pass
         under_way = (await self._store.under_way([broadcast]))[broadcast.id]
-        if not await self._knows_files(broadcast):
+        if await self._knows_files(broadcast):
+            self._sent_before_upload.pop(broadcast.id, None)
+        else:
             if self._uploads_in_vain(await self._store.get(broadcast.id) or broadcast):
                 return await self._pause(broadcast, NO_FILE_ID)
             most = 1
