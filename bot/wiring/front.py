@@ -25,8 +25,8 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.queue import Queue
-from tempogram.bot.wiring.reengagement import dry_runs_of, reengagement_of
-from tempogram.bot.wiring.scheduler import reengagement_task, retention_task, scheduler_of, tasks_of, webhooks_tasks
+from tempogram.bot.wiring.reengagement import dry_runs_of, reengagement_of, reengagement_task
+from tempogram.bot.wiring.scheduler import retention_task, scheduler_of, tasks_of, webhooks_tasks
 from tempogram.bot.wiring.services import services_of
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import default_source, is_telegram

@@ -15,13 +15,18 @@ from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.generator.chat_completions import REENGAGEMENT
 from tempogram.bot.generator.port import TextGenerator
+from tempogram.bot.tasks.declared import RESERVED
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.updates import language_model
 from tempogram.engine.model.messages import Guarantee
 from tempogram.engine.ports.audience import Claim
+from tempogram.engine.scheduler.task import Task
+from tempogram.engine.scheduler.times import Cron
 from tempogram.engine.selection.campaign import Campaign
 from tempogram.engine.services.services import Services
+
+QUARTER_MS = 900_000
 
 
 @asynccontextmanager
@@ -40,6 +45,19 @@ async def reengagement_of(
     async with _model_of(context, services) as model:
         writer = Writer(model, texts=storage.texts if keep_ms else None, keep_ms=keep_ms, clock=clock)
         yield Reengagement(bots=storage.bots, audience=storage.audience, writer=writer, submit=submit, clock=clock)
+
+
+def reengagement_task(reengagement: Reengagement) -> Task:
+    return Task(
+        name=f"{RESERVED}reengagement",
+        times=Cron("*/15 * * * *"),
+        work=reengagement.run,
+        at_start=True,
+        is_idempotent=True,
+        timeout_ms=QUARTER_MS,
+        pause_after=0,  # a bot that fails must not cost the others their hour
+        has_own_thread=False,  # it uses the engine's connections
+    )
 
 
 def dry_runs_of(context: Context, storage: Storage) -> ReengagementDryRuns:

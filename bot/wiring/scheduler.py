@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from tempogram.bot.behaviours.reengagement.task import Reengagement
 from tempogram.bot.config.environment import variables
 from tempogram.bot.tasks.budgets import budgets_of, check_uses
 from tempogram.bot.tasks.declared import RESERVED, declared
@@ -20,13 +19,12 @@ from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.scheduler.plan import plan, sentence
 from tempogram.engine.scheduler.scheduler import Scheduler
 from tempogram.engine.scheduler.task import Task
-from tempogram.engine.scheduler.times import Cron, Every
+from tempogram.engine.scheduler.times import Every
 from tempogram.engine.services.services import Services
 
 log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
-QUARTER_MS = HOUR_MS // 4
 
 JITTER_MS = 60_000
 """Of what asks Telegram: programs that were started together need not ask together."""
@@ -80,19 +78,6 @@ def retention_task(storage: Storage) -> Task:
         is_idempotent=True,
         timeout_ms=HOUR_MS,
         pause_after=0,
-    )
-
-
-def reengagement_task(reengagement: Reengagement) -> Task:
-    return Task(
-        name=f"{RESERVED}reengagement",
-        times=Cron("*/15 * * * *"),
-        work=reengagement.run,
-        at_start=True,
-        is_idempotent=True,
-        timeout_ms=QUARTER_MS,
-        pause_after=0,  # a bot that fails must not cost the others their hour
-        has_own_thread=False,  # it uses the engine's connections
     )
 
 
