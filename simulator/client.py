@@ -12,6 +12,7 @@ import msgspec
 
 from tempogram.simulator.limits.faults import Fault
 from tempogram.simulator.report import Report
+from tempogram.simulator.server.control import CALLS_LIMIT
 
 START_TIMEOUT_S = 15
 END_TIMEOUT_S = 5
@@ -31,8 +32,13 @@ class RunningSimulator:
 
     async def calls(self, *, since: int = 0) -> list[dict[str, Any]]:
         """List what arrived, oldest first."""
-        calls: list[dict[str, Any]] = await self.call("GET", f"calls?since={since}")
-        return calls
+        calls: list[dict[str, Any]] = []
+        while True:
+            page = await self.call("GET", f"calls?since={since}&limit={CALLS_LIMIT}")
+            calls += page
+            if len(page) < CALLS_LIMIT:
+                return calls
+            since = page[-1]["index"] + 1
 
     async def order(self, *faults: Fault) -> list[int]:
         """See ``Simulator.order``."""

@@ -24,6 +24,7 @@ import msgspec
 
 from tempogram.simulator.limits.faults import Fault
 from tempogram.simulator.report import Report
+from tempogram.simulator.server.control import CALLS_LIMIT
 from tempogram.simulator.server.server import Simulator
 from tempogram.simulator.settings import SimulatorSettings
 
@@ -181,7 +182,13 @@ class Remote:
 
     def calls(self, method: str = "") -> list[Json]:
         """List what arrived, oldest first; ``method`` only such calls."""
-        calls: list[Json] = self.call("GET", "calls")
+        calls: list[Json] = []
+        while True:
+            since = calls[-1]["index"] + 1 if calls else 0
+            page = self.call("GET", f"calls?since={since}&limit={CALLS_LIMIT}")
+            calls += page
+            if len(page) < CALLS_LIMIT:
+                break
         return [call for call in calls if not method or call["method"] == method]
 
     def messages(self, chat_id: int) -> list[Json]:

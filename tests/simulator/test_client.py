@@ -8,6 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import aiohttp
+import pytest
+
+from tempogram.simulator import client, sync_client
+
 STARTS_AND_WAITS = """
 import asyncio
 from tempogram.simulator.client import running_simulator
@@ -45,3 +50,17 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+
+
+async def test_calls_are_listed_to_the_last_however_few_an_answer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "CALLS_LIMIT", 3)
+    monkeypatch.setattr(sync_client, "CALLS_LIMIT", 3)
+    with sync_client.served_in_thread() as telegram:
+        telegram.add_bot("42:token")
+        async with aiohttp.ClientSession() as session:
+            for _ in range(7):
+                await session.get(f"{telegram.url}/bot42:token/getMe")
+            calls = await client.RunningSimulator(telegram.url, 0, session).calls()
+
+        assert [call["index"] for call in calls] == list(range(7))
+        assert telegram.calls() == calls
