@@ -35,7 +35,7 @@ NO_BOUNDARY = "the Content-Type of the form has no boundary"
 
 _TEXT = {"type": "string"}
 
-AS_JSON = frozenset({"selection", "quiet_hours", "spread_h", "not_if_written_today"})
+AS_JSON = frozenset({"selection", "quiet_hours", "spread_h", "daily_cap", "not_if_written_today"})
 """Fields of ours that are no text: in a form they are written as JSON."""
 
 

@@ -95,8 +95,8 @@ class Watcher:
     async def on_demand(self, known: Watched) -> Watched:
         """Ask for an item at once, and return it as it is then; as it was, if its source does not answer.
 
-        However many ask for the same item at once, its source is asked once; while its pace is slowed, not sooner than
-        that lets it.
+        However many ask for the same item at once, its source is asked once; after a failure, and while the pace of the
+        source is slowed, not sooner than without them.
         """
         under_way = self._demanded.get(known.item)
         if under_way is None:
@@ -115,6 +115,8 @@ class Watcher:
         now = await self._store.item(known.item)
         if now is not None and now.attempted_at_ms > known.attempted_at_ms:
             return now  # asked for since the caller looked
+        if known.failures and self._clock() < known.attempted_at_ms + again_ms(known.failures - 1):
+            return known
         pace = self._paces[known.item.source]
         pace.resume(await self._store.pause_ms(known.item.source))
         if pace.is_slowed and self._wait_ms(known.item.source):
@@ -162,13 +164,13 @@ class Watcher:
         pace = self._paces[source]
         before_ms = pace.pause_ms
         pace.note(failed=failed)
-        if pace.pause_ms != before_ms:
-            log.warning("watch_pace_changed", source=source, pause_ms=pace.pause_ms)
-            await self._store.keep_pause(source, pace.pause_ms if pace.is_slowed else 0)
         is_stored = await self._store.note(check, debounce_ms=self._rules.debounce_ms)
         self._metrics.count_check(source, "failed" if failed else "answered")
         if is_stored and check.is_change:
             self._metrics.count_change(source)
+        if pace.pause_ms != before_ms:
+            log.warning("watch_pace_changed", source=source, pause_ms=pace.pause_ms)
+            await self._store.keep_pause(source, pace.pause_ms if pace.is_slowed else 0)
 
 
 BACKGROUND = CallOptions(priority="low", when_full="wait")

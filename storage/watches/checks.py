@@ -5,7 +5,7 @@ And how fast a source is asked while it fails.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
+from sqlalchemy import Connection, delete, literal, select, update
 
 from tempogram.engine.model.watches import Check
 from tempogram.storage.database.dialects import insert_by
@@ -71,6 +71,8 @@ def _notify(connection: Connection, check: Check, debounce_ms: int) -> None:
 
 def keep_pause(connection: Connection, source: str, pause_ms: int) -> None:
     """Keep the pause of a source; 0: forget it."""
-    connection.execute(delete(watch_paces).where(watch_paces.c.source == source))
-    if pause_ms:
-        connection.execute(insert(watch_paces).values(source=source, pause_ms=pause_ms))
+    if not pause_ms:
+        connection.execute(delete(watch_paces).where(watch_paces.c.source == source))
+        return
+    row = insert_by(watch_paces, connection).values(source=source, pause_ms=pause_ms)
+    connection.execute(row.on_conflict_do_update(index_elements=["source"], set_={"pause_ms": row.excluded.pause_ms}))

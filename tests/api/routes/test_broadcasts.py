@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from tempogram.api.schemas.broadcasts import BroadcastIn
 from tempogram.api.security.principals import Role
 from tempogram.engine.model.broadcasts import BroadcastState
 from tempogram.engine.model.messages import Guarantee, Priority
@@ -53,6 +55,35 @@ async def test_what_is_asked_for_becomes_the_plan(world: World) -> None:
         90,
     )
     assert (plan.priority, plan.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
+
+
+EVERYTHING: dict[str, Any] = {
+    "name": "spring",
+    "bot": BOT_ID,
+    "method": "sendMessage",
+    "params": {"text": "hello"},
+    "selection": {"languages": ["en"]},
+    "at": "10:30",
+    "spread_h": 2.5,
+    "zone": "Europe/Berlin",
+    "quiet_hours": {"from": "22:00", "until": "08:00"},
+    "daily_cap": 2,
+    "not_if_written_today": True,
+    "priority": "high",
+    "delivery": "at_least_once",
+}
+
+
+async def test_every_field_of_a_broadcast_may_stand_in_a_form(world: World) -> None:
+    form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in EVERYTHING.items()}
+
+    of_a_form = await world.client.post("/broadcasts", files={name: (None, value) for name, value in form.items()})
+    of_json = await world.client.post("/broadcasts", json=EVERYTHING)
+
+    assert set(EVERYTHING) == set(BroadcastIn.model_fields) - {"text"}
+    assert of_a_form.status_code == 201, of_a_form.text
+    plans = [world.broadcasts.rows[answer.json()["id"]].plan for answer in (of_a_form, of_json)]
+    assert plans[0] == plans[1]
 
 
 async def test_a_form_makes_a_broadcast_with_files(world: World) -> None:

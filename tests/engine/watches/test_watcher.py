@@ -258,14 +258,28 @@ async def test_why_a_source_did_not_answer_is_said_without_its_address(
 async def test_while_the_pace_is_slowed_a_view_does_not_ask_sooner(database: Database, clock: Clock) -> None:
     world = World(database, clock, WatchRules(preset=Preset.ON_DEMAND))
     world.source.fails = lambda _: True
-    await world.watch("tea")
-    item = (await world.known("tea")).item
+    await world.watch(*"abcdefgh")
 
-    for _ in range(10):
-        await world.watches.view(item)
+    for key in "abcdefgh":
+        await world.watches.view((await world.known(key)).item)
         clock.advance(1_000)
 
     assert world.pauses == [1_000, 1_000, 5_000]
+
+
+async def test_however_often_a_failing_item_is_viewed_its_source_is_asked_as_after_any_failure(
+    database: Database, clock: Clock
+) -> None:
+    world = World(database, clock, WatchRules(preset=Preset.ON_DEMAND))
+    await world.watch("nonsense")
+    item = (await world.known("nonsense")).item
+    world.source.fails = lambda _: True
+
+    for _ in range(600):
+        await world.watches.view(item)
+        clock.advance(1_000)
+
+    assert [at_ms - world.source.asked[0][0] for at_ms, _ in world.source.asked] == [0, 60_000, 180_000, 420_000]
 
 
 async def test_an_answer_that_is_none_is_a_failure(world: World) -> None:

@@ -337,6 +337,16 @@ class WatchesContract:
 
         assert (kept, await store.pause_ms("prices"), await store.pause_ms("films")) == (10_000, 0, 0)
 
+    async def test_processes_that_slow_a_source_at_once_lose_nothing(self, database: Database, url: str) -> None:
+        other = await Database.open(url)
+        stores = [SqlWatchStore(database), SqlWatchStore(other)]
+
+        for pause_ms in range(1, 21):
+            await asyncio.gather(*(store.keep_pause("prices", pause_ms) for store in stores))
+
+        assert await stores[0].pause_ms("prices") == 20
+        await other.close()
+
     async def test_the_counts_of_priority_are_of_what_this_hour_still_allows(self, store: SqlWatchStore) -> None:
         rules = WatchRules(preset=Preset.PRIORITY, hourly_max=2)
         hour_ms = NOW_MS - NOW_MS % HOUR_MS + HOUR_MS
