@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Row,
     case,
     delete,
     func,
@@ -154,3 +155,8 @@ _TAG = chat_tags.c.bot_id, chat_tags.c.tag, chat_tags.c.chat_id
 
 SET_FACTS = BulkStatement(_SET, _set_facts)
 ADD_TAGS = BulkStatement(_TAG, _add_tags)
+
+
+def quiet_hours_of(row: Row[Any]) -> QuietHours | None:
+    """Return the quiet hours of a chat's row; None: it has none of its own."""
+    return None if row.quiet_from is None else QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until)

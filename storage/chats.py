@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.model.selection import QuietHours
-from tempogram.storage.chat_facts import ChatFacts, set_facts
+from tempogram.storage.chat_facts import ChatFacts, quiet_hours_of, set_facts
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import chat_tags, chats
 from tempogram.storage.ledger import chat_ids
@@ -175,12 +175,6 @@ def _known(row: Row[Any], tags: tuple[str, ...]) -> KnownChat:
         time_zone=row.time_zone,
         language=row.language,
         opted_out_at_ms=row.opted_out_at_ms,
-        quiet_hours=_hours(row),
+        quiet_hours=quiet_hours_of(row),
         tags=tags,
     )
-
-
-def _hours(row: Row[Any]) -> QuietHours | None:
-    if row.quiet_from is None:
-        return None
-    return QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until)

@@ -19,6 +19,7 @@ from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.watches import WATCH
 from tempogram.engine.ports import Fault, Ledger
 from tempogram.engine.ports.audience import CAMPAIGN
+from tempogram.engine.ports.broadcast_store import OPTED_OUT
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
 
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 OF_OWN_ACCORD = (client_key(CAMPAIGN), BROADCAST, WATCH)
 """How the ``dedup_key`` of a message begins that is of the bot's own accord."""
 
-OPTED_OUT = End(Status.CANCELLED, Fault(code=None, reason="its chat has opted out"))
+CANCELLED = End(Status.CANCELLED, Fault(code=None, reason=OPTED_OUT))
 
 PAGE = 100
 
@@ -99,7 +100,7 @@ async def _present(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> 
 async def _take_back(ledger: Ledger, closer: Closer, bot_id: int, chat_id: ChatId) -> None:
     """Cancel what waits for a chat of the bot's own accord; where the queue is away, it is sent all the same."""
     try:
-        await closer.withdraw(_pages(ledger, bot_id, chat_id), OPTED_OUT)
+        await closer.withdraw(_pages(ledger, bot_id, chat_id), CANCELLED)
     except (BrokerUnavailable, LedgerError) as error:
         log.warning("opt_out_took_nothing_back", bot_id=bot_id, reason=str(error))
 

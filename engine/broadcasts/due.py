@@ -17,12 +17,12 @@ SHARES = 1 << 32
 def due_ms(plan: Plan, recipient: Recipient, *, started_at_ms: int) -> int:
     """Return when a recipient is due.
 
-    Quiet hours are those of the plan at this time, and the chat's own if it is in them when it is selected.
+    Quiet hours are its own, or else the plan's, as they are when it is selected.
     """
     at_ms = begins_ms(plan, recipient.zone, started_at_ms)
     at_ms += crc32(str(recipient.chat_id).encode()) * plan.spread_ms // SHARES
     at_ms = max(at_ms, recipient.not_before_ms or 0)
-    return quiet_until_ms(plan.quiet_hours, recipient.zone, at_ms) or at_ms
+    return quiet_until_ms(recipient.quiet_hours or plan.quiet_hours, recipient.zone, at_ms) or at_ms
 
 
 def held_until_ms(plan: Plan, addressee: Addressee, *, now_ms: int) -> int | None:

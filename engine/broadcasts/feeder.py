@@ -244,14 +244,9 @@ class Feeder:
 
     async def _pause(self, broadcast: Broadcast, problem: str) -> bool:
         self._sent_before_upload.pop(broadcast.id, None)
-        await self._store.change(
-            broadcast.id,
-            BroadcastState.PAUSED,
-            when=(BroadcastState.RUNNING,),
-            now_ms=self._clock(),
-            problem=problem,
-        )
-        log.warning("broadcast_paused", broadcast=broadcast.id, bot_id=broadcast.bot_id, reason=problem)
+        running, now_ms = (BroadcastState.RUNNING,), self._clock()
+        if await self._store.change(broadcast.id, BroadcastState.PAUSED, when=running, now_ms=now_ms, problem=problem):
+            log.warning("broadcast_paused", broadcast=broadcast.id, bot_id=broadcast.bot_id, reason=problem)
         return True
 
     async def _log_end(self, broadcast: Broadcast) -> None:

@@ -109,6 +109,7 @@ class Recipient:
             midnight, that of ``not_before_ms``.
         not_before_ms: When its quiet hours end; None: it is not in them.
         day_ends_ms: When ``local_date`` ends.
+        quiet_hours: Its own; None: those of the campaign count.
     """
 
     chat_id: ChatId
@@ -118,6 +119,7 @@ class Recipient:
     day_ends_ms: int
     language: str | None = None
     title: str | None = None
+    quiet_hours: QuietHours | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,9 @@ PAGE = 1_000
 PAUSED = "its broadcast was paused"
 """The reason of a message that was taken back by a pause: its recipient waits again."""
 
+OPTED_OUT = "its chat has opted out"
+"""The reason of a message that was taken back because its recipient wants no more."""
+
 
 class BroadcastStore(Protocol):
     """A recipient waits, or its message is under way, or it has an outcome. Each method raises ``LedgerError``.

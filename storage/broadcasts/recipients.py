@@ -28,8 +28,8 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.broadcasts import FAILED, OF_STATUS, Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import ChatId, Status
-from tempogram.engine.model.selection import QuietHours
-from tempogram.engine.ports.broadcast_store import PAUSED
+from tempogram.engine.ports.broadcast_store import OPTED_OUT, PAUSED
+from tempogram.storage.chat_facts import quiet_hours_of
 from tempogram.storage.database.bulk import Binds, BulkStatement, as_dicts, as_table
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import (
@@ -134,8 +134,6 @@ def due(broadcast: Broadcast, now_ms: int) -> Select[Any]:
 
 
 def addressee(row: Row[Any]) -> Addressee:
-    has_hours = row.quiet_from is not None
-    quiet_hours = QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until) if has_hours else None
     return Addressee(
         chat_id=chat_ids.required(row.chat_id),
         round=row.round,
@@ -144,7 +142,7 @@ def addressee(row: Row[Any]) -> Addressee:
         title=row.title,
         language=row.language,
         zone=row.time_zone,
-        quiet_hours=quiet_hours,
+        quiet_hours=quiet_hours_of(row),
         has_opted_out=row.opted_out_at_ms is not None,
         is_reachable=row.reachable is not False,
         claimed_on=row.claimed_on,
@@ -228,6 +226,8 @@ def _outcome(row: Row[Any]) -> Outcome | None:
     """Return what a message's end means for its recipient; None: it waits again."""
     if row.status is None:
         return Outcome.UNCERTAIN  # deleted before it was settled here: it may have arrived
+    if row.reason == OPTED_OUT:
+        return Outcome.OPTED_OUT
     return None if row.reason == PAUSED else OF_STATUS[Status(row.status)]
 
 

@@ -59,7 +59,8 @@ class Chosen:
         """Return a row for each chat that is meant.
 
         Its columns are ``chat_id``, ``zone`` (a key of the zones), ``is_held``, ``is_over`` (its quiet hours end on
-        the next date), ``quiet_until``, ``reason`` (why it is left out, or ''), ``language`` and ``title``.
+        the next date), ``held_until``, ``reason`` (why it is left out, or ''), ``language``, ``title``,
+        and its own ``quiet_from`` and ``quiet_until``.
         """
         return union_all(*(self._arm(on, narrower) for on in self._joins())).subquery("chosen")
 
@@ -90,10 +91,12 @@ class Chosen:
                 zone.zone,
                 is_held.label("is_held"),
                 is_over.label("is_over"),
-                quiet_until.label("quiet_until"),
+                quiet_until.label("held_until"),
                 self._reason(is_over).label("reason"),
                 chats.c.language,
                 chats.c.title,
+                chats.c.quiet_from,
+                chats.c.quiet_until,
             )
             .select_from(self._joined(on))
             .where(self._is_own(), *self._meant(), *narrower)

@@ -35,9 +35,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from tempogram.engine.model.selection import QuietHours, Recipient, Rules
+from tempogram.engine.model.selection import Recipient, Rules
 from tempogram.engine.ports.audience import CAMPAIGN, Claim, LeftOver
 from tempogram.engine.selection.quiet import held
+from tempogram.storage.chat_facts import quiet_hours_of
 from tempogram.storage.database.dialects import JoinInOrder, insert_by
 from tempogram.storage.database.json_rows import as_json, json_rows
 from tempogram.storage.database.models import campaign_claims, chats
@@ -197,8 +198,7 @@ def unsubmitted(
 
 def left_over(row: Row[Any], rules: Rules, now_ms: int) -> LeftOver:
     claim = _claim_of(row)
-    own = None if row.quiet_from is None else QuietHours(from_minute=row.quiet_from, until_minute=row.quiet_until)
-    return LeftOver(claim=claim, recipient=held(claim.recipient, own or rules.quiet_hours, now_ms))
+    return LeftOver(claim=claim, recipient=held(claim.recipient, quiet_hours_of(row) or rules.quiet_hours, now_ms))
 
 
 def _claim_of(row: Row[Any]) -> Claim:

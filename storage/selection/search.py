@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.selection import Recipient, Rules, Selection
 from tempogram.engine.selection.quiet import next_time_ms
+from tempogram.storage.chat_facts import quiet_hours_of
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.selection.chosen import NOT_LEFT_OUT, ZONES, Chosen
@@ -118,10 +119,11 @@ class Search:
             chat_id=chat_ids.required(row.chat_id),
             zone=day.place,
             local_date=day.next_on if row.is_over else day.on,
-            not_before_ms=self._quiet_until_ms(day.place, row.quiet_until) if row.is_held else None,
+            not_before_ms=self._quiet_until_ms(day.place, row.held_until) if row.is_held else None,
             day_ends_ms=day.next_ends_ms if row.is_over else day.ends_ms,
             language=row.language,
             title=row.title,
+            quiet_hours=quiet_hours_of(row),
         )
 
     def _quiet_until_ms(self, zone: str, minute: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, literal, select, true, tuple_, update
 
-from tempogram.engine.model.selection import QuietHours
 from tempogram.engine.model.watches import Digest, Item, ItemChange, Subscriber, Waiting
+from tempogram.storage.chat_facts import quiet_hours_of
 from tempogram.storage.database.models import chats, watch_notices, watch_observations
 from tempogram.storage.ledger import chat_ids
 
@@ -38,7 +38,7 @@ def waiting(row: Row[Any]) -> Waiting:
         to=_subscriber(row),
         may_be_written=row.reachable is not False and row.opted_out_at_ms is None,
         zone=row.time_zone,
-        quiet=_quiet(row),
+        quiet=quiet_hours_of(row),
     )
 
 
@@ -117,11 +117,6 @@ def _digest(rows: Sequence[Row[Any]]) -> Digest:
 
 def _subscriber(row: Row[Any]) -> Subscriber:
     return Subscriber(row.bot_id, chat_ids.required(row.chat_id))
-
-
-def _quiet(row: Row[Any]) -> QuietHours | None:
-    begin, end = row.quiet_from, row.quiet_until
-    return None if begin is None else QuietHours(from_minute=begin, until_minute=end)
 
 
 def _is_behind(digest: Digest | None) -> ColumnElement[bool]:

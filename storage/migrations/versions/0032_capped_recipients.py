@@ -14,4 +14,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Count them as those that opted out, whose outcome is as final: a broadcast ends when all its outcomes count."""
+    op.execute("UPDATE broadcast_recipients SET outcome = 'opted_out' WHERE outcome = 'daily_cap'")
+    op.execute("UPDATE broadcasts SET opted_out = opted_out + daily_cap")
     op.drop_column("broadcasts", "daily_cap")

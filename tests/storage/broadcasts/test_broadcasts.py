@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +9,14 @@ from sqlalchemy import select, update
 
 from tempogram.engine.broadcasts import feeder
 from tempogram.engine.broadcasts.board import BroadcastConflict
+from tempogram.engine.closing.closer import End
 from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Content, Outcome, Stars, Totals
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.selection import QuietHours, Recipient, Rules, Selection
+from tempogram.engine.ports import Fault
+from tempogram.engine.ports.broadcast_store import OPTED_OUT
 from tempogram.engine.selection.days import local_day
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import broadcast_recipients, chats
@@ -516,6 +519,29 @@ class BroadcastsContract:
         await world.run_until_idle()
 
         assert world.sent == {906: 1}
+
+    async def test_a_chat_outside_its_own_quiet_hours_gets_it_in_those_of_the_plan(self, world: BroadcastWorld) -> None:
+        minute = world.clock() // 60_000 % 1_440
+        night = QuietHours(from_minute=(minute - 5) % 1_440, until_minute=(minute + 595) % 1_440)
+        hours = {"quiet_from": (minute + 300) % 1_440, "quiet_until": (minute + 400) % 1_440}
+        await world.add_chats([907], time_zone="UTC", **hours)
+        await world.started(plan(selection=Selection(bot_id=BOT, chats=(907,)), quiet_hours=night, default_zone="UTC"))
+
+        await world.run_until_idle()
+
+        assert world.sent == {907: 1}
+
+    async def test_a_chat_that_opts_out_while_its_message_waits_has_opted_out(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started(plan(selection=Selection(bot_id=BOT, chats=(1, 2))))
+        await world.feeder.step()
+
+        async def waiting() -> AsyncIterator[list[str]]:
+            yield [each.id for each in await world.ledger.open_of_chat(BOT, 1, after_id="", limit=9)]
+
+        await world.closer.withdraw(waiting(), End(Status.CANCELLED, Fault(code=None, reason=OPTED_OUT)))
+        await world.run_until_idle()
+
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: 1, Outcome.OPTED_OUT: 1}
 
     @pytest.mark.parametrize("gathered", [(-5,), (-5, -1005)])
     async def test_a_group_that_becomes_a_supergroup_meanwhile_gets_it_once_under_its_new_id(

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from tempogram.engine.model.selection import Preview, Reason, Recipient, Rules, Selection
+from tempogram.engine.model.selection import Preview, QuietHours, Reason, Recipient, Rules, Selection
 
 MINUTE_MS = 60_000
 UNKNOWN_ZONES = frozenset({"Nowhere/Atlantis", "Europe", ""})
@@ -163,4 +163,5 @@ def _recipient(row: ChatRow, rules: Rules, now_ms: int) -> Recipient:
         not_before_ms=held_until_ms(row, rules, now_ms),
         day_ends_ms=end_of_date_ms(zone, now_ms, on),
         language=row.language,
+        quiet_hours=None if row.quiet is None else QuietHours(from_minute=row.quiet[0], until_minute=row.quiet[1]),
     )

@@ -41,6 +41,8 @@ async def test_an_item_whose_source_does_not_answer_is_watched(world: World) -> 
     world.source.fails = lambda number: number == 0
 
     assert await watch(world.watches, ANNA, TEA) == "I watch tea. Its source does not answer now; I ask again."
+    assert await viewed(world.watches, ANNA, TEA) == "tea: not known yet."
+    world.clock.advance(60_000)
     assert await viewed(world.watches, ANNA, TEA) == "tea: price 1 (just now)."
 
 
