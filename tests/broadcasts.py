@@ -58,7 +58,7 @@ class BroadcastWorld:
     sent: Counter[ChatId] = field(default_factory=Counter)
     bots: set[int] = field(default_factory=lambda: {BOT})
     texts: dict[ChatId, str] = field(default_factory=dict)
-    knows_files: bool = True
+    knows_files: bool | None = True
 
     def __post_init__(self) -> None:
         self.ids = Ids(process=1)
@@ -121,7 +121,7 @@ class BroadcastWorld:
     async def _bots_among(self, bot_ids: Collection[int]) -> set[int]:
         return self.bots & set(bot_ids)
 
-    async def _knows_files(self, _: Broadcast) -> bool:
+    async def _knows_files(self, _: Broadcast) -> bool | None:
         return self.knows_files
 
     async def _limits(self) -> Limits:

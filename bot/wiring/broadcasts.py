@@ -100,10 +100,10 @@ def composed(composer: Composer) -> Composed:
     return compose
 
 
-def knowing(uploads: Uploads) -> Callable[[Broadcast], Awaitable[bool]]:
-    """Return what tells whether Telegram has all files of a broadcast."""
+def knowing(uploads: Uploads) -> Callable[[Broadcast], Awaitable[bool | None]]:
+    """Return what tells whether Telegram has all files of a broadcast; see ``Feeder``."""
 
-    async def knows(broadcast: Broadcast) -> bool:
+    async def knows(broadcast: Broadcast) -> bool | None:
         media = broadcast.plan.content.media
         return media is None or await uploads.are_known(media, broadcast.bot_id)
 

@@ -125,7 +125,7 @@ async def _sender(context: Context, access: Access, opened: Storage | None, stac
     storage, queue = await _stored_and_queued(context, opened, stack)
     telegram = await stack.enter_async_context(connect_telegram(context, reader_of(context, storage, queue)))
     engine = engine_of(context, storage, queue, telegram)
-    await _begin(storage, queue, engine)
+    await _begin(context, storage, queue, engine)
     await _load_bots(storage, queue, telegram)
     return await _program(context, access, storage, queue, telegram, engine, None, stack)
 
@@ -140,7 +140,7 @@ async def _with_front(context: Context, access: Access, opened: Storage | None, 
     telegram = await stack.enter_async_context(connect_telegram(context, fleet))
     engine = engine_of(context, storage, queue, telegram)
     front = await stack.enter_async_context(parts.front_of(context, storage, queue, fleet, engine, behaviours))
-    await _begin(storage, queue, engine)
+    await _begin(context, storage, queue, engine)
     await parts.keep_modules(context, storage, behaviours)
     await _load_bots(storage, queue, telegram)
     return await _program(context, access, storage, queue, telegram, engine, front, stack)
@@ -153,8 +153,8 @@ async def _stored_and_queued(context: Context, opened: Storage | None, stack: As
         return opened, await stack.enter_async_context(queue_of(context, opened))
 
 
-async def _begin(storage: Storage, queue: Queue, engine: Engine) -> None:
-    await storage.uploads.purge_orphans()
+async def _begin(context: Context, storage: Storage, queue: Queue, engine: Engine) -> None:
+    await storage.uploads.purge_orphans(now_ms=context.clock())
     with step("puts what waits into the queue"):
         await queue.begin()
     await engine.reachability.load()

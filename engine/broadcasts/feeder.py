@@ -92,6 +92,8 @@ NO_FILE_ID = (
     "make it again with the method of that kind (a GIF is an animation), or with a file_id"
 )
 
+NO_FILES = "its files are no longer stored; cancel it, and make it again with them"
+
 Composed = Callable[[Broadcast, Addressee, Mapping[str, object]], Outgoing]
 """Makes the message to a recipient; raises ``EngineError`` if Telegram would refuse it."""
 
@@ -102,7 +104,8 @@ class Feeder:
     Args:
         bots_among: Returns which of some bots there are: a broadcast ends with its bot.
         limits: Returns those in force.
-        knows_files: Tells whether Telegram has all files of a broadcast for its bot, so that none need be uploaded.
+        knows_files: Tells whether Telegram has all files of a broadcast for its bot, so that none need be uploaded;
+            None: they are not stored.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class Feeder:
         compose: Composed,
         bots_among: Callable[[Collection[int]], Awaitable[set[int]]],
         limits: Callable[[], Awaitable[Limits]],
-        knows_files: Callable[[Broadcast], Awaitable[bool]],
+        knows_files: Callable[[Broadcast], Awaitable[bool | None]],
         conditions: Conditions,
         clock: Clock,
     ) -> None:
@@ -224,7 +227,10 @@ class Feeder:
         while await self._store.settle(broadcast) == PAGE:
             pass
         under_way = (await self._store.under_way([broadcast]))[broadcast.id]
-        if await self._knows_files(broadcast):
+        knows_files = await self._knows_files(broadcast)
+        if knows_files is None:
+            return await self._pause(broadcast, NO_FILES)
+        if knows_files:
             self._sent_before_upload.pop(broadcast.id, None)
         else:
             if self._uploads_in_vain(await self._store.get(broadcast.id) or broadcast):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakValueDictionary
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tempogram.storage.database.database import Database
@@ -39,7 +40,7 @@ class Uploads:
     """The repository of files.
 
     A caller names the message first, then stores the bytes, then submits the message: so no message is ever
-    without them. What a crash leaves in between is deleted at the next start.
+    without them. What a crash leaves in between is deleted at the first start an hour later.
     """
 
     def __init__(self, database: Database) -> None:
@@ -65,7 +66,7 @@ class Uploads:
             needs_bytes: See ``MessageFiles``.
 
         Raises:
-            LedgerError: Something may be stored; ``forget`` or the next start deletes it.
+            LedgerError: Something may be stored; ``forget`` or a later start deletes it.
         """
         message_files = MessageFiles(message_id, bot_id, attachments, needs_bytes)
         (missing,) = await self._database.write(writes.attach, [message_files])
@@ -76,23 +77,28 @@ class Uploads:
         """Delete the files of a message that was not accepted; if the ledger has it after all, they stay."""
         await self._database.write(writes.forget, [message_id])
 
-    async def purge_orphans(self) -> int:
-        """Delete what a crash left behind, and return how many files; only at a start, before any file is stored."""
-        return await self._database.write_alone(writes.purge_orphans)
+    async def purge_orphans(self, *, now_ms: int) -> int:
+        """Delete what a crash left behind an hour ago or earlier, and return how many files."""
+        return await self._database.write_alone(partial(writes.purge_orphans, now_ms=now_ms))
 
     async def of_message(self, message_id: str, bot_id: int) -> list[StoredFile]:
         """Return the files of a message, in the order of their names."""
         async with self._database.reading() as connection:
             return await files_of(connection, message_id, bot_id)
 
-    async def are_known(self, message_id: str, bot_id: int) -> bool:
-        """Tell whether Telegram has every file, so that none of those which can be sent again need be uploaded."""
+    async def are_known(self, message_id: str, bot_id: int) -> bool | None:
+        """Tell whether Telegram has every file, so that none of those which can be sent again need be uploaded.
+
+        Returns:
+            None: No file of it is stored.
+        """
         is_known = file_ids.c.bot_id == bot_id, file_ids.c.sha256 == attachments.c.sha256
-        is_unknown = ~exists().where(*is_known, file_ids.c.kind == attachments.c.kind)
-        is_meant = attachments.c.message_id == message_id, attachments.c.kind.is_not(None)
+        is_known_as_kind = exists().where(*is_known, file_ids.c.kind == attachments.c.kind)
+        has_it = or_(attachments.c.kind.is_(None), is_known_as_kind)
         async with self._database.reading() as connection:
-            unknown = select(attachments.c.name).where(*is_meant, is_unknown).limit(1)
-            return (await connection.execute(unknown)).first() is None
+            stored = await connection.execute(select(has_it).where(attachments.c.message_id == message_id))
+            known = stored.scalars().all()
+        return all(known) if known else None
 
     async def parts(self, sha256: str) -> AsyncIterator[bytes]:
         """Read a file row by row; no connection is held between two rows, however slowly they are sent."""

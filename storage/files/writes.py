@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from tempogram.engine.model.ids import earliest
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import (
@@ -36,6 +37,9 @@ from tempogram.storage.database.models import (
 
 ADVISORY_LOCK = 7_270_837_101
 """On PostgreSQL: no file is attached while another process checks whether it is still needed."""
+
+YOUNG_MS = 3_600_000
+"""For so long files may be without their message. untuned: to store them takes seconds, and minutes at worst."""
 
 NEEDS_BYTES = attachments.c.needs_bytes == true()
 """Compared with the value, or SQLite would not use the index."""
@@ -171,11 +175,17 @@ def forget_bot(connection: Connection, bot_id: int) -> None:
     connection.execute(delete(file_ids).where(file_ids.c.bot_id == bot_id))
 
 
-def purge_orphans(connection: Connection) -> int:
-    """Delete files of messages that were never submitted, and files that were never complete."""
-    connection.execute(delete(attachments).where(not_(_has_owner())))
+def purge_orphans(connection: Connection, *, now_ms: int) -> int:
+    """Delete files of messages that were never submitted, and files that were never complete.
+
+    Those of young ones stay: another process may be storing them, and their message or broadcast follows.
+    """
+    _lock(connection)
+    is_old = attachments.c.message_id < earliest(now_ms - YOUNG_MS)
+    connection.execute(delete(attachments).where(is_old, not_(_has_owner())))
     removed = connection.execute(delete(uploads).where(not_(_is_needed(uploads.c.sha256)))).rowcount
-    connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
+    is_incomplete = upload_parts.c.sha256.not_in(select(uploads.c.sha256))
+    connection.execute(delete(upload_parts).where(is_incomplete, not_(_is_needed(upload_parts.c.sha256))))
     connection.execute(delete(file_ids).where(not_(_has_attachment())))
     return removed
 

@@ -102,6 +102,15 @@ class BroadcastsContract:
 
         assert (await world.board.get(broadcast.id)).outcomes == {Outcome.DEAD: len(some)}
 
+    async def test_a_broadcast_whose_files_are_no_longer_stored_is_paused(self, world: BroadcastWorld) -> None:
+        world.knows_files = None
+        broadcast = await world.started()
+
+        await world.run_until_idle()
+
+        paused = await world.board.get(broadcast.id)
+        assert (paused.state, paused.problem, world.sent.total()) == (BroadcastState.PAUSED, feeder.NO_FILES, 0)
+
     async def test_what_was_paid_for_is_counted_by_bot_and_time_and_kept(self, world: BroadcastWorld) -> None:
         world = BroadcastWorld(world.database, limits=replace(world.limits, purse=Limit(1_000, DAY_MS)))
         content = Content(method="sendMessage", params={"text": "hello", "allow_paid_broadcast": True})

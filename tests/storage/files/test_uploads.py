@@ -226,7 +226,7 @@ class UploadsContract:
             await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
             await uploads.keep(lost.id, BOT, [attachment(file)], {})
 
-        await uploads.purge_orphans()
+        await uploads.purge_orphans(now_ms=FAR_MS)
 
         assert await self.names(database) == []
 
@@ -250,11 +250,28 @@ class UploadsContract:
         await self.keep(uploads, lost, await spooled(tmp_path, b"lost"))
         await ledger.add([accepted])
 
-        purged = await uploads.purge_orphans()
+        purged = await uploads.purge_orphans(now_ms=FAR_MS)
 
         assert purged == 1
         assert await self.rows(database) == (1, 1)
         assert await uploads.of_message(lost.id, BOT) == []
+
+    async def test_a_start_spares_files_whose_message_or_broadcast_is_just_being_made(
+        self, uploads: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        young, begun = message(params=CARRYING), message(params=CARRYING)
+        await self.keep(uploads, young, await spooled(tmp_path, b"young"))
+        with await spooled(tmp_path, LARGE) as file:
+            await database.write(writes.attach, [MessageFiles(begun.id, BOT, [attachment(file)])])
+            await database.write(writes.put_parts, [(file.sha256, 0, next(file.parts()))])
+        before = await self.rows(database)
+
+        purged = await uploads.purge_orphans(now_ms=NOW_MS)
+        after = await self.rows(database)
+        await uploads.purge_orphans(now_ms=NOW_MS + writes.YOUNG_MS + 60_000)
+
+        assert (purged, after) == (0, before)
+        assert await self.rows(database) == (0, 0)
 
     async def test_files_of_a_message_that_was_not_accepted_can_be_deleted(
         self, uploads: Uploads, database: Database, tmp_path: Path
@@ -329,7 +346,7 @@ class UploadsContract:
         await uploads.forget("m1")
         await store.change(made.id, BroadcastState.CANCELLED, when=(BroadcastState.DRAFT,), now_ms=NOW_MS)
 
-        assert await uploads.purge_orphans() == 0
+        assert await uploads.purge_orphans(now_ms=FAR_MS) == 0
         assert [(each.file_id, each.is_here) for each in await uploads.of_message("m1", BOT)] == [("AgAC", True)]
         for later_ms, left in ((0, 1), (1, 0)):
             now_ms = NOW_MS + BROADCASTS_MS + later_ms
@@ -350,6 +367,7 @@ class UploadsContract:
             await uploads.remember_file_id(bot_id, file.sha256, "photo", file.sha256)
             known.append(await uploads.are_known("m1", BOT))
         assert known == [False, False, True]
+        assert await uploads.are_known("m2", BOT) is None
 
 
 class TestUploadsOnSqlite(OnSqlite, UploadsContract):
