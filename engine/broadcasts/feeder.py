@@ -11,7 +11,8 @@ whatever process submits it, and however often. A process that dies between a su
 that waits; it is submitted again, and its answer is the message that there is.
 
 The files of a broadcast are uploaded with one message; the others wait until it has arrived, and go with the
-``file_id`` that Telegram gave them. If it does not arrive, the next recipient's message uploads them.
+``file_id`` that Telegram gave them. If it does not arrive, the next recipient's message uploads them; if it is held up,
+a further one goes ahead, so that one chat does not stop the others.
 
 Once a broadcast is paused or cancelled, what waits of it in the queue is taken back: at once by the process that was
 asked, and by this one, which may have submitted a portion meanwhile.
@@ -23,7 +24,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -85,7 +86,12 @@ FULL_MS = 5_000
 """How much later a recipient is due whose chat has too many messages waiting. untuned: such a chat is an exception."""
 
 UPLOADS_MAX = 3
-"""Messages with the files of a broadcast that may arrive without a ``file_id`` of them; then it is paused."""
+"""Messages that upload the files of a broadcast at once, at most; and that may arrive without a ``file_id`` of them:
+then it is paused."""
+
+AHEAD_MS = 10_000
+"""After so long a further message goes ahead with the files. untuned: most uploads are done by then, and one more costs
+little."""
 
 NO_FILE_ID = (
     "Telegram keeps its file as another kind than was sent, so each chat would need an upload of its own; "
@@ -96,6 +102,29 @@ NO_FILES = "its files are no longer stored; cancel it, and make it again with th
 
 Composed = Callable[[Broadcast, Addressee, Mapping[str, object]], Outgoing]
 """Makes the message to a recipient; raises ``EngineError`` if Telegram would refuse it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ahead:
+    """The messages that go ahead with the files of a broadcast.
+
+    Attributes:
+        arrived_before: What had arrived, or was under way, before they went; it says nothing of the files.
+        since_ms: Since when as many are under way as may be.
+        most: How many may be under way.
+    """
+
+    arrived_before: int
+    since_ms: int
+    most: int = 1
+
+    def grown(self, under_way: int, *, now_ms: int) -> int:
+        """Return how many may be under way: one more once those that are have been for ``AHEAD_MS``."""
+        if under_way < self.most:
+            self.since_ms = now_ms
+        elif now_ms >= self.since_ms + AHEAD_MS:
+            self.most, self.since_ms = min(UPLOADS_MAX, self.most + 1), now_ms
+        return self.most
 
 
 class Feeder:
@@ -137,7 +166,7 @@ class Feeder:
         self._woken = asyncio.Event()
         self._active: Sequence[Broadcast] = ()
         self._after_id = 0
-        self._sent_before_upload: dict[int, int] = {}
+        self._ahead: dict[int, _Ahead] = {}
 
     def wake(self) -> None:
         """Look at once whether there is something to do."""
@@ -231,11 +260,14 @@ class Feeder:
         if knows_files is None:
             return await self._pause(broadcast, NO_FILES)
         if knows_files:
-            self._sent_before_upload.pop(broadcast.id, None)
+            self._ahead.pop(broadcast.id, None)
         else:
-            if self._uploads_in_vain(await self._store.get(broadcast.id) or broadcast):
+            arrived = (await self._store.get(broadcast.id) or broadcast).outcomes.get(Outcome.SENT, 0)
+            start = _Ahead(arrived_before=arrived + under_way, since_ms=self._clock())
+            ahead = self._ahead.setdefault(broadcast.id, start)
+            if arrived - ahead.arrived_before >= UPLOADS_MAX:
                 return await self._pause(broadcast, NO_FILE_ID)
-            most = 1
+            most = ahead.grown(under_way, now_ms=self._clock())
         submitted = await self._submit_due(broadcast, most - under_way)
         if under_way or submitted or broadcast.is_retrying or not broadcast.is_gathered:
             return True
@@ -243,13 +275,7 @@ class Feeder:
             await self._log_end(broadcast)
         return False
 
-    def _uploads_in_vain(self, broadcast: Broadcast) -> bool:
-        """Tell whether the files of a broadcast have arrived, and yet Telegram gave no ``file_id`` of them."""
-        sent = broadcast.outcomes.get(Outcome.SENT, 0)
-        return sent - self._sent_before_upload.setdefault(broadcast.id, sent) >= UPLOADS_MAX
-
     async def _pause(self, broadcast: Broadcast, problem: str) -> bool:
-        self._sent_before_upload.pop(broadcast.id, None)
         running, now_ms = (BroadcastState.RUNNING,), self._clock()
         if await self._store.change(broadcast.id, BroadcastState.PAUSED, when=running, now_ms=now_ms, problem=problem):
             log.warning("broadcast_paused", broadcast=broadcast.id, bot_id=broadcast.bot_id, reason=problem)
@@ -392,6 +418,7 @@ class Feeder:
 
     async def _stop(self, broadcast: Broadcast) -> bool:
         """Take back what waits of a stopped broadcast, until its messages have all ended."""
+        self._ahead.pop(broadcast.id, None)
         left = await take_back(self._ledger, self._closer, broadcast)
         while await self._store.settle(broadcast) == PAGE:
             pass

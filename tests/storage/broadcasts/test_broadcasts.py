@@ -102,6 +102,52 @@ class BroadcastsContract:
 
         assert (await world.board.get(broadcast.id)).outcomes == {Outcome.DEAD: len(some)}
 
+    async def test_a_chat_that_must_wait_does_not_stop_the_files_of_the_others(self, world: BroadcastWorld) -> None:
+        world.knows_files = False
+        await world.started()
+        under_way = []
+        for _ in range(feeder.UPLOADS_MAX + 2):
+            await world.feeder.step()
+            await world.feeder.step()
+            under_way.append(len((await world.broker.lease(worker_id="slow", slots=50)).leases))
+            world.clock.advance(feeder.AHEAD_MS)
+        assert under_way == [1] * feeder.UPLOADS_MAX + [0, 0]
+        world.knows_files = True
+
+        await world.feeder.step()
+
+        assert await world.send_all() >= len(CHATS) // 2
+
+    async def test_where_one_chat_waits_those_that_are_refused_delay_no_others(self, world: BroadcastWorld) -> None:
+        world.knows_files = False
+        await world.started()
+        await world.feeder.step()
+        await world.broker.lease(worker_id="slow", slots=1)
+        await world.feeder.step()
+        world.clock.advance(feeder.AHEAD_MS)
+
+        tried = 0
+        for _ in range(6):
+            await world.feeder.step()
+            tried += await world.send_all(dead=CHATS)
+
+        assert tried == 6
+
+    async def test_a_broadcast_goes_on_if_telegram_forgets_its_file_midway(self, world: BroadcastWorld) -> None:
+        broadcast = await world.started()
+        await world.feeder.step()
+        await world.send_all(at_most=20)
+        world.knows_files = False
+
+        for _ in range(3):
+            await world.feeder.step()
+            await world.send_all(at_most=20)
+
+        assert (await world.board.get(broadcast.id)).state is BroadcastState.RUNNING
+        world.knows_files = True
+        await world.run_until_idle()
+        assert (await world.board.get(broadcast.id)).outcomes == {Outcome.SENT: len(CHATS)}
+
     async def test_a_broadcast_whose_files_are_no_longer_stored_is_paused(self, world: BroadcastWorld) -> None:
         world.knows_files = None
         broadcast = await world.started()
