@@ -247,6 +247,10 @@ class WatchCounts:
     pauses_ms: Mapping[str, int]
 
 
+class AskedTooOften(EngineError):
+    """Sources were asked at once for a chat as often as they may be in a minute. Nothing was added."""
+
+
 class WatchesFull(EngineError):
     """A subscriber has as many items as its plan allows. Nothing was added."""
 

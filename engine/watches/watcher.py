@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import EngineError
+from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.model.watches import HOUR_MS, Check, Item, Watched, WatchRules
 from tempogram.engine.observability.watch_metrics import WatchMetrics
 from tempogram.engine.ports.watch_store import Source, WatchStore
@@ -156,21 +156,29 @@ class Watcher:
                 return False
             log.warning("watch_item_not_answered", source=source.name, key=known.item.key, reason=reason_of(error))
             check = Check(of=known, at_ms=self._clock(), again_at_ms=self._clock() + again_ms(known.failures))
-        await self._note(check)
+        is_typed = options is DEMAND and known.fields is None  # perhaps there is no such item
+        await self._note(check, tells_of_source=not (known.failures or is_typed))
         return True
 
-    async def _note(self, check: Check) -> None:
+    async def _note(self, check: Check, *, tells_of_source: bool) -> None:
         source, failed = check.of.item.source, check.fields is None
         pace = self._paces[source]
         before_ms = pace.pause_ms
-        pace.note(failed=failed)
+        if not failed or tells_of_source:
+            pace.note(failed=failed)
         is_stored = await self._store.note(check, debounce_ms=self._rules.debounce_ms)
         self._metrics.count_check(source, "failed" if failed else "answered")
         if is_stored and check.is_change:
             self._metrics.count_change(source)
         if pace.pause_ms != before_ms:
             log.warning("watch_pace_changed", source=source, pause_ms=pace.pause_ms)
-            await self._store.keep_pause(source, pace.pause_ms if pace.is_slowed else 0)
+            await self._keep_pause(source, pace.pause_ms if pace.is_slowed else 0)
+
+    async def _keep_pause(self, source: str, pause_ms: int) -> None:
+        try:
+            await self._store.keep_pause(source, pause_ms)
+        except LedgerError as error:  # the answer is stored: whoever waits for it gets it
+            log.warning("watch_pause_not_kept", source=source, reason=str(error))
 
 
 BACKGROUND = CallOptions(priority="low", when_full="wait")

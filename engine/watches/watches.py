@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.watches import (
+    AskedTooOften,
     Item,
     Observation,
     Plan,
@@ -25,6 +27,11 @@ from tempogram.engine.watches.watcher import Watcher
 PLAN_SHOWN = 32
 """Characters of a plan that there is not: a user may write thousands."""
 
+ASKS_MAX = 10
+"""How often a source is asked at once for one chat within a minute. untuned: more than a person reads."""
+
+MINUTE_MS = 60_000
+
 
 @dataclass(slots=True)
 class Watches:
@@ -40,6 +47,8 @@ class Watches:
     rules: WatchRules
     clock: Clock
     _counts: KeptCount[WatchCounts] = field(init=False, repr=False)
+    _minute: int = field(default=0, init=False, repr=False)
+    _asks: Counter[Subscriber] = field(default_factory=Counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._counts = KeptCount(self.counts)
@@ -62,11 +71,12 @@ class Watches:
         """Return the first items that a chat watches, and how many it watches."""
         return await self.store.subscriptions(to), await self.store.subscribed(to)
 
-    async def view(self, item: Item) -> Watched | None:
+    async def view(self, item: Item, to: Subscriber | None = None) -> Watched | None:
         """Return an item for a person who looks at it; None: no chat watches it.
 
         Its source is asked if it has never answered; by ``on_demand`` also if what is known is older than the cache
-        keeps it. If it does not answer, what is known is returned, and the item is due.
+        keeps it. If it does not answer, or the chat has had it asked too often, what is known is returned, and the
+        item is due. Without the person's chat it is asked however often.
 
         Raises:
             UnknownSource: There is no such source.
@@ -75,7 +85,14 @@ class Watches:
         known = await self.store.view(item, now_ms=self.clock())
         if known is None or not self._is_stale(known):
             return known
+        if to is not None and not self._take_ask(to):
+            return known
         return await self.watcher.on_demand(known)
+
+    def check_asks(self, to: Subscriber) -> None:
+        """Refuse a chat for which sources may not be asked in this minute; raises ``AskedTooOften``."""
+        if self._asked(to) >= ASKS_MAX:
+            raise AskedTooOften(f"I look up {ASKS_MAX} items a minute for a chat; try again in a minute")
 
     async def observations(self, item: Item, *, limit: int) -> list[Observation]:
         return await self.store.observations(item, limit=limit)
@@ -105,6 +122,20 @@ class Watches:
         if item.source not in self.sources:
             known = ", ".join(self.sources)
             raise UnknownSource(f"there is no source {item.source!r}; declared are {known}")
+
+    def _take_ask(self, to: Subscriber) -> bool:
+        if self._asked(to) >= ASKS_MAX:
+            return False
+        self._asks[to] += 1
+        return True
+
+    def _asked(self, to: Subscriber) -> int:
+        """Return how often sources were asked for a chat in this minute; the minutes before are forgotten."""
+        minute = self.clock() // MINUTE_MS
+        if minute != self._minute:
+            self._minute = minute
+            self._asks.clear()
+        return self._asks[to]
 
     def _is_stale(self, known: Watched) -> bool:
         if known.fields is None:

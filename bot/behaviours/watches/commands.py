@@ -27,6 +27,7 @@ from tempogram.engine.model.watches import (
     DAY_MS,
     HOUR_MS,
     KEY_MAX,
+    AskedTooOften,
     Item,
     Plan,
     Preset,
@@ -73,9 +74,10 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 async def watch(watches: Watches, to: Subscriber, item: Item) -> str:
+    watches.check_asks(to)
     if not await watches.watch(to, item):
         return f"I watch {item.key} already."
-    known = await watches.view(item)
+    known = await watches.view(item, to)
     if known is None or known.fields is None:
         return f"I watch {item.key}. Its source does not answer now; I ask again."
     if not known.fields:
@@ -88,8 +90,8 @@ async def unwatch(watches: Watches, to: Subscriber, item: Item) -> str:
     return f"I no longer watch {item.key}." if await watches.end(to, item) else f"You do not watch {item.key}."
 
 
-async def viewed(watches: Watches, to: Subscriber, item: Item) -> str:  # noqa: ARG001 - as the others
-    known = await watches.view(item)
+async def viewed(watches: Watches, to: Subscriber, item: Item) -> str:
+    known = await watches.view(item, to)
     if known is None:
         return f"No chat watches {item.key}. Begin with /watch {item.key}"
     if known.fields is None:
@@ -135,7 +137,7 @@ def _answering(function: Answer) -> Callable[..., Awaitable[SendMessage]]:
         try:
             meant = item_of(args, command.command, config, watches) if needs_item else args
             text = await function(watches, to, meant)
-        except (NoKey, WatchesFull, UnknownSource, UnknownPlan) as error:
+        except (NoKey, AskedTooOften, WatchesFull, UnknownSource, UnknownPlan) as error:
             text = f"{str(error)[0].upper()}{str(error)[1:]}."
         return message.answer(cut(text), parse_mode=None)  # a key may hold a stray character of markup
 

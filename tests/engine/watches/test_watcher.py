@@ -10,10 +10,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from structlog.testing import capture_logs
 from yarl import URL
 
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.watches import DAY_MS, HOUR_MS, Item, Preset, WatchRules
 from tempogram.engine.watches.answers import NoAnswer
+from tempogram.engine.watches.watches import ASKS_MAX, MINUTE_MS
 from tempogram.storage.database.database import Database
-from tests.engine.watches.world import World
+from tempogram.storage.watches.watches import SqlWatchStore
+from tests.engine.watches.world import ANNA, BEN, World
 from tests.fakes import Clock
 
 SECRET = "8b1a9953"
@@ -257,14 +260,32 @@ async def test_why_a_source_did_not_answer_is_said_without_its_address(
 
 async def test_while_the_pace_is_slowed_a_view_does_not_ask_sooner(database: Database, clock: Clock) -> None:
     world = World(database, clock, WatchRules(preset=Preset.ON_DEMAND))
-    world.source.fails = lambda _: True
     await world.watch(*"abcdefgh")
+    items = [Item("prices", key) for key in "abcdefgh"]
+    for each in items:
+        await world.watches.view(each)
+    clock.advance(DAY_MS)
+    world.source.fails = lambda _: True
 
-    for key in "abcdefgh":
-        await world.watches.view((await world.known(key)).item)
+    for each in items:
+        await world.watches.view(each)
         clock.advance(1_000)
 
-    assert world.pauses == [1_000, 1_000, 5_000]
+    assert world.pauses[len(items) :] == [1_000, 1_000, 5_000]
+
+
+async def test_items_that_there_are_not_do_not_slow_their_source_however_many_a_chat_names(
+    database: Database, clock: Clock
+) -> None:
+    world = World(database, clock)
+    await world.watch(*KEYS)
+    world.source.fails = lambda _: True
+
+    for key in KEYS:
+        await world.watches.view(Item("prices", key))
+
+    assert len(world.source.asked) == len(KEYS)
+    assert await world.store.pause_ms("prices") == 0
 
 
 async def test_however_often_a_failing_item_is_viewed_its_source_is_asked_as_after_any_failure(
@@ -280,6 +301,53 @@ async def test_however_often_a_failing_item_is_viewed_its_source_is_asked_as_aft
         clock.advance(1_000)
 
     assert [at_ms - world.source.asked[0][0] for at_ms, _ in world.source.asked] == [0, 60_000, 180_000, 420_000]
+
+
+async def test_an_item_that_fails_again_and_again_does_not_slow_its_source(database: Database, clock: Clock) -> None:
+    world = World(database, clock)
+    await world.watch("nonsense")
+    item = (await world.known("nonsense")).item
+    world.source.fails = lambda _: True
+
+    for _ in range(100):
+        await world.watches.view(item)
+        clock.advance(HOUR_MS)
+
+    assert len(world.source.asked) > 10
+    assert await world.store.pause_ms("prices") == 0
+
+
+async def test_a_chat_has_a_source_asked_so_often_a_minute_and_no_other_chat_less_often(
+    database: Database, clock: Clock
+) -> None:
+    world = World(database, clock)
+    await world.watch(*KEYS)
+    asked = []
+
+    for to in (ANNA, BEN, ANNA):
+        for key in KEYS:
+            await world.watches.view(Item("prices", key), to)
+        asked.append(len(world.source.asked))
+        clock.advance(MINUTE_MS // 2)
+
+    assert asked == [ASKS_MAX, 2 * ASKS_MAX, 3 * ASKS_MAX]
+
+
+async def test_an_answer_is_given_though_the_pause_of_its_source_cannot_be_kept(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(database, clock)
+    await world.watch(*KEYS[:4])
+
+    async def refused(*_: object) -> None:
+        raise LedgerError("the database is away")
+
+    monkeypatch.setattr(SqlWatchStore, "keep_pause", refused)
+    world.source.fails = lambda number: number < 3
+
+    await world.run_through()
+
+    assert (await world.known(KEYS[3])).fields == {"price": 1}
 
 
 async def test_an_answer_that_is_none_is_a_failure(world: World) -> None:

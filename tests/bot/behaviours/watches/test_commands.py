@@ -4,8 +4,9 @@ import pytest
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.behaviours.watches.commands import NoKey, check, item_of, list_all, plan, unwatch, viewed, watch
-from tempogram.engine.model.watches import DAY_MS, HOUR_MS, SHIPPED_PLANS, Item, Plan, UnknownPlan
+from tempogram.engine.model.watches import DAY_MS, HOUR_MS, SHIPPED_PLANS, AskedTooOften, Item, Plan, UnknownPlan
 from tempogram.engine.ports.watch_store import PAGE
+from tempogram.engine.watches.watches import ASKS_MAX, MINUTE_MS
 from tempogram.storage.database.database import Database
 from tests.engine.watches.world import ANNA, World
 from tests.fakes import Clock
@@ -42,7 +43,7 @@ async def test_an_item_whose_source_does_not_answer_is_watched(world: World) -> 
 
     assert await watch(world.watches, ANNA, TEA) == "I watch tea. Its source does not answer now; I ask again."
     assert await viewed(world.watches, ANNA, TEA) == "tea: not known yet."
-    world.clock.advance(60_000)
+    world.clock.advance(MINUTE_MS)
     assert await viewed(world.watches, ANNA, TEA) == "tea: price 1 (just now)."
 
 
@@ -65,6 +66,19 @@ async def test_a_long_list_says_how_many_there_are(world: World) -> None:
 
     assert lines[0] == "520 of 1,000 items:"
     assert lines[-1] == f"… and {520 - len(lines[1:-1])} more"
+
+
+async def test_a_chat_that_watches_ever_new_items_is_told_to_wait_a_minute(world: World) -> None:
+    world.source.fails = lambda _: True
+    keys = [Item("prices", f"nonsense-{number}") for number in range(ASKS_MAX + 1)]
+    said = [await watch(world.watches, ANNA, each) for each in keys[:-1]]
+
+    with pytest.raises(AskedTooOften, match="10 items a minute for a chat; try again in a minute"):
+        await watch(world.watches, ANNA, keys[-1])
+
+    assert len(said) == len(world.source.asked) == await world.store.subscribed(ANNA)
+    world.clock.advance(MINUTE_MS)
+    assert (await watch(world.watches, ANNA, keys[-1])).startswith("I watch nonsense-10.")
 
 
 async def test_watching_is_ended(world: World) -> None:
