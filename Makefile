@@ -30,7 +30,7 @@ run: setup ## Run everything in one process; without BOT_TOKENS, with a simulate
 demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 40 s
 	@$(BIN)/tempogram demo
 
-# Hundreds of processes start in it: each would compile our modules anew where Python is told to write no bytecode.
+# Processes start in it by the hundred: each would compile our modules anew where PYTHONDONTWRITEBYTECODE is set.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

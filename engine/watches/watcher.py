@@ -177,7 +177,7 @@ class Watcher:
     async def _keep_pause(self, source: str, pause_ms: int) -> None:
         try:
             await self._store.keep_pause(source, pause_ms)
-        except LedgerError as error:  # the answer is stored: whoever waits for it gets it
+        except LedgerError as error:  # the answer is stored, and its caller gets it
             log.warning("watch_pause_not_kept", source=source, reason=str(error))
 
 
