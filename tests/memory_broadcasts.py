@@ -135,8 +135,12 @@ class MemoryBroadcastStore:
     async def paid_places(self, bot_id: int, *, since_ms: int, until_ms: int) -> int:
         return 0
 
-    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
+    async def note_stars(self, broadcast_id: int, stars: Stars, *, over: Stars | None) -> bool:
+        last = self.rows[broadcast_id].stars
+        if (last and last.asked_at_ms) != (over and over.asked_at_ms):
+            return False
         self._set(self.rows[broadcast_id], stars=stars)
+        return True
 
     def _set(self, broadcast: Broadcast, **changes: object) -> None:
         self.rows[broadcast.id] = replace(self.rows[broadcast.id], **changes)  # type: ignore[arg-type]

@@ -62,8 +62,8 @@ async def page(dependencies: DependenciesOf, before: Before = None, limit: Limit
 async def show(broadcast_id: BroadcastId, dependencies: DependenciesOf) -> BroadcastOut:
     """Show how far a broadcast is, what came of it, and when its last message arrives.
 
-    Of a paid one that has ended, also what Telegram billed: it is asked at most once a minute, in the first hour after
-    the end.
+    Of a paid one that has ended, also what Telegram billed: it is asked at most once a minute, until the answer is of
+    an hour after the end; while it gives none then, once an hour.
     """
     return await broadcasts.show(dependencies, broadcast_id)
 

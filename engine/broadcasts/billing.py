@@ -26,7 +26,10 @@ Billed = Callable[[int, int, int], Awaitable[int | None]]
 
 
 class Billing:
-    """Asks Telegram when a broadcast is looked at, at most once a minute, and until the answer is final."""
+    """Asks Telegram when a broadcast is looked at, until the answer is final.
+
+    However many look, in whatever processes: at most once a minute until an hour after the end, then once an hour.
+    """
 
     def __init__(self, store: BroadcastStore, *, billed: Billed, clock: Clock) -> None:
         self._store = store
@@ -39,24 +42,34 @@ class Billing:
         Raises:
             LedgerError: The database refuses.
 
-        Cost: O(paid calls of the bot meanwhile), once a minute at most.
+        Cost: O(paid calls of the bot meanwhile), if Telegram is asked.
         """
         if broadcast.ended_at_ms is None or broadcast.started_at_ms is None or not self._is_due(broadcast):
             return broadcast
         since_ms, until_ms = broadcast.started_at_ms, broadcast.ended_at_ms + LAG_MS
         places = await self._store.paid_places(broadcast.bot_id, since_ms=since_ms, until_ms=until_ms)
-        asked_at_ms = self._clock()
-        billed = await self._billed(broadcast.bot_id, since_ms, until_ms)
-        before = broadcast.stars.nanostars_billed if broadcast.stars is not None else None
-        stars = Stars(
-            purse_places=places, nanostars_billed=before if billed is None else billed, asked_at_ms=asked_at_ms
+        before = broadcast.stars
+        if before is not None:
+            places = max(places, before.purse_places)  # calls may have been deleted since
+        asked = Stars(
+            purse_places=places,
+            nanostars_billed=None if before is None else before.nanostars_billed,
+            asked_at_ms=self._clock(),
         )
-        await self._store.note_stars(broadcast.id, stars)
-        return replace(broadcast, stars=stars)
+        if not await self._store.note_stars(broadcast.id, asked, over=before):
+            return await self._store.get(broadcast.id) or broadcast  # Telegram is being asked already
+        billed = await self._billed(broadcast.bot_id, since_ms, until_ms)
+        if billed is None:
+            return replace(broadcast, stars=asked)
+        known = replace(asked, nanostars_billed=billed)
+        await self._store.note_stars(broadcast.id, known, over=asked)
+        return replace(broadcast, stars=known)
 
     def _is_due(self, broadcast: Broadcast) -> bool:
         known = broadcast.stars
         if not broadcast.is_paid or known is None:
             return broadcast.is_paid
-        is_final = known.nanostars_billed is not None and known.asked_at_ms >= (broadcast.ended_at_ms or 0) + FINAL_MS
-        return not is_final and self._clock() >= known.asked_at_ms + ASK_EVERY_MS
+        final_at_ms = (broadcast.ended_at_ms or 0) + FINAL_MS
+        is_final = known.nanostars_billed is not None and known.asked_at_ms >= final_at_ms
+        pause_ms = ASK_EVERY_MS if known.asked_at_ms < final_at_ms else FINAL_MS
+        return not is_final and self._clock() >= known.asked_at_ms + pause_ms

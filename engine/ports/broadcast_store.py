@@ -113,5 +113,5 @@ class BroadcastStore(Protocol):
         Cost: O(paid calls of all bots in that time).
         """
 
-    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
-        """Store what was paid for during a broadcast."""
+    async def note_stars(self, broadcast_id: int, stars: Stars, *, over: Stars | None) -> bool:
+        """Store what was paid for during a broadcast if ``over`` is what was asked for last; False if it is not."""

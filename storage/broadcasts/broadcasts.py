@@ -166,14 +166,16 @@ class SqlBroadcastStore:
         async with self._database.reading() as connection:
             return int((await connection.execute(places)).scalar_one())
 
-    async def note_stars(self, broadcast_id: int, stars: Stars) -> None:
+    async def note_stars(self, broadcast_id: int, stars: Stars, *, over: Stars | None) -> bool:
         values = {
             "purse_places": stars.purse_places,
             "nanostars_billed": stars.nanostars_billed,
             "stars_asked_at_ms": stars.asked_at_ms,
         }
-        noted = update(broadcasts).where(broadcasts.c.id == broadcast_id).values(values)
-        await self._database.write_alone(lambda connection: connection.execute(noted) and None)
+        asked = broadcasts.c.stars_asked_at_ms
+        is_last = asked.is_(None) if over is None else asked == over.asked_at_ms
+        noted = update(broadcasts).where(broadcasts.c.id == broadcast_id, is_last).values(values)
+        return await self._database.write_alone(lambda connection: connection.execute(noted).rowcount == 1)
 
     async def _by_id(self, query: Select[Any]) -> Counter[int]:
         async with self._database.reading() as connection:

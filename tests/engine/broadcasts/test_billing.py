@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from tempogram.engine.broadcasts.billing import ASK_EVERY_MS, FINAL_MS, LAG_MS, Billing
@@ -18,6 +19,7 @@ class Telegram:
 
     async def __call__(self, bot_id: int, since_ms: int, until_ms: int) -> int | None:
         self.asked.append((bot_id, since_ms, until_ms))
+        await asyncio.sleep(0)
         return self.billed
 
 
@@ -81,3 +83,39 @@ async def test_what_was_known_stays_if_telegram_does_not_answer() -> None:
     third = await world.look(paid)
 
     assert [each and each.nanostars_billed for each in (first, second, third)] == [None, 9, 9]
+
+
+async def test_however_many_look_at_once_telegram_is_asked_once() -> None:
+    world = World()
+    paid = await world.ended()
+
+    seen = await asyncio.gather(*(world.look(paid) for _ in range(20)))
+
+    assert len(world.telegram.asked) == 1
+    assert seen[0] == Stars(purse_places=0, nanostars_billed=7, asked_at_ms=START_MS)
+
+
+async def test_a_telegram_without_an_answer_is_asked_once_an_hour_in_the_end() -> None:
+    world = World()
+    paid = await world.ended()
+    world.telegram.billed = None
+
+    for _ in range(4 * 60):
+        await world.look(paid)
+        world.clock.advance(ASK_EVERY_MS)
+
+    assert len(world.telegram.asked) == 60 + 3
+
+
+async def test_the_purse_keeps_what_it_counted_though_calls_are_deleted() -> None:
+    world = World()
+    paid = await world.ended()
+    await world.store.note_stars(
+        paid.id, Stars(purse_places=12, nanostars_billed=None, asked_at_ms=START_MS), over=None
+    )
+    world.clock.advance(ASK_EVERY_MS)
+
+    stars = await world.look(paid)
+
+    assert stars is not None
+    assert stars.purse_places == 12

@@ -173,7 +173,7 @@ class BroadcastsContract:
         ]
         assert places == [12, 5, 0, 0]
         stars = Stars(purse_places=12, nanostars_billed=None, asked_at_ms=now_ms)
-        await world.store.note_stars(broadcast.id, stars)
+        await world.store.note_stars(broadcast.id, stars, over=None)
         assert (await world.board.get(broadcast.id)).stars == stars
 
     async def test_at_most_some_messages_are_under_way(

@@ -68,7 +68,7 @@ async def test_a_long_list_says_how_many_there_are(world: World) -> None:
     assert lines[-1] == f"… and {520 - len(lines[1:-1])} more"
 
 
-async def test_a_chat_that_watches_ever_new_items_is_answered_to_wait_a_minute(world: World) -> None:
+async def test_a_chat_that_watches_ever_new_items_must_wait_a_minute(world: World) -> None:
     world.source.fails = lambda _: True
     keys = [Item("prices", f"nonsense-{number}") for number in range(ASKS_MAX + 1)]
     said = [await watch(world.watches, ANNA, each) for each in keys[:-1]]
