@@ -26,8 +26,6 @@ CAP_MAX = 1_000
 
 Language = Annotated[str, StringConstraints(pattern=f"^{LANGUAGE.pattern}$"), Field(examples=["pt"])]
 Days = Annotated[int, Strict(), Field(ge=0, le=DAYS_MAX), AS_WHOLE]
-
-
 DailyCap = Annotated[int, Strict(), Field(ge=1, le=CAP_MAX), AS_WHOLE] | None
 
 
