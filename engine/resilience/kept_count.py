@@ -36,6 +36,8 @@ class KeptCount(Generic[Counted]):
         """Return the count, perhaps of a moment ago: see ``KEPT_S`` and ``KEPT_TIMES``; raise what counting raises."""
         if self._counting is None or (self._counting.done() and self._seconds() >= self._good_until_s):
             self._counting = asyncio.create_task(self._counted())
+            # If all callers give up, none takes its error, and asyncio would report it as lost.
+            self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._counting)  # a caller that gives up does not stop it for the others
 
     async def _counted(self) -> Counted:
