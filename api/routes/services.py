@@ -78,6 +78,12 @@ async def reset(name: Name, dependencies: DependenciesOf) -> ServiceOut:
     return await services.reset(dependencies, name)
 
 
+@router.delete("/services/{name}/cache", dependencies=[requires(Role.OPERATOR)], responses=error_responses(*SEEN))
+async def forget(name: Name, dependencies: DependenciesOf) -> ServiceOut:
+    """Forget the answers that are kept of a service, in all processes; the next calls are made."""
+    return await services.forget(dependencies, name)
+
+
 @router.put("/services/{name}/hold", dependencies=[requires(Role.OPERATOR)], responses=error_responses(*CHANGED))
 async def hold(name: Name, wanted: HoldIn, dependencies: DependenciesOf) -> ServiceOut:
     """Call nothing of a service for a while, in any process; what is called waits. A hold that ends later stays."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import time_of
 from tempogram.engine.model.texts import INVISIBLE
+from tempogram.engine.cache.options import CacheOptions
 from tempogram.engine.services.breaker import BreakerRule, BreakerState
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
@@ -105,10 +106,26 @@ class BreakerOut(ResponseModel):
         return cls(state=state.breaker, open_until=time_of(state.open_until_ms or None), opened_by_hand=state.is_forced)
 
 
+class CacheOut(ResponseModel):
+    """How answers are kept, in seconds."""
+
+    ttl_s: float = Field(description="So long one is fresh.")
+    early_s: float = Field(description="In so much of the end of that time it is computed anew.")
+    stale_s: float = Field(description="So long after it is returned while it is computed anew.")
+    stale_if_error_s: float = Field(description="So long after it is returned if computing it anew fails.")
+    negative_ttl_s: float | None = Field(description="How long none, or an error, is fresh; null: ttl_s.")
+    tags: list[str]
+
+    @classmethod
+    def of(cls, options: CacheOptions) -> Self:
+        return cls(**{name: getattr(options, name) for name in cls.model_fields})
+
+
 class OperationOut(ResponseModel):
     """One operation."""
 
     idempotent: bool
+    cache: CacheOut | None = Field(description="How its answers are kept; null: each call is made.")
     limiter: LimiterOut
     tokens: LimiterOut | None = Field(description="Of what calls cost in the service's own unit.")
     breaker: BreakerOut
@@ -154,8 +171,10 @@ class ServiceOut(ResponseModel):
 def _operation(state: ServiceState, name: str) -> OperationOut:
     seen = state.operations[name]
     limiter, *tokens = map(LimiterOut.of, seen.limiters)
+    rules = state.service.operations[name]
     return OperationOut(
-        idempotent=state.service.operations[name].is_idempotent,
+        idempotent=rules.is_idempotent,
+        cache=None if rules.cache is None else CacheOut.of(rules.cache),
         limiter=limiter,
         tokens=tokens[0] if tokens else None,
         breaker=BreakerOut.of(seen),

@@ -45,6 +45,12 @@ async def reset(dependencies: Dependencies, name: str) -> ServiceOut:
     return await _seen(dependencies, name)
 
 
+async def forget(dependencies: Dependencies, name: str) -> ServiceOut:
+    """Forget the answers of a service; raises ``UnknownService`` or ``BrokerUnavailable``."""
+    await dependencies.services.forget(service=name)
+    return await _seen(dependencies, name)
+
+
 async def hold(dependencies: Dependencies, name: str, operation: str | None, wanted: HoldIn) -> ServiceOut:
     with _refusals():
         dependencies.services.hold(name, operation, for_ms=round(wanted.seconds * 1_000), by=wanted.reason)

@@ -19,7 +19,7 @@ import aiohttp
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.model.clock import SystemClock
-from tempogram.engine.observability.service_metrics import ServiceMetrics
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.services.catalogue import parse
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.redis.limiter import RedisCallLimiter
@@ -100,7 +100,7 @@ async def wired() -> AsyncIterator[Services]:
     context = Context(settings=Settings(), role=ProcessRole.WORKER, clock=SystemClock())
     async with (
         open_storage(context.settings, context.clock) as storage,
-        services_of(context, storage, MemoryChanges(), ServiceMetrics()) as (services, _),
+        services_of(context, storage, MemoryChanges(), Metrics()) as (services, _),
     ):
         yield services
 

@@ -17,7 +17,7 @@ from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
 from tempogram.engine.scheduler.sweep import SweepStore
 from tempogram.engine.services.changed import ChangedServices
-from tempogram.engine.services.services import ServiceCalls
+from tempogram.engine.services.services import Services
 
 NOT_RUNNING = (
     "no engine of Tempogram runs in this program; name your module in BEHAVIOURS and start tempogram run, "
@@ -42,7 +42,7 @@ class RunningEngine:
 
     gateway: Gateway
     dependencies: Dependencies
-    services: ServiceCalls
+    services: Services
     changed_services: ChangedServices
     sweeps: SweepStore
     fleet: Fleet

@@ -109,7 +109,7 @@ async def front_of(
     composer = composer_of(context, storage)
     broadcasting = broadcasting_of(context, storage, queue, engine, composer)
     async with (
-        services_of(context, storage, queue.changes, engine.metrics.services) as (services, changed_services),
+        services_of(context, storage, queue.changes, engine.metrics) as (services, changed_services),
         watches_of(context, storage, services, engine) as watches,
         updates_of(
             context,

@@ -13,9 +13,14 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.redis.connection import connect
+from tempogram.engine.cache.cache import Cache
+from tempogram.engine.cache.memory_backend import MemoryBackend
+from tempogram.engine.cache.redis_backend import RedisBackend
+from tempogram.engine.cache.store import CacheStore
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.ids import number_of
-from tempogram.engine.observability.service_metrics import ServiceMetrics
+from tempogram.engine.observability.cache_metrics import CacheMetrics
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.services.catalogue import ALL, Service, from_environment, parse, shipped
 from tempogram.engine.services.changed import ChangedServices
@@ -29,7 +34,7 @@ FILE_BYTES_MAX = 1 << 20
 
 @asynccontextmanager
 async def services_of(
-    context: Context, storage: Storage, changes: Changes, metrics: ServiceMetrics
+    context: Context, storage: Storage, changes: Changes, metrics: Metrics
 ) -> AsyncIterator[tuple[Services, ChangedServices]]:
     """Read which services there are and what was changed of them, and open their limits.
 
@@ -39,15 +44,36 @@ async def services_of(
     """
     settings, clock = context.settings, context.clock
     declared = declared_services(settings)
-    async with _limiter_of(context, storage) as limiter:
+    async with _limiter_of(context, storage) as limiter, cache_of(context, metrics.cache) as cache:
         is_enabled = settings.rate_limit_enabled
-        services = Services(declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics)
+        services = Services(
+            declared, limiter, clock=clock, is_enabled=is_enabled, metrics=metrics.services, cache=cache
+        )
         if isinstance(limiter, RedisCallLimiter):
             limiter.on_failing = services.believe_failing
         window_ms = settings.default_rate_limit_window
         changed = ChangedServices(services, declared, storage.services, changes, window_ms=window_ms)
         await changed.begin()
         yield services, changed
+
+
+@asynccontextmanager
+async def cache_of(context: Context, metrics: CacheMetrics) -> AsyncIterator[Cache]:
+    """Open what keeps answers: in memory, or in Redis for all processes."""
+    settings, bytes_max = context.settings, context.settings.cache_mb << 20
+    if settings.redis_url:
+        backend: MemoryBackend | RedisBackend = RedisBackend(settings.redis_url, bytes_max)
+    else:
+        backend = MemoryBackend(bytes_max)
+        metrics.held = backend.held
+    store = CacheStore(backend, clock=context.clock)
+    cache = Cache(store, clock=context.clock, metrics=metrics)
+    await store.open()
+    try:
+        yield cache
+    finally:
+        await cache.close()
+        await store.close()
 
 
 @asynccontextmanager

@@ -53,6 +53,7 @@ from tempogram.engine.limits.limits import PLACES_A_STAR
 from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priority
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled, Unready
 from tempogram.engine.model.watches import WatchCounts
+from tempogram.engine.observability.cache_metrics import CacheMetrics
 from tempogram.engine.observability.histogram import Histogram
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.observability.task_metrics import Statuses, TaskMetrics
@@ -79,6 +80,7 @@ class Metrics:
     Attributes:
         handlers: Counts the handlers of updates by their state; set by what runs them.
         services: Of calls to other services.
+        cache: Of answers that are kept.
         alerts_open: Counts the open alerts by their kind; set by what looks for them.
         broadcasts: Counts the active broadcasts by their state; set by what feeds the queue with them.
         recipients_left: Counts what is left of them; likewise.
@@ -100,6 +102,7 @@ class Metrics:
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
     handlers: Callable[[], Mapping[str, int]] = dict
     services: ServiceMetrics = field(default_factory=ServiceMetrics)
+    cache: CacheMetrics = field(default_factory=CacheMetrics)
     alerts_open: Callable[[], Mapping[str, int]] = dict
     broadcasts: Callable[[], Mapping[str, int]] = dict
     recipients_left: Callable[[], int] = int
@@ -199,6 +202,7 @@ class EngineCollector:
         yield from self._histograms()
         yield from self._gauges()
         yield from self._metrics.services.collect()
+        yield from self._metrics.cache.collect()
         yield from self._metrics.tasks.collect()
         yield from self._metrics.watches.collect()
         if self._watched is not None:

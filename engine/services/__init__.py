@@ -19,6 +19,7 @@ Read in this order:
     open_answer   keeps a call's places while its answer's body is read
     calling/      one call: its limiters, breaker, time-out, retries and deadline
     values        refuses what makes no sense
+    kept_answers  keeps an answer under a key of one's own
     services      one call, with all of it
     changed       changes services while they run, for all processes and for good
     state         what is seen of a service from outside

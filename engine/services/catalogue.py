@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tempogram.engine.cache.options import CacheOptions, options_of
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.breaker import BreakerRule
 from tempogram.engine.services.limit import WORDS, CallLimit, limit_of
@@ -48,12 +49,14 @@ class Operation:
         tokens: A second one, of what a call costs in the service's own unit: tokens of a model.
         is_idempotent: A second call does no harm, so one that may have been carried out is tried again.
         is_open: Its breaker is open until it is closed by hand: nothing is called.
+        cache: How its answers are kept; None: they are not.
     """
 
     limit: CallLimit = field(default_factory=CallLimit)
     tokens: CallLimit = field(default_factory=CallLimit)
     is_idempotent: bool = False
     is_open: bool = False
+    cache: CacheOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +238,8 @@ def _operation(name: str, table: Any, base: Operation | None, window_ms: int) ->
         given["is_idempotent"] = _flag("idempotent", words.pop("idempotent"))
     if "breaker" in words:
         given["is_open"] = _is_open(words.pop("breaker"))
+    if "cache" in words:
+        given["cache"] = options_of(words.pop("cache"), base.cache)
     if "tokens" in words:
         given["tokens"] = limit_of(_table(words.pop("tokens"), "tokens"), base.tokens)
     if words:

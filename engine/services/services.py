@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, ParamSpec, TypeVar
 
+from tempogram.engine.cache.cache import Cache
+from tempogram.engine.cache.keys import EntryName, checked
+from tempogram.engine.cache.memory_backend import MemoryBackend
+from tempogram.engine.cache.options import CacheOptions
+from tempogram.engine.cache.store import CacheStore, StoreAway
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.errors import BrokerUnavailable, SettingsError
 from tempogram.engine.observability.service_metrics import ServiceMetrics
 from tempogram.engine.services.breaker import BreakerState
-from tempogram.engine.services.calling.attempts import Attempts
+from tempogram.engine.services.calling.attempts import SOON_S, Attempts
+from tempogram.engine.services.calling.cached import kept_as
 from tempogram.engine.services.calling.endpoint import Endpoint, ServiceHere
 from tempogram.engine.services.calling.limiters import (
     limiters_of,
@@ -24,12 +31,18 @@ from tempogram.engine.services.calling.options import PLAIN, CallOptions
 from tempogram.engine.services.calling.retries import Retries
 from tempogram.engine.services.calls import Limiter
 from tempogram.engine.services.catalogue import ALL, Operation, Service
-from tempogram.engine.services.errors import UnknownService
+from tempogram.engine.services.errors import CallOverdue, UnknownService
+from tempogram.engine.services.kept_answers import KeptAnswers
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.said import HOLD_MS_MAX
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
 
 __all__ = ["PLAIN", "CallOptions", "ServiceCalls", "Services"]
+
+GET_OR_SET = "get_or_set"
+"""The group of what is kept under a caller's own key."""
+
+OWN_CACHE_BYTES = 8 << 20
 
 UNTRIED_MS = 600_000
 """How long an operation counts as failing that no call has tried since its breaker was open."""
@@ -86,7 +99,7 @@ class ServiceCalls(ABC):
         return decorate
 
 
-class Services(ServiceCalls):
+class Services(ServiceCalls, KeptAnswers):
     """All services of one process.
 
     Args:
@@ -95,6 +108,7 @@ class Services(ServiceCalls):
         clock: Milliseconds since the epoch.
         is_enabled: False: no limit of a service holds; time limits, retries and breakers do.
         metrics: Counts the calls of this process.
+        cache: Keeps answers; None: one in memory, which no metric shows.
     """
 
     def __init__(
@@ -105,10 +119,12 @@ class Services(ServiceCalls):
         clock: Clock,
         is_enabled: bool = True,
         metrics: ServiceMetrics | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self._services = {ALL: Service(name=ALL), **services}
         self._limiter = limiter
         self._clock = clock
+        self._cache = cache or Cache(CacheStore(MemoryBackend(OWN_CACHE_BYTES), clock=clock), clock=clock)
         self._metrics = metrics or ServiceMetrics()
         self._metrics.concurrency = self._concurrency
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -127,9 +143,43 @@ class Services(ServiceCalls):
         **kwargs: P.kwargs,
     ) -> R:
         """See ``ServiceCalls``."""
-        work = functools.partial(function, *args, **kwargs)
-        returned: R = await self._calls.call(self._endpoint(service, operation), options, work)
+        endpoint = self._endpoint(service, operation)
+        work = functools.partial(self._calls.call, endpoint, options, functools.partial(function, *args, **kwargs))
+        kept = kept_as(endpoint, options, function, args, kwargs)
+        returned: R = await (work() if kept is None else self._answered(endpoint, options, *kept, work))
         return returned
+
+    async def kept(self, key: str, function: Callable[[], Awaitable[R]], options: CacheOptions) -> R:
+        """See ``KeptAnswers``."""
+        answer: R = await self._cache.get_or_set(EntryName(GET_OR_SET, checked(key)), function, options)
+        return answer
+
+    async def forget(self, *keys: str, tags: Collection[str] = (), service: str | None = None) -> None:
+        """See ``KeptAnswers``."""
+        groups = [] if service is None else [f"{service}:{each}" for each in self.service(service).operations]
+        names = [EntryName(GET_OR_SET, checked(key)) for key in keys]
+        try:
+            await self._cache.forget(names, tags=tags, groups=groups)
+        except StoreAway:
+            raise BrokerUnavailable("Redis cannot be reached, so nothing was forgotten; try again") from None
+
+    async def _answered(
+        self,
+        endpoint: Endpoint,
+        options: CallOptions,
+        name: EntryName,
+        how: CacheOptions,
+        work: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """Return what is kept of a call, or make it; no longer than its deadline."""
+        deadline_s = endpoint.service.deadline_s if options.deadline_s is None else options.deadline_s
+        try:
+            async with asyncio.timeout(deadline_s + SOON_S) as scope:  # the call that is made ends by itself
+                return await self._cache.get_or_set(name, work, how)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise CallOverdue(f"{endpoint.name} had no answer within {deadline_s:g} s") from error
 
     def names(self) -> list[str]:
         """Return the names of all services, sorted; ``all`` is among them if it has a limit."""

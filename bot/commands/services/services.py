@@ -96,6 +96,12 @@ def reset(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa
 
 
 @app.command()
+def forget(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Forget the answers that are kept of a service; the next calls are made."""
+    _print_service(api(url).delete(f"{_path(name)}/cache"), as_json=as_json)
+
+
+@app.command()
 def hold(
     name: Named,
     seconds: Annotated[float, typer.Argument(help="For how long.", show_default=False)],

@@ -10,6 +10,7 @@ Read in this order:
     retry_quota      bounds how often a failing service is asked again
     estimates        what a call may cost at the most of which the cost is only expected
     endpoint         one operation as this process calls it
+    cached           which calls may be answered without being made
     attempts         one attempt, and what it says of the service
     retries          attempts until one is well, the last one failed, or the deadline came
 """

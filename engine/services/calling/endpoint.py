@@ -42,8 +42,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_everywhere", "_plain", "_waiting", "breaker", "counted_by", "counts", "estimates", "limiter", "name",
-        "operation", "pause", "rules", "service", "shared", "spaced", "tokens",
+        "_everywhere", "_plain", "_waiting", "breaker", "counted_by", "counts", "estimates", "has_complained",
+        "limiter", "name", "operation", "pause", "rules", "service", "shared", "spaced", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class Endpoint:
         self.pause = ThrottledPause()
         self.spaced = Spaced()
         self._waiting: set[asyncio.Timeout] = set()
+        self.has_complained = False
         counts.breaker = lambda: self.breaker.state.value
         self.allow(service, everywhere)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tempogram.engine.cache.options import CacheOptions
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.services.answers import Classify
 from tempogram.engine.services.calls import PRIORITIES, PRIORITY_OF
@@ -48,6 +49,8 @@ class CallOptions:
         is_idempotent: A second call does no harm.
         classify: See ``Classify``.
         may_repeat: Tells before a retry whether the function can be called again: a body may be gone.
+        cache: How its answer is kept; None: as its operation declares.
+        cache_key: Names what it asks for, such as ``customer:7``; None: a function of a module and its arguments do.
         keeps: Gets what was returned; while the body that it returns is open, the call keeps its places.
     """
 
@@ -66,6 +69,8 @@ class CallOptions:
     is_idempotent: bool | None = None
     classify: Classify | None = None
     may_repeat: Callable[[], bool] | None = None
+    cache: CacheOptions | None = None
+    cache_key: str | None = None
     keeps: Callable[[Any], OpenAnswer | None] | None = None
 
     def __post_init__(self) -> None:
