@@ -12,6 +12,7 @@ Read in this order:
     failover/       Redis is away, or was emptied: its queue is rebuilt, and one process sends for all meanwhile
     resilience/     retries, batches, the circuit breaker, what is wrong just now
     observability/  metrics
+    cache/          answers that are asked for often, computed once
     services/       calls of other services than Telegram, within their limits
     scheduler/      tasks at their time, each due time once
     selection/      whom a bot writes to of its own accord, and when in their own day

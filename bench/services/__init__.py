@@ -22,4 +22,6 @@ Read in this order:
     retriers         calls with and without a bound on retries
     outage           a service that is unwell
     killed           processes and servers that die
+    cache_caller     a process that asks for kept answers
+    stampede         one answer for many callers of many processes
 """

@@ -7,7 +7,8 @@ Workload    Calls that may begin at once. "Plain": the limits of all services, o
             calls; both with retries, time-out and deadline. In memory, and with limits in a Redis of our own.
 Measured    CPU of a call of a coroutine that returns at once, 5 rounds of 2,000 (over Redis 50 together), and the same
             bare; the time of one call after another over Redis; time and CPU of a request to a server on loopback, bare
-            and through the transport in turn, 5 rounds of 60.
+            and through the transport in turn, 5 rounds of 60; CPU of a call whose answer is kept: found, computed and
+            kept, and each of 1,000 callers that ask for it at once.
 Not measured  Waiting for a place, which is what limits are for; Redis on another machine.
 Checked     At the median a call takes less than 5 ms more CPU than the bare one, each way; every call returned what the
             function returned. The time that it adds is printed, as other work on the machine adds to it.
@@ -18,6 +19,7 @@ Checked     At the median a call takes less than 5 ms more CPU than the bare one
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +35,10 @@ from bench.harness import Checks, main, quantile, spread
 from bench.redis_clients import own_redis
 from bench.services.processes import strict_server
 from tempogram.engine.brokers.redis.connection import connect
+from tempogram.engine.cache.cache import Cache
+from tempogram.engine.cache.options import CacheOptions
+from tempogram.engine.cache.redis_backend import RedisBackend
+from tempogram.engine.cache.store import CacheStore
 from tempogram.engine.services.catalogue import parse
 from tempogram.engine.services.clients.httpx_transport import ServiceTransport
 from tempogram.engine.services.limiter import MemoryCallLimiter
@@ -41,6 +47,8 @@ from tempogram.engine.services.services import PLAIN, CallOptions, Services
 
 ROUNDS, CALLS, REQUESTS, TOGETHER = 5, 2_000, 60, 50
 ALLOWED_MS = 5.0
+STAMPEDE = 1_000
+KEPT = CacheOptions(ttl_s=600)
 PAUSE_S = 0.002
 AFTER_START_S = 1.2
 """A limiter waits for a window after a start."""
@@ -75,6 +83,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
     async with in_memory() as services:
         await of_calls(checks, services, "in memory")
         await of_requests(checks, services, "in memory")
+        await of_kept_answers(checks, services, "in memory")
     if shutil.which("redis-server") is None:
         print("  no redis-server on the path; Redis is left out")
         return
@@ -82,6 +91,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
         await of_calls(checks, services, "over Redis", together=TOGETHER)
         await one_after_another(services)
         await of_requests(checks, services, "over Redis")
+        await of_kept_answers(checks, services, "over Redis")
 
 
 async def nothing() -> bool:
@@ -113,6 +123,35 @@ async def cpu_us(call: Callable[[], Awaitable[bool]], *, together: int = 1) -> f
             returned += sum(await asyncio.gather(*(call() for _ in range(together))))
     assert returned == CALLS, f"{returned} of {CALLS} calls returned what the function returned"
     return (time.process_time() - since_s) / CALLS * 1e6
+
+
+async def of_kept_answers(checks: Checks, services: Services, where: str) -> None:
+    """Print what a call costs whose answer is kept: a hit, a miss, and a share of a stampede."""
+    numbers = itertools.count()
+    await answered(services, "warm")
+    hits = partial(answered, services, "warm")
+    kinds = {
+        "hit": [await cpu_us(hits) for _ in range(ROUNDS)],
+        "miss": [await cpu_us(lambda: answered(services, f"{next(numbers)}")) for _ in range(ROUNDS)],
+        "stampede": [await stampede_us(services, f"{next(numbers)}") for _ in range(ROUNDS)],
+    }
+    for kind, each_us in kinds.items():
+        print(f"  a kept answer, {where}, {kind}: CPU {spread(each_us, 'us', digits=1)}")
+        checks.that(median(each_us) < ALLOWED_MS * 1e3, f"a {kind} takes {median(each_us) / 1e3:.3f} ms of CPU {where}")
+    times_ms = await timed(hits, REQUESTS * ROUNDS)
+    print(f"  a kept answer, {where}, hit, one after another: {of_times(times_ms)}")
+
+
+async def answered(services: Services, key: str) -> bool:
+    return await services.call_with(CallOptions(cache=KEPT, cache_key=key), "plain", "call", nothing)
+
+
+async def stampede_us(services: Services, key: str) -> float:
+    """Return what each of many callers costs that ask at once for what is not there."""
+    since_s = time.process_time()
+    answers = await asyncio.gather(*(answered(services, key) for _ in range(STAMPEDE)))
+    assert all(answers)
+    return (time.process_time() - since_s) / STAMPEDE * 1e6
 
 
 async def one_after_another(services: Services) -> None:
@@ -198,16 +237,19 @@ async def in_redis() -> AsyncIterator[Services]:
     async with own_redis() as (_, url):
         redis = connect(url)
         limiter = RedisCallLimiter(redis, "bench")
+        store = CacheStore(RedisBackend(url, 64 << 20), clock=now_ms)
+        await store.open()
         try:
-            yield await made(limiter)
+            yield await made(limiter, Cache(store, clock=now_ms))
         finally:
+            await store.close()
             await limiter.close()
             await redis.aclose()
 
 
-async def made(limiter: Any) -> Services:
+async def made(limiter: Any, cache: Cache | None = None) -> Services:
     """Return services whose start is over."""
-    services = Services(parse(DECLARED, "overhead.toml"), limiter, clock=now_ms)
+    services = Services(parse(DECLARED, "overhead.toml"), limiter, clock=now_ms, cache=cache)
     for kind in KINDS:
         await caller(services, kind)()
     await asyncio.sleep(AFTER_START_S)

@@ -4,6 +4,7 @@ Read in this order:
 
     histogram          how long things took
     service_metrics    those of calls to other services
+    cache_metrics      those of answers that are kept
     task_metrics       those of tasks and loops
     watch_metrics      those of watches
     metrics            every metric's name, labels and help, and how it is read

@@ -290,6 +290,7 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "GET /services/{name}/calls": at(f"{SHIPPED}/calls"),
     "GET /services/calls/{call_id}/explain": at("/services/calls/none/explain"),
     "PATCH /services/{name}": at(SHIPPED, json={"concurrency": 3}),
+    "DELETE /services/{name}/cache": at(f"{SHIPPED}/cache"),
     "DELETE /services/{name}/changes": at(f"{SHIPPED}/changes"),
     "PUT /services/{name}/hold": at(f"{SHIPPED}/hold", json=HOLD),
     "DELETE /services/{name}/hold": at(f"{SHIPPED}/hold"),

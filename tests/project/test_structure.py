@@ -73,8 +73,8 @@ def test_each_part_of_the_engine_but_its_adapters_is_kept_from_redis() -> None:
     (kept,) = (contract for contract in CONTRACTS if contract["name"] == "Only the adapters in engine/ know Redis")
     named = {name.removeprefix("tempogram.engine.") for name in kept["source_modules"]}
 
-    within = {"brokers.memory", "services.calling", "services.limiter", "services.services"}
-    assert named == parts_of(ROOT / "engine") - {"brokers", "channels", "services"} | within
+    within = {"brokers.memory", "cache.cache", "services.calling", "services.limiter", "services.services"}
+    assert named == parts_of(ROOT / "engine") - {"brokers", "cache", "channels", "services"} | within
 
 
 def test_each_folder_of_the_package_is_in_a_contract() -> None:

@@ -183,6 +183,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/services/calls/{call_id}/explain",
         "/services/{name}",
         "/services/{name}/breaker",
+        "/services/{name}/cache",
         "/services/{name}/calls",
         "/services/{name}/changes",
         "/services/{name}/hold",
