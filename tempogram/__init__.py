@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.bot.tasks.declared import cron, every
+    from tempogram.engine.cache.options import CacheOptions
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrokerUnavailable",
+    "CacheOptions",
     "CallOptions",
     "CallOverdue",
     "CallsFull",
@@ -108,6 +110,7 @@ __all__ = [
 
 HOMES = {
     "BrokerUnavailable": "engine.model.errors",
+    "CacheOptions": "engine.cache.options",
     "CallOptions": "engine.services.services",
     "CallOverdue": "engine.services.errors",
     "CallsFull": "engine.services.errors",

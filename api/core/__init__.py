@@ -8,6 +8,7 @@ Read in this order:
     repositories         what it needs of storage
     errors               every error, with its status and code
     validation_messages  a validation error as a sentence
+    counted              counts that are asked for often
     json_depth           how deep JSON may be
     redaction            removes tokens from texts, and shortens values
 """

@@ -112,7 +112,7 @@ class SelectionPageIn(SelectionIn):
 
 
 class PreviewOut(ResponseModel):
-    """What a selection would give now."""
+    """What a selection gives at ``time``: now, or, where counting takes long, up to 5 s before."""
 
     selected: int = Field(description="With those that are held.")
     held: int = Field(description="Of these, chats in their quiet hours.")

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel
 from tempogram.api.schemas.fields import time_of
-from tempogram.engine.model.texts import INVISIBLE
 from tempogram.engine.cache.options import CacheOptions
+from tempogram.engine.model.texts import INVISIBLE
 from tempogram.engine.services.breaker import BreakerRule, BreakerState
 from tempogram.engine.services.limit import CallLimit
 from tempogram.engine.services.state import LimiterState, OperationState, ServiceState, WaitingCall
@@ -114,6 +114,7 @@ class CacheOut(ResponseModel):
     stale_s: float = Field(description="So long after it is returned while it is computed anew.")
     stale_if_error_s: float = Field(description="So long after it is returned if computing it anew fails.")
     negative_ttl_s: float | None = Field(description="How long none, or an error, is fresh; null: ttl_s.")
+    slower_than_s: float = Field(description="It is kept only if computing it took longer.")
     tags: list[str]
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
+from tempogram.api.core.counted import counted
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
@@ -52,7 +53,10 @@ async def show(dependencies: Dependencies, broadcast_id: int) -> BroadcastOut:
 
 
 async def preview(dependencies: Dependencies, broadcast_id: int) -> ForecastOut:
-    return ForecastOut.of(await dependencies.broadcasts.preview(broadcast_id))
+    async def count() -> ForecastOut:
+        return ForecastOut.of(await dependencies.broadcasts.preview(broadcast_id))
+
+    return await counted(dependencies.services.cache, "broadcast_preview", str(broadcast_id), count, ForecastOut)
 
 
 async def changed(

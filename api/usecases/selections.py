@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempogram.api.core.counted import counted
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.schemas.selections import PreviewOut, SelectedPageOut, SelectionIn, SelectionPageIn
 from tempogram.api.usecases.known_bots import check_bot
@@ -10,9 +11,14 @@ from tempogram.api.usecases.known_bots import check_bot
 async def preview(dependencies: Dependencies, wanted: SelectionIn) -> PreviewOut:
     """Count who would be written to now, and who not and why; raises ``Refusal`` if there is no such bot."""
     await check_bot(dependencies.bots, wanted.bot)
-    now_ms = dependencies.clock()
-    counted = await dependencies.audience.preview(wanted.selection, wanted.rules.rules, now_ms=now_ms)
-    return PreviewOut.of(counted, now_ms)
+
+    async def count() -> PreviewOut:
+        now_ms = dependencies.clock()
+        seen = await dependencies.audience.preview(wanted.selection, wanted.rules.rules, now_ms=now_ms)
+        return PreviewOut.of(seen, now_ms)
+
+    cache, asked = dependencies.services.cache, wanted.model_dump_json()
+    return await counted(cache, "selection_preview", asked, count, PreviewOut)
 
 
 async def page(dependencies: Dependencies, wanted: SelectionPageIn) -> SelectedPageOut:

@@ -140,7 +140,7 @@ async def killed(checks: Checks, shop: Shop, callers: Sequence[Caller]) -> None:
 
 
 async def stale(checks: Checks, shop: Shop, callers: Sequence[Caller]) -> None:
-    rules = {"ttl_s": 0.5, "stale_if_error_s": STALE_S}
+    rules: dict[str, Any] = {"ttl_s": 0.5, "stale_if_error_s": STALE_S}
     await callers[0].ask("stale", 1, **rules)
     await asyncio.sleep(0.6)
     await shop.close()

@@ -61,6 +61,13 @@ class Answer:
     value: Any = None
 
 
+@dataclass(slots=True)
+class Lock:
+    """A lock that this process has."""
+
+    has_kept: bool = False
+
+
 class Cache:
     """Keeps answers.
 
@@ -183,11 +190,11 @@ class Cache:
             return Answer(found, Got.SHARED)
         try:
             if found is None:
-                return await self._kept(name, compute, options, None)
+                return await self._kept(name, compute, options, (), None)
             if found.has_failed and spare is not None:
                 return Answer(spare, Got.STALE_IF_ERROR)
-            async with self._locked(name, holder):
-                return await self._kept(name, compute, options, found.versions)
+            async with self._locked(name, holder) as lock:
+                return await self._kept(name, compute, options, found.versions, lock)
         except Exception as error:
             if spare is None or isinstance(error, options.errors):
                 raise
@@ -221,18 +228,17 @@ class Cache:
             pause_s = min(2 * pause_s, POLL_S_MAX)
 
     @asynccontextmanager
-    async def _locked(self, name: EntryName, holder: str) -> AsyncIterator[None]:
-        """Keep a lock while something is computed; if that fails, others need not wait."""
+    async def _locked(self, name: EntryName, holder: str) -> AsyncIterator[Lock]:
+        """Keep a lock while something is computed; if nothing was kept, others need not wait for it."""
         beat = asyncio.create_task(self._beat(name, holder)) if self._store.is_shared else None
-        failed_for_ms = FAILED_MS
+        lock = Lock()
         try:
-            yield
-            failed_for_ms = 0
+            yield lock
         finally:
             if beat is not None:
                 beat.cancel()
             with suppress(StoreAway):
-                await self._store.unlock(name, holder, failed_for_ms=failed_for_ms)
+                await self._store.unlock(name, holder, failed_for_ms=0 if lock.has_kept else FAILED_MS)
 
     async def _beat(self, name: EntryName, holder: str) -> None:
         while True:
@@ -241,34 +247,45 @@ class Cache:
                 await self._store.extend(name, holder, LEASE_MS)
 
     async def _kept(
-        self, name: EntryName, compute: Compute, options: CacheOptions, versions: tuple[str, ...] | None
+        self,
+        name: EntryName,
+        compute: Compute,
+        options: CacheOptions,
+        versions: tuple[str, ...],
+        lock: Lock | None,
     ) -> Answer:
-        """Compute an answer and keep it; without the versions of its tags it is not kept."""
+        """Compute an answer and keep it; without a lock it is not kept."""
+        now_s = asyncio.get_running_loop().time
+        since_s = now_s()
         try:
             value = await compute()
         except options.errors as error:
-            entry = of_error(error, options, self._clock(), versions or ())
+            entry = of_error(error, options, self._clock(), versions)
             if entry is None:
                 self._complain(name, "no_json", f"{type(error).__name__} has other arguments")
                 raise
         else:
             try:
-                entry = of_value(value, options, self._clock(), versions or ())
+                entry = of_value(value, options, self._clock(), versions)
             except TypeError as error:
                 self._complain(name, "no_json", str(error))
                 return Answer(None, Got.MISS, value)
-        if versions is not None:
-            await self._keep(name, entry, options)
+        if lock is not None and now_s() - since_s >= options.slower_than_s:
+            lock.has_kept = await self._keep(name, entry, options)
         return Answer(entry, Got.MISS)
 
-    async def _keep(self, name: EntryName, entry: Entry, options: CacheOptions) -> None:
+    async def _keep(self, name: EntryName, entry: Entry, options: CacheOptions) -> bool:
+        """Tell whether an entry could be kept."""
         text = packed(entry)
         if len(text) > ENTRY_BYTES_MAX:
             self._complain(name, "too_large", f"{len(text):,} bytes")
-            return
+            return False
         stale_ms = 0 if entry.is_negative else max(options.stale_ms, options.stale_if_error_ms)
-        with suppress(StoreAway):
+        try:
             await self._store.keep(name, text, entry.fresh_ms + stale_ms)
+        except StoreAway:
+            return False
+        return True
 
     def _complain(self, name: EntryName, reason: str, detail: str = "") -> None:
         """Count an answer that cannot be kept, and say so once for each group."""

@@ -14,7 +14,7 @@ LIFE_S_MAX = 2_678_400.0
 TAG_MAX, TAGS_MAX = 200, 20
 """Characters of a tag; tags of an entry."""
 
-_SECONDS = ("ttl_s", "early_s", "stale_s", "stale_if_error_s", "negative_ttl_s")
+_SECONDS = ("ttl_s", "early_s", "stale_s", "stale_if_error_s", "negative_ttl_s", "slower_than_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class CacheOptions:
         stale_s: So long after it is returned all the same, while it is computed anew.
         stale_if_error_s: So long after it is returned if computing it anew fails.
         negative_ttl_s: How long ``None`` and ``errors`` are fresh; None: as any other answer.
+        slower_than_s: It is kept only if computing it took longer: what is quick had better be new.
         errors: Errors that are answers, such as "there is no such film": kept, and raised again with their arguments.
         tags: Names under which it is forgotten together with others.
         type: What callers get: anything that msgspec makes of JSON, such as a dataclass; Any: JSON's own types.
@@ -39,6 +40,7 @@ class CacheOptions:
     stale_s: float = 0.0
     stale_if_error_s: float = 0.0
     negative_ttl_s: float | None = None
+    slower_than_s: float = 0.0
     errors: tuple[type[Exception], ...] = ()
     tags: tuple[str, ...] = ()
     type: Any = Any

@@ -24,6 +24,7 @@ class KeptAnswers(ABC):
         stale_s: float = 0.0,
         stale_if_error_s: float = 0.0,
         negative_ttl_s: float | None = None,
+        slower_than_s: float = 0.0,
         errors: tuple[type[Exception], ...] = (),
         tags: tuple[str, ...] = (),
         type: Any = Any,  # noqa: A002 - the word of msgspec
@@ -41,6 +42,7 @@ class KeptAnswers(ABC):
             stale_s: So long after them it is returned all the same, while it is computed anew.
             stale_if_error_s: So long after them it is returned if computing it anew fails.
             negative_ttl_s: How long ``None`` and ``errors`` are fresh.
+            slower_than_s: It is kept only if computing it took longer.
             errors: Errors that are answers.
             tags: Names under which it is forgotten together with others.
             type: What callers get.
@@ -55,6 +57,7 @@ class KeptAnswers(ABC):
             stale_s=stale_s,
             stale_if_error_s=stale_if_error_s,
             negative_ttl_s=negative_ttl_s,
+            slower_than_s=slower_than_s,
             errors=errors,
             tags=tags,
             type=type,

@@ -124,7 +124,7 @@ class Services(ServiceCalls, KeptAnswers):
         self._services = {ALL: Service(name=ALL), **services}
         self._limiter = limiter
         self._clock = clock
-        self._cache = cache or Cache(CacheStore(MemoryBackend(OWN_CACHE_BYTES), clock=clock), clock=clock)
+        self.cache = cache or Cache(CacheStore(MemoryBackend(OWN_CACHE_BYTES), clock=clock), clock=clock)
         self._metrics = metrics or ServiceMetrics()
         self._metrics.concurrency = self._concurrency
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -151,7 +151,7 @@ class Services(ServiceCalls, KeptAnswers):
 
     async def kept(self, key: str, function: Callable[[], Awaitable[R]], options: CacheOptions) -> R:
         """See ``KeptAnswers``."""
-        answer: R = await self._cache.get_or_set(EntryName(GET_OR_SET, checked(key)), function, options)
+        answer: R = await self.cache.get_or_set(EntryName(GET_OR_SET, checked(key)), function, options)
         return answer
 
     async def forget(self, *keys: str, tags: Collection[str] = (), service: str | None = None) -> None:
@@ -159,7 +159,7 @@ class Services(ServiceCalls, KeptAnswers):
         groups = [] if service is None else [f"{service}:{each}" for each in self.service(service).operations]
         names = [EntryName(GET_OR_SET, checked(key)) for key in keys]
         try:
-            await self._cache.forget(names, tags=tags, groups=groups)
+            await self.cache.forget(names, tags=tags, groups=groups)
         except StoreAway:
             raise BrokerUnavailable("Redis cannot be reached, so nothing was forgotten; try again") from None
 
@@ -175,7 +175,7 @@ class Services(ServiceCalls, KeptAnswers):
         deadline_s = endpoint.service.deadline_s if options.deadline_s is None else options.deadline_s
         try:
             async with asyncio.timeout(deadline_s + SOON_S) as scope:  # the call that is made ends by itself
-                return await self._cache.get_or_set(name, work, how)
+                return await self.cache.get_or_set(name, work, how)
         except TimeoutError as error:
             if not scope.expired():
                 raise

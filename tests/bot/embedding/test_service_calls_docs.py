@@ -78,13 +78,15 @@ async def test_every_example_of_the_page_works(engine: Engine, shop: HttpService
         "accounts": [SimpleNamespace(id=1), SimpleNamespace(id=2)],
         "contacts": ["Anna"],
         "titles": ["Metropolis"],
+        "catalogue": SimpleNamespace(get=calls),
         **dict.fromkeys(("fetch", "generate_chat_completion", "send", "ring", "availability"), calls),
     }
 
     for example in examples("python"):
         await run(example, names)
 
-    expected = ["+1 Hello", "small []", "orders", "orders/7", "1", "2", "Anna", "+1", "Metropolis", "orders/7"]
+    kept = ["customers/7", "Metropolis", "Metropolis"]
+    expected = ["+1 Hello", "small []", "orders", "orders/7", *kept, "1", "2", "Anna", "+1", "Metropolis", "orders/7"]
     assert calls.made == expected
     assert (shop.calls, names["response"].status, names["order"]) == (2, 200, {})
 
