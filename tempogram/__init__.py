@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         submit,
         submit_many,
     )
+    from tempogram.bot.embedding.rate_checks import check_rate_limit
     from tempogram.bot.embedding.selection import Selected, select
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.sweeps import sweep
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
     from tempogram.engine.scheduler.sweep import SweepOverdue, Swept
     from tempogram.engine.services.answers import Verdict
+    from tempogram.engine.services.checking.rate_report import LimitNotHeld, RateReport
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
     from tempogram.engine.services.errors import (
@@ -65,6 +67,7 @@ __all__ = [
     "JsonApi",
     "LedgerError",
     "Limit",
+    "LimitNotHeld",
     "Limits",
     "MemoryLedger",
     "NotFound",
@@ -72,6 +75,7 @@ __all__ = [
     "Outgoing",
     "PlaceLost",
     "Priority",
+    "RateReport",
     "Refusal",
     "Selected",
     "ServiceError",
@@ -85,6 +89,7 @@ __all__ = [
     "Verdict",
     "broadcast",
     "cancel",
+    "check_rate_limit",
     "cron",
     "dead_letters",
     "every",
@@ -117,6 +122,7 @@ HOMES = {
     "JsonApi": "bot.behaviours.watches.json_api",
     "LedgerError": "engine.model.errors",
     "Limit": "engine.limits.limits",
+    "LimitNotHeld": "engine.services.checking.rate_report",
     "Limits": "engine.limits.limits",
     "MemoryLedger": "storage.ledger.memory_ledger",
     "NotFound": "api.core.errors",
@@ -124,6 +130,7 @@ HOMES = {
     "Outgoing": "engine.model.messages",
     "PlaceLost": "engine.services.errors",
     "Priority": "engine.model.messages",
+    "RateReport": "engine.services.checking.rate_report",
     "Refusal": "api.core.ports",
     "Selected": "bot.embedding.selection",
     "ServiceError": "engine.services.errors",
@@ -137,6 +144,7 @@ HOMES = {
     "Verdict": "engine.services.answers",
     "broadcast": "bot.embedding.broadcasts",
     "cancel": "bot.embedding.functions",
+    "check_rate_limit": "bot.embedding.rate_checks",
     "cron": "bot.tasks.declared",
     "dead_letters": "bot.embedding.functions",
     "every": "bot.tasks.declared",
