@@ -8,6 +8,7 @@ from tempogram.bot.commands import alerts, keys, plan, queue, simulator, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.broadcasts import commands as broadcasts
+from tempogram.bot.commands.load import load as load_command
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.commands.services import services
@@ -35,6 +36,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(keys.app, name="keys")
 app.add_typer(simulator.app, name="simulator")
 app.command()(say)
+app.command()(load_command.load)
 app.command()(reengagement)
 app.command(name="select")(selection.select)
 
