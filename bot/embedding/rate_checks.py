@@ -39,7 +39,8 @@ async def check_rate_limit(
         RuntimeError: No engine runs in this program.
         Exception: What the limiter raised, unchanged.
     """
-    if call is not None and service is None:
+    __tracebackhide__ = True  # pytest shows the line of the test
+    if call is not None and service is None and operation is None:
         name, through = getattr(call, "__name__", "the limiter"), call
     elif call is None and service is not None and operation is not None:
         name, through = f"{service}:{operation}", _through(service, operation, duration_s)

@@ -34,6 +34,7 @@ async def check_limiter(
         SettingsError: A number makes no sense. Nothing was called.
         Exception: What the limiter raised, unchanged.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     whole_number("expected_limit", expected_limit, 1, COUNT_MAX)
     for each, seconds in (("window_s", window_s), ("duration_s", duration_s)):
         number(each, seconds, SECONDS_MIN, SECONDS_MAX)
