@@ -23,6 +23,9 @@ def simulator(
 ) -> None:
     """Run the bundled Telegram simulator by itself."""
     if context.invoked_subcommand is not None:
+        sources = map(context.get_parameter_source, context.params)
+        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+            raise typer.BadParameter("these options are of the simulated Telegram; write those of service behind it")
         return
     from tempogram.simulator.process import main as simulate
 
@@ -37,6 +40,7 @@ def service(
     count: Annotated[int, typer.Option(help="Calls in any window; 0: any number.")] = 0,
     window_ms: Annotated[int, typer.Option(help="Milliseconds.")] = 1_000,
     concurrency: Annotated[int, typer.Option(help="Calls at once; 0: any number.")] = 0,
+    apart_ms: Annotated[int, typer.Option(help="Milliseconds between two arrivals.")] = 0,
     tokens: Annotated[int, typer.Option(help="Tokens in any window; 0: any number.")] = 0,
     form: Annotated[str, typer.Option(help=f"Of what it says of its limits: {FORMS}.")] = "retry-after",
     takes_ms: Annotated[float, typer.Option(help="For an answer.")] = 0,
@@ -51,6 +55,7 @@ def service(
         "count": count,
         "window-ms": window_ms,
         "concurrency": concurrency,
+        "apart-ms": apart_ms,
         "tokens": tokens,
         "form": form,
         "takes-ms": takes_ms,

@@ -59,7 +59,7 @@ class Server:
     def _control(self, method: str, path: str, body: bytes) -> Answer:
         try:
             return Answer(200, {}, json.dumps(self._do(method, path, body)).encode())
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             return Answer(400, {}, json.dumps({"error": str(error)}).encode())
 
     def _do(self, method: str, path: str, body: bytes) -> object:

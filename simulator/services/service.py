@@ -238,8 +238,8 @@ OFFSET_MS = (time.time() - time.monotonic()) * 1_000
 
 
 def _changed(manner: Manner, changes: Mapping[str, Any]) -> Manner:
-    pairs = {name: tuple(changes[name]) for name in ("hold_ms", "costs") if name in changes}
     try:
+        pairs = {name: tuple(changes[name]) for name in ("hold_ms", "costs") if name in changes}
         return replace(manner, **{**changes, **pairs})
     except TypeError as error:
         raise ValueError(f"the manner makes no sense: {error}") from None
@@ -251,12 +251,13 @@ async def _sleep_until(at_ms: float) -> None:
 
 
 def _asked(call: Call) -> int:
-    """Return how many tokens a client expects: of a header, or of a chat completion."""
-    if (asked := call.headers.get("x-tokens")) is not None:
-        return int(asked)
-    if b'"max_tokens"' in call.body:
-        return int(json.loads(call.body)["max_tokens"])
-    return 0
+    """Return how many tokens a client expects: of a header, or of a chat completion; 0 if it does not say."""
+    try:
+        if (asked := call.headers.get("x-tokens")) is not None:
+            return int(asked)
+        return int(json.loads(call.body)["max_tokens"]) if b'"max_tokens"' in call.body else 0
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
 
 
 def _completion(tokens: int) -> dict[str, Any]:

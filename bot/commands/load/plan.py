@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tempogram.api.core.redaction import without_tokens
 from tempogram.engine.model.errors import SettingsError
 
 REQUESTS = 100
@@ -44,9 +45,9 @@ class Plan:
 
     @property
     def shown_url(self) -> str:
-        """The address without what may be secret: a password, or a token in the query."""
+        """The address without what may be secret: a password, a token, or the query."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return without_tokens(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
     def __str__(self) -> str:
         many = "requests" if self.requests is None else f"{self.requests:,} requests"

@@ -24,5 +24,12 @@ async def test_both_stand_ins_are_started_with_settings_of_their_own(
     assert await type_in(tmp_path, ["simulator", *words]) == (2, "", sentence)
 
 
+async def test_options_before_the_service_are_refused(tmp_path: Path) -> None:
+    status, _, errors = await type_in(tmp_path, ["simulator", "--port", "8090", "service"])
+
+    assert status == 2
+    assert "write those of service behind it" in errors
+
+
 def test_the_help_names_every_form() -> None:
     assert simulator.FORMS.replace(" or ", ", ").split(", ") == list(FORMS)

@@ -64,6 +64,11 @@ def test_a_model_answers_until_its_tokens_are_used(fake_service: FakeService) ->
     assert answers[0][2]["usage"]["total_tokens"] == 100
 
 
+@pytest.mark.parametrize("body", [{"options": {"max_tokens": 5}}, {"max_tokens": "many"}, ['"max_tokens"']])
+def test_a_body_that_only_resembles_one_of_a_model_is_served(fake_service: FakeService, body: object) -> None:
+    assert call(fake_service, body=body)[0] == 200
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_429_has_the_headers_of_its_form(fake_service: FakeService, form: str) -> None:
     fake_service.limit(count=1, window_ms=60_000, form=form)
@@ -153,5 +158,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(fake_service: FakeServ
         settings_with({"cuont": 1})
     with pytest.raises(ValueError, match="count must be at least 0, not -1"):
         settings_with({"count": -1})
+    with pytest.raises(ValueError, match="failures is 2; it must be a share from 0 to 1"):
+        fake_service.fail(2)
     with pytest.raises(ValueError, match="form is 'twitter'; it must be one of none, retry-after"):
         fake_service.say("twitter")

@@ -20,6 +20,12 @@ def test_a_plan_is_one_line_without_what_may_be_secret() -> None:
     assert "Authorization" not in repr(plan)
 
 
+def test_the_token_of_a_bot_in_the_path_is_not_shown() -> None:
+    token = f"123456:{'A' * 35}"
+
+    assert token not in str(Plan(method="GET", url=f"http://127.0.0.1/bot{token}/getMe"))
+
+
 def test_an_open_loop_is_said_by_its_rate() -> None:
     plan = Plan(method="GET", url="http://127.0.0.1/", requests=None, duration_s=4, rate=12.5)
 

@@ -8,12 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.engine.services.catalogue import shipped
+from tempogram.engine.services.catalogue import parse, shipped
 from tempogram.engine.services.checking.rate_check import Begin, CallThrough, check_limiter
 from tempogram.engine.services.checking.rate_report import LimitNotHeld, RateReport
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import CallOptions, Services
 from tests.virtual_time import LoopClock, in_virtual_time
+
+SHOP = "[shop.operations]\norders = {count = 20, window_ms = 60_000}"
+DECLARED = shipped() | parse(SHOP, "services.toml")
 
 
 class Bucket:
@@ -51,7 +54,7 @@ def check(
 def ours(service: str, operation: str) -> Callable[[], CallThrough]:
     def limiter() -> CallThrough:
         clock = LoopClock(asyncio.get_running_loop())
-        services = Services(shipped(), MemoryCallLimiter(clock=clock, after_start=False), clock=clock)
+        services = Services(DECLARED, MemoryCallLimiter(clock=clock, after_start=False), clock=clock)
         options = CallOptions(deadline_s=1_000)
 
         async def call(begin: Begin) -> None:
@@ -81,7 +84,12 @@ def test_a_bucket_leaks_nearly_twice_its_limit_if_it_is_called_for_a_whole_windo
 
 @pytest.mark.parametrize(
     ("service", "operation", "limit", "window_s", "duration_s"),
-    [("twilio", "voice", 1, 1, 5), ("quickbase", "queries", 10, 1, 5), ("database", "queries", 100, 1, 3)],
+    [
+        ("twilio", "voice", 1, 1, 5),
+        ("quickbase", "queries", 10, 1, 5),
+        ("database", "queries", 100, 1, 3),
+        ("shop", "orders", 20, 60, 150),
+    ],
 )
 def test_the_limits_of_services_hold_and_are_used(
     service: str, operation: str, limit: int, window_s: float, duration_s: float
