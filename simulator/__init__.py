@@ -14,7 +14,8 @@ Read in this order:
     process        the simulator as a program
     client         starts that program, and speaks to it from a coroutine
     sync_client    the same from plain code
-    pytest_plugin  the simulator as a fixture
+    services/      a strict stand-in for any other service
+    pytest_plugin  both as fixtures
 """
 
 from typing import TYPE_CHECKING

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"simulator: {error}\n")
         return 2
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(
             serve(
                 settings,
@@ -73,7 +73,7 @@ def _pair(given: str) -> tuple[str, str]:
     return name, value
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     """Prefer uvloop, which leaves more of a shared core to the program under test."""
     try:
         import uvloop

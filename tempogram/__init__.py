@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         submit,
         submit_many,
     )
+    from tempogram.bot.embedding.rate_checks import check_rate_limit
     from tempogram.bot.embedding.selection import Selected, select
     from tempogram.bot.embedding.service_calls import services
     from tempogram.bot.embedding.sweeps import sweep
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
     from tempogram.engine.scheduler.sweep import SweepOverdue, Swept
     from tempogram.engine.services.answers import Verdict
+    from tempogram.engine.services.checking.rate_report import LimitNotHeld, RateReport
     from tempogram.engine.services.clients.httpx_transport import ServiceTransport
     from tempogram.engine.services.clients.token_usage import total_tokens
     from tempogram.engine.services.errors import (
@@ -67,6 +69,7 @@ __all__ = [
     "JsonApi",
     "LedgerError",
     "Limit",
+    "LimitNotHeld",
     "Limits",
     "MemoryLedger",
     "NotFound",
@@ -74,6 +77,7 @@ __all__ = [
     "Outgoing",
     "PlaceLost",
     "Priority",
+    "RateReport",
     "Refusal",
     "Selected",
     "ServiceError",
@@ -87,6 +91,7 @@ __all__ = [
     "Verdict",
     "broadcast",
     "cancel",
+    "check_rate_limit",
     "cron",
     "dead_letters",
     "every",
@@ -120,6 +125,7 @@ HOMES = {
     "JsonApi": "bot.behaviours.watches.json_api",
     "LedgerError": "engine.model.errors",
     "Limit": "engine.limits.limits",
+    "LimitNotHeld": "engine.services.checking.rate_report",
     "Limits": "engine.limits.limits",
     "MemoryLedger": "storage.ledger.memory_ledger",
     "NotFound": "api.core.errors",
@@ -127,6 +133,7 @@ HOMES = {
     "Outgoing": "engine.model.messages",
     "PlaceLost": "engine.services.errors",
     "Priority": "engine.model.messages",
+    "RateReport": "engine.services.checking.rate_report",
     "Refusal": "api.core.ports",
     "Selected": "bot.embedding.selection",
     "ServiceError": "engine.services.errors",
@@ -140,6 +147,7 @@ HOMES = {
     "Verdict": "engine.services.answers",
     "broadcast": "bot.embedding.broadcasts",
     "cancel": "bot.embedding.functions",
+    "check_rate_limit": "bot.embedding.rate_checks",
     "cron": "bot.tasks.declared",
     "dead_letters": "bot.embedding.functions",
     "every": "bot.tasks.declared",

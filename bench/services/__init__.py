@@ -1,10 +1,9 @@
 """What the calls of services promise, shown against servers that count by themselves.
 
+The strict server is ``tempogram.simulator.services``.
+
 Read in this order:
 
-    strict_counts    what the strict server counts, and what breaks a limit
-    strict_words     what it says of its limits
-    strict_server    the server, as a process of its own
     strict_client    a process that calls it through ``Services``
     processes        starts and ends both
     shipped_limits   is a limit ever broken, and how much of it is used?

@@ -33,7 +33,7 @@ from bench.redis_clients import own_redis
 from bench.services.arrivals import Arrivals, takes_all
 from bench.services.limiter_peers import Peer, peers
 from bench.services.processes import strict_server
-from bench.services.strict_counts import least_apart_ms
+from tempogram.simulator.services.counts import least_apart_ms
 
 QUESTION = "Limiters of others and ours: what does a decision cost, and what does a service see?"
 CALLS, DECISIONS = 50, 200

@@ -1,4 +1,4 @@
-"""Starts a strict server and clients as processes of their own, and ends them."""
+"""Starts the strict service of the simulator, and clients, as processes of their own, and ends them."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class StrictServer:
 
 @asynccontextmanager
 async def strict_server() -> AsyncIterator[StrictServer]:
-    async with running("bench.services.strict_server") as process:
+    async with running("tempogram.simulator.services.process") as process:
         assert process.stdout is not None
         async with asyncio.timeout(START_S):
-            port = int(await process.stdout.readline())
-        yield StrictServer(f"http://127.0.0.1:{port}")
+            url = json.loads(await process.stdout.readline())["url"]
+        yield StrictServer(url)
 
 
 @asynccontextmanager

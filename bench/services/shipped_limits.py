@@ -59,7 +59,7 @@ class Phase:
 
     Attributes:
         load: Service, operation and callers in all.
-        rules: What the server allows; see ``strict_counts.Rule``.
+        rules: What the server allows; see ``simulator.services.counts.Rule``.
         bound: The rules that hold the calls back; of the others nothing can be used to the full.
         tokens: What a call costs about, where the service counts tokens.
     """

@@ -17,6 +17,8 @@ Read in this order:
     plan         ``tempogram plan``: what tasks, or watches, will call, against the budgets
     watch_plan   what each preset of watches costs and gives, as a table
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
+    simulator    ``tempogram simulator``: the simulated Telegram, or a fake service, by itself
+    load/        ``tempogram load``: many requests to one address, and whether limits held
     options      options that several commands have
     output       what several commands print and ask
     client       an HTTP client of the API

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from tempogram.bot.commands import alerts, keys, plan, queue, tasks
+from tempogram.bot.commands import alerts, keys, plan, queue, simulator, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.broadcasts import commands as broadcasts
+from tempogram.bot.commands.load import load as load_command
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.commands.services import services
@@ -35,7 +34,9 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(chats.app, name="chats")
 app.add_typer(plan.app, name="plan")
 app.add_typer(keys.app, name="keys")
+app.add_typer(simulator.app, name="simulator")
 app.command()(say)
+app.command()(load_command.load)
 app.command()(reengagement)
 app.command(name="select")(selection.select)
 
@@ -76,19 +77,6 @@ def demo() -> None:
     from tempogram.bot.demo.settings import DemoSettings
 
     raise typer.Exit(until_done(show(DemoSettings())))
-
-
-@app.command()
-def simulator(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8081,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
-) -> None:
-    """Run the bundled Telegram simulator by itself."""
-    from tempogram.simulator.process import main as simulate
-
-    chosen = [word for each in setting or [] for word in ("--set", each)]
-    raise typer.Exit(simulate(["--host", host, "--port", str(port), *chosen]))
 
 
 @app.command()

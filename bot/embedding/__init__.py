@@ -10,6 +10,7 @@ Read in this order:
     current             the engine that runs in this program
     functions           ``tempogram.send`` and its like
     service_calls       ``tempogram.services``
+    rate_checks         ``tempogram.check_rate_limit``
     broadcasts          ``tempogram.broadcast``
     sweeps              ``tempogram.sweep``
     selection           ``tempogram.select``

@@ -24,4 +24,5 @@ Read in this order:
     changed       changes services while they run, for all processes and for good
     state         what is seen of a service from outside
     clients/      the same for every request of a client of HTTP
+    checking/     whether a limit holds, seen from outside
 """

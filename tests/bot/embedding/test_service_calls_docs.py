@@ -16,18 +16,54 @@ from typing import Any
 import pytest
 
 import tempogram
-from tempogram import CallOptions, CallOverdue, CallsFull, CircuitOpen, UnknownService
+from tempogram import (
+    CallOptions,
+    CallOverdue,
+    CallsFull,
+    CircuitOpen,
+    LimitNotHeld,
+    UnknownService,
+    check_rate_limit,
+)
 from tempogram.engine.model.errors import EngineError, SettingsError
 from tempogram.engine.services.catalogue import parse, shipped
+from tempogram.engine.services.checking.rate_check import Begin, CallThrough
 from tempogram.engine.services.clients.http_requests import operation_of
 from tempogram.engine.services.limit import WORDS
+from tempogram.simulator.services.fake_service import FakeService
 from tests import ROOT
 from tests.bot.embedding.started import Engine, started
 from tests.engine.services.clients.http_service import Answer, HttpService, http_service
+from tests.simulator.test_pytest_plugin import ASYNCIO, run_pytest
 
 PAGE = (ROOT / "docs" / "services.md").read_text()
 TABLES = "\n".join(re.findall(r"^```toml\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL))
 SYMPTOMS = re.findall(r"^\| (.+?) \| .+? \| .+? \|$", PAGE.partition("## Troubleshooting")[2], re.MULTILINE)
+
+
+LEAKY = """
+import asyncio, time
+
+class AsyncLimiter:
+    def __init__(self, count, seconds):
+        self.count, self.level, self.per_s, self.at_s = count, 0.0, count / seconds, time.monotonic()
+
+    def has_room(self):
+        now_s = time.monotonic()
+        self.level = max(0.0, self.level - (now_s - self.at_s) * self.per_s)
+        self.at_s = now_s
+        return self.level + 1 <= self.count
+
+    async def __aenter__(self):
+        while not self.has_room():
+            await asyncio.sleep(0.01)
+        self.level += 1
+
+    async def __aexit__(self, *_):
+        pass
+
+"""
+"""A bucket that is refilled evenly, as aiolimiter's."""
 
 
 def examples(language: str) -> list[str]:
@@ -159,6 +195,38 @@ async def test_each_sentence_that_a_user_may_meet_is_explained(engine: Engine) -
         with pytest.raises(SettingsError) as wrong:
             parse(text, "services.toml", shipped())
         said.append(str(wrong.value))
+
+    assert [sentence for sentence in said if not is_explained(sentence)] == []
+
+
+async def test_the_test_file_of_the_page_passes_but_for_the_limiter_that_leaks(tmp_path: Path) -> None:
+    (example,) = examples("python pytest")
+    quick = LEAKY + example.replace("duration_s=5", "duration_s=3.2")
+
+    run = await asyncio.to_thread(run_pytest, tmp_path, quick, "-s", *ASYNCIO)
+
+    assert "1 failed, 2 passed" in run.stdout, run.stdout + run.stderr
+    assert "The limit of twilio:voice held: at most 1 call began within 1 s, and 1 may. In 3.2 s " in run.stdout
+    assert "LimitNotHeld: the limit of through did not hold: 21 calls began within 60 s, and 20 may" in run.stdout
+
+
+async def test_each_sentence_of_a_check_is_explained(fake_service: FakeService, engine: Engine) -> None:
+    async def shut(begin: Begin) -> None:
+        await asyncio.Event().wait()
+
+    async def open_door(begin: Begin) -> None:
+        await begin()
+
+    async def refused(call: CallThrough | None, limit: int) -> str:
+        with pytest.raises((LimitNotHeld, SettingsError)) as raised:
+            await check_rate_limit(call=call, expected_limit=limit, window_s=1, duration_s=0.05)
+        return str(raised.value).replace("shut", "pay:charge").replace("open_door", "pay:charge")
+
+    said = [await refused(shut, 1), await refused(open_door, 1), await refused(None, 1), await refused(shut, 0)]
+    for wrong in ({"cuont": 1}, {"count": -1}, {"form": "twitter"}):
+        with pytest.raises(ValueError, match=r"count|form") as raised:
+            fake_service.limit(**wrong)
+        said.append(str(raised.value))
 
     assert [sentence for sentence in said if not is_explained(sentence)] == []
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.services.strict_counts import Counted, Rule, least_apart_ms, most_in_window
+from tempogram.simulator.services.counts import Counted, Rule, least_apart_ms, most_in_window
 
 TIMES = st.lists(st.integers(0, 5_000), max_size=60).map(sorted)
 
@@ -41,7 +41,7 @@ def test_a_strict_server_refuses_a_call_that_is_one_too_many_at_once() -> None:
     third = counted.arrive(10, "us")
 
     assert (first, second, third) == (True, False, True)
-    assert counted.refused == [{"at_ms": 5, "client": "us", "why": "2 at once"}]
+    assert list(counted.refused) == [{"at_ms": 5, "client": "us", "why": "2 at once"}]
 
 
 def test_the_call_that_crosses_a_limit_of_tokens_is_the_last_that_is_served() -> None:

@@ -1,9 +1,10 @@
-"""What a strict service says of a limit, in the forms that services use. Imports nothing of the engine.
+"""What a strict service says of a limit, in the forms that services use.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9110#name-retry-after (Retry-After),
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (RateLimit),
 https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api (GitHub),
-https://docs.x.com/x-api/fundamentals/rate-limits (X), https://platform.openai.com/docs/guides/rate-limits (OpenAI)
+https://docs.x.com/x-api/fundamentals/rate-limits (X), https://platform.openai.com/docs/guides/rate-limits (OpenAI),
+https://docs.anthropic.com/en/api/rate-limits (Anthropic)
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class Left:
     def after_s(self) -> int:
         return math.ceil(self.after_ms / 1_000)
 
+    @property
+    def word(self) -> str:
+        """OpenAI's and Anthropic's for the unit."""
+        return "tokens" if self.unit == "tokens" else "requests"
+
 
 def none(left: Left) -> dict[str, str]:
     """Return nothing, whatever is left."""
@@ -43,6 +51,18 @@ def none(left: Left) -> dict[str, str]:
 
 def retry_after(left: Left) -> dict[str, str]:
     return {"Retry-After": str(max(1, left.after_s))} if left.is_refused else {}
+
+
+def retry_after_date(left: Left) -> dict[str, str]:
+    """Say a date, beside the service's own clock."""
+    if not left.is_refused:
+        return {}
+    at_s = math.ceil(left.now_s + left.after_ms / 1_000)
+    return {"Date": formatdate(left.now_s, usegmt=True), "Retry-After": formatdate(at_s, usegmt=True)}
+
+
+def retry_after_ms(left: Left) -> dict[str, str]:
+    return {"retry-after-ms": str(max(1, math.ceil(left.after_ms)))} if left.is_refused else {}
 
 
 def standard(left: Left) -> dict[str, str]:
@@ -62,7 +82,7 @@ def of_x(left: Left) -> dict[str, str]:
 
 
 def openai(left: Left) -> dict[str, str]:
-    unit = "tokens" if left.unit == "tokens" else "requests"
+    unit = left.word
     return {
         f"x-ratelimit-limit-{unit}": str(left.limit),
         f"x-ratelimit-remaining-{unit}": str(left.left),
@@ -70,13 +90,26 @@ def openai(left: Left) -> dict[str, str]:
     }
 
 
+def anthropic(left: Left) -> dict[str, str]:
+    back_at = datetime.fromtimestamp(math.ceil(left.now_s + left.after_ms / 1_000), UTC)
+    return {
+        f"anthropic-ratelimit-{left.word}-limit": str(left.limit),
+        f"anthropic-ratelimit-{left.word}-remaining": str(left.left),
+        f"anthropic-ratelimit-{left.word}-reset": f"{back_at:%Y-%m-%dT%H:%M:%SZ}",
+        **retry_after(left),
+    }
+
+
 FORMS: dict[str, Callable[[Left], dict[str, str]]] = {
     "none": none,
     "retry-after": retry_after,
+    "retry-after-date": retry_after_date,
+    "retry-after-ms": retry_after_ms,
     "ratelimit": standard,
     "github": github,
     "x": of_x,
     "openai": openai,
+    "anthropic": anthropic,
 }
 
 

@@ -1,13 +1,18 @@
-"""What a strict service counts: its own windows, spacing, calls at once and tokens. Imports nothing of the engine."""
+"""What a strict service counts: its own windows, spacing, calls at once and tokens."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+KEPT = 1_000_000
+"""The newest of everything that is listed: a service that runs for days keeps no more."""
 
 ROUNDING_MS = 1e-3
 """Times are floats: two that are a window apart may differ from it by less than this."""
@@ -35,6 +40,11 @@ class Rule:
     concurrency: int = 0
 
 
+def newest() -> deque[T]:
+    """Return an empty list that keeps the newest entries."""
+    return deque(maxlen=KEPT)
+
+
 @dataclass(slots=True)
 class Counted:
     """What one rule has seen.
@@ -43,24 +53,26 @@ class Counted:
         uses: When each use was counted, and its units; refused ones are not counted.
         arrivals: Of all calls, refused ones too, by the clock of the server.
         refused: When, by which client, and why.
+        most_under_way: The one too many included.
         spans: Each call's arrival and answer.
     """
 
     rule: Rule
     uses: deque[tuple[float, int]] = field(default_factory=deque)
     taken: int = 0
-    arrivals: list[float] = field(default_factory=list)
-    units: list[tuple[float, int]] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    arrivals: deque[float] = field(default_factory=newest)
+    units: deque[tuple[float, int]] = field(default_factory=newest)
+    refused: deque[dict[str, Any]] = field(default_factory=newest)
     under_way: int = 0
     most_under_way: int = 0
     most_taken: int = 0
-    spans: list[tuple[float, float]] = field(default_factory=list)
+    spans: deque[tuple[float, float]] = field(default_factory=newest)
 
     def arrive(self, at_ms: float, client: str) -> bool:
         """Note that a request has arrived completely; False: it is one too many, or too early."""
         gap_ms = at_ms - self.arrivals[-1] if self.arrivals else float("inf")
         self.arrivals.append(at_ms)
+        self.most_under_way = max(self.most_under_way, self.under_way + 1)
         if self.rule.apart_ms and gap_ms < self.rule.apart_ms - ROUNDING_MS:
             return self._refuse(at_ms, client, f"{gap_ms:.2f} ms after the one before")
         if self.rule.concurrency and self.under_way >= self.rule.concurrency:
@@ -69,7 +81,6 @@ class Counted:
 
     def begin(self) -> None:
         self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
 
     def end(self, from_ms: float, to_ms: float) -> None:
         self.under_way -= 1
@@ -83,8 +94,10 @@ class Counted:
 
     def use(self, at_ms: float, tokens: int) -> None:
         units = tokens if self.rule.unit == "tokens" else 1
-        self.uses.append((at_ms, units))
         self.units.append((at_ms, units))
+        if not self.rule.count:
+            return
+        self.uses.append((at_ms, units))
         self.taken += units
         self.most_taken = max(self.most_taken, self.taken)
 
@@ -103,16 +116,17 @@ class Counted:
 
     def report(self) -> dict[str, Any]:
         """Return everything that is needed to judge, as JSON has it."""
+        arrivals = list(self.arrivals)
         return {
             "rule": asdict(self.rule),
-            "arrivals": self.arrivals,
-            "units": self.units,
-            "refused": self.refused,
+            "arrivals": arrivals,
+            "units": list(self.units),
+            "refused": list(self.refused),
             "most_under_way": self.most_under_way,
             "most_taken": self.most_taken,
-            "most_in_window": most_in_window(self.arrivals, self.rule.window_ms),
-            "least_apart_ms": least_apart_ms(self.arrivals),
-            "spans": self.spans,
+            "most_in_window": most_in_window(arrivals, self.rule.window_ms),
+            "least_apart_ms": least_apart_ms(arrivals),
+            "spans": list(self.spans),
         }
 
     def _window_from_ms(self, at_ms: float) -> float:
@@ -136,6 +150,6 @@ def most_in_window(at_ms: Sequence[float], window_ms: float) -> int:
     return max((bisect_right(at_ms, each + window_ms - ROUNDING_MS) - n for n, each in enumerate(at_ms)), default=0)
 
 
-def least_apart_ms(at_ms: Sequence[float]) -> float | None:
+def least_apart_ms(at_ms: Iterable[float]) -> float | None:
     """Return the shortest time between two; None if there are no two."""
     return min((after - before for before, after in pairwise(at_ms)), default=None)
