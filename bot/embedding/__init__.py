@@ -12,6 +12,7 @@ Read in this order:
     service_calls       ``tempogram.services``
     broadcasts          ``tempogram.broadcast``
     sweeps              ``tempogram.sweep``
+    bulk                ``tempogram.map_limited``
     selection           ``tempogram.select``
     aiohttp_middleware  the same for every request of an aiohttp session
 """
