@@ -28,13 +28,20 @@ PAGE = 1_000
 ERROR_LENGTH = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """An item that was not done: it failed, or it is uncertain whether it was."""
+    """What is to be known of an item besides that it has ended.
+
+    Attributes:
+        was_under_way: It was under way at a kill.
+        is_given_up: It is not done again, though it is uncertain whether it was done.
+        error: With which it failed; empty: it did not.
+    """
 
     index: int
-    is_uncertain: bool
-    error: str
+    was_under_way: bool = False
+    is_given_up: bool = False
+    error: str = ""
 
 
 class BulkStore(Protocol):
@@ -119,12 +126,17 @@ class Journal:
             log.info("bulk_resumed", bulk=row.name, done=row.done, under_way=list(row.under_way))
         return cls(row, durable, on_broken)
 
-    async def give_up(self) -> None:
-        """Mark items that were under way as uncertain, if they may be done at most once."""
-        if self.is_at_most_once and self.open_before:
+    async def mark_open(self) -> None:
+        """Mark items that were under way; if they may be done at most once, they have ended with it."""
+        if not self.open_before:
+            return
+        if self.is_at_most_once:
             self._under_way.clear()
-            self._fresh_marks = [Mark(index, is_uncertain=True, error="") for index in sorted(self.open_before)]
-            await self._notes.written()
+        self._fresh_marks = [
+            Mark(index=index, was_under_way=True, is_given_up=self.is_at_most_once)
+            for index in sorted(self.open_before)
+        ]
+        await self._notes.written()
 
     @property
     def is_at_most_once(self) -> bool:
@@ -168,7 +180,8 @@ class Journal:
         """Note that an item has ended."""
         self._under_way.discard(index)
         if error is not None:
-            self._fresh_marks.append(Mark(index, is_uncertain=False, error=repr(error)[:ERROR_LENGTH]))
+            was_under_way = index in self.open_before
+            self._fresh_marks.append(Mark(index=index, was_under_way=was_under_way, error=repr(error)[:ERROR_LENGTH]))
         self._unnoted += 1
         self._notes.change()
 

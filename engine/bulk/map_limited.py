@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from tempogram.engine.bulk.batches import Batches
-from tempogram.engine.bulk.journal import Durable, Journal, Mark
+from tempogram.engine.bulk.journal import Durable, Journal, Mark, TakenOver
 from tempogram.engine.bulk.results import (
     BulkCounts,
     BulkError,
@@ -35,6 +35,8 @@ CONCURRENCY, CONCURRENCY_MAX = 5, 10_000
 NAME_LENGTH_MAX = 200
 SKIPPED_AT_ONCE = 1_000
 """Items that were done before and are read without letting others run."""
+
+NOT_NOTED = "how far the bulk is could not be noted: {}"
 
 Progress = Callable[[BulkCounts], object]
 
@@ -196,7 +198,7 @@ class _Run(Generic[T, R]):
     async def _go_on(self, durable: Durable) -> bool:
         """Skip what was done in calls before, and begin again what was under way; false: all was done."""
         journal = self._journal = await Journal.open(durable, on_broken=self._stop)
-        await journal.give_up()
+        await journal.mark_open()
         if journal.has_ended and not await journal.has_marks():
             self._tally.passed = self._tally.before = journal.done_before
             return False
@@ -219,13 +221,15 @@ class _Run(Generic[T, R]):
             except StopAsyncIteration:
                 break  # there are fewer items; the checksum tells
             mark = await journal.mark_of(index)
-            if mark is not None:
+            if mark is not None and (mark.is_given_up or mark.error):
                 await self._places.acquire()
                 self._ended.put_nowait(_marked(mark, item))
             elif index in journal.open_before:
                 again.append((index, item))
             else:
                 self._tally.before += 1
+                if mark is not None:
+                    self._uncertain.append(BulkItem(index, item, was_under_way=True))
             if index % SKIPPED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._pause_between_batches(pauses=True)
@@ -328,7 +332,8 @@ class _Run(Generic[T, R]):
             raise self._not_noted(error) from error
 
     def _not_noted(self, error: Exception) -> BulkError:
-        return BulkError(f"how far the bulk is could not be noted: {error}", self._report())
+        sentence = str(error) if isinstance(error, TakenOver) else NOT_NOTED.format(error)
+        return BulkError(sentence, self._report())
 
     def _log_end(self) -> None:
         name = self._options.durable.name if self._options.durable is not None else ""
@@ -394,8 +399,8 @@ def _key(item: T, key: Callable[[T], str | int] | None) -> bytes:
 
 
 def _marked(mark: Mark, item: T) -> BulkItem[T, Any]:
-    error = ItemUncertain() if mark.is_uncertain else FailedBefore(mark.error)
-    return BulkItem(mark.index, item, error=error, was_under_way=mark.is_uncertain)
+    error = ItemUncertain() if mark.is_given_up else FailedBefore(mark.error)
+    return BulkItem(mark.index, item, error=error, was_under_way=mark.was_under_way)
 
 
 def _pad(results: list[R | None], length: int) -> None:

@@ -71,7 +71,7 @@ class BulkReport(Generic[T, R]):
             before this one. Empty where items were taken by ``async for``.
         failures: Items that failed, in the order of the items.
         uncertain: Items that were under way when a call before this one was killed or cancelled. They were done
-            again, unless their guarantee is at most once.
+            again, by it or by a later one, unless their guarantee is at most once.
     """
 
     results: Sequence[R | None] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
@@ -55,8 +55,7 @@ class SqlSweeps:
             if not connection.execute(noted).rowcount:
                 return False
             if marks:
-                rows = [{"name": row.name, **asdict(mark)} for mark in marks]
-                connection.execute(insert_by(bulk_marks, connection).on_conflict_do_nothing(), rows)
+                _mark(connection, row.name, marks)
             if row.ended_ms:
                 _delete_old(connection, row.ended_ms - KEPT_MS)
             return True
@@ -65,10 +64,21 @@ class SqlSweeps:
 
     async def marks(self, name: str, *, since: int, limit: int) -> Sequence[Mark]:
         is_wanted = bulk_marks.c.name == name, bulk_marks.c.index >= since
-        columns = bulk_marks.c.index, bulk_marks.c.is_uncertain, bulk_marks.c.error
-        query = select(*columns).where(*is_wanted).order_by(bulk_marks.c.index).limit(limit)
+        query = (
+            select(*(bulk_marks.c[field.name] for field in fields(Mark)))
+            .where(*is_wanted)
+            .order_by(bulk_marks.c.index)
+            .limit(limit)
+        )
         async with self._database.reading() as connection:
-            return [Mark(*row) for row in await connection.execute(query)]
+            return [Mark(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001 - its public name
+
+
+def _mark(connection: Connection, name: str, marks: Sequence[Mark]) -> None:
+    insert = insert_by(bulk_marks, connection)
+    changed = {each: insert.excluded[each] for each in ("was_under_way", "is_given_up", "error")}
+    marked = insert.on_conflict_do_update(index_elements=["name", "index"], set_=changed)
+    connection.execute(marked, [{"name": name, **asdict(mark)} for mark in marks])
 
 
 def _delete_old(connection: Connection, before_ms: int) -> None:

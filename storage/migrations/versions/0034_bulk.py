@@ -1,4 +1,4 @@
-"""How far each named bulk is, beside sweeps, and which of its items were not done."""
+"""How far each named bulk is, beside sweeps, and which of its items failed or were under way at a kill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def upgrade() -> None:
         "bulk_marks",
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("index", sa.BigInteger, nullable=False),
-        sa.Column("is_uncertain", sa.Boolean, nullable=False),
+        sa.Column("was_under_way", sa.Boolean, nullable=False),
+        sa.Column("is_given_up", sa.Boolean, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("name", "index", name="bulk_marks_key"),
     )

@@ -138,6 +138,21 @@ def test_what_is_uncertain_is_named_again_after_another_kill() -> None:
     in_virtual_time(work())
 
 
+def test_what_was_done_again_is_named_by_each_later_call() -> None:
+    async def work() -> None:
+        campaign = Campaign(fails=lambda number: number == 5)
+        await campaign.killed_after(1.5, campaign.bulk(range(20)))
+        await campaign.killed_after(1.5, campaign.bulk(range(20)))
+
+        first, second = await campaign.bulk(range(20)), await campaign.bulk(range(20))
+
+        assert [each.item for each in first.uncertain] == [each.item for each in second.uncertain] == [*range(5, 15)]
+        assert [each.item for each in second.failures] == [5]
+        assert second.counts.before == 19
+
+    in_virtual_time(work())
+
+
 def test_one_item_that_hangs_does_not_let_others_be_done_again() -> None:
     async def work() -> None:
         campaign = Campaign(takes_s=lambda number: 1_000 if number == 0 else 1)
@@ -414,6 +429,8 @@ def _judge(
     assert set(campaign.ended) == set(range(count))
     assert uncertain == set()
     assert campaign.begun - Counter(range(count)) <= repeatable
+    named = {each.item for each in report.uncertain}
+    assert named <= set(repeatable)
 
 
 def test_the_gap_between_notes_is_what_the_documents_say() -> None:

@@ -39,9 +39,7 @@ class SweepsContract:
         assert await store.note_bulk(replace(first, done=3, under_way=(1, 3), items_crc=0xFFFFFFFF), ())
         second = await store.take("campaign-7", "second", START_MS + 1)
 
-        assert not await store.note_bulk(
-            replace(first, done=4, under_way=(3,)), [Mark(1, is_uncertain=False, error="late")]
-        )
+        assert not await store.note_bulk(replace(first, done=4, under_way=(3,)), [Mark(index=1, error="late")])
         assert second == replace(first, done=3, under_way=(1, 3), items_crc=0xFFFFFFFF, run="second")
         assert await store.sweep("campaign-7") == second
         assert await store.marks("campaign-7", since=0, limit=9) == []
@@ -57,9 +55,9 @@ class SweepsContract:
         store, marks = (
             SqlSweeps(database),
             [
-                Mark(7, is_uncertain=False, error="ValueError()"),
-                Mark(2, is_uncertain=True, error=""),
-                Mark(9, is_uncertain=False, error="x"),
+                Mark(index=7, error="ValueError()"),
+                Mark(index=2, was_under_way=True),
+                Mark(index=9, error="x"),
             ],
         )
         row = await store.take("campaign-7", "first", START_MS)
@@ -70,10 +68,19 @@ class SweepsContract:
         assert await store.marks("campaign-7", since=8, limit=2) == [marks[2]]
         assert await store.marks("campaign-8", since=0, limit=2) == []
 
+    async def test_an_item_that_is_done_again_and_fails_has_both_in_its_mark(self, database: Database) -> None:
+        store = SqlSweeps(database)
+        row = await store.take("campaign-7", "first", START_MS)
+
+        await store.note_bulk(row, [Mark(index=7, was_under_way=True)])
+        await store.note_bulk(row, [Mark(index=7, was_under_way=True, error="x")])
+
+        assert await store.marks("campaign-7", since=0, limit=2) == [Mark(index=7, was_under_way=True, error="x")]
+
     async def test_marks_are_deleted_with_their_bulk(self, database: Database) -> None:
         store = SqlSweeps(database)
         old = await store.take("campaign-1", "first", 1)
-        await store.note_bulk(replace(old, ended_ms=2), [Mark(0, is_uncertain=False, error="x")])
+        await store.note_bulk(replace(old, ended_ms=2), [Mark(index=0, error="x")])
 
         await store.note(SweepRow(name="round-3", done=1, began_ms=1, ended_ms=KEPT_MS + 3))
 
