@@ -54,6 +54,7 @@ class Example:
     Attributes:
         items: Calls that it makes when nothing fails.
         repeated_max: Items that may be under way at a kill.
+        faster: Its limit allows so many times as much.
     """
 
     name: str
@@ -62,6 +63,18 @@ class Example:
     rule: dict[str, Any]
     items: int
     repeated_max: int
+    faster: int = 1
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        return [self.rule | {"window_ms": self.rule["window_ms"] / self.faster}]
+
+    @property
+    def declared(self) -> str:
+        """Return the same for the program."""
+        service = {"sms": "twilio", "records": "quickbase"}[self.kind]
+        window_ms = round(self.rule["window_ms"] / self.faster)
+        return f"[{service}.operations]\n{self.kind} = {{count = {self.rule['count']}, window_ms = {window_ms}}}\n"
 
 
 EXAMPLES = (
@@ -87,8 +100,9 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
 async def judge_example(checks: Checks, server: StrictServer, example: Example, kills: list[float]) -> None:
     """Kill it at each of the moments, as shares of its calls, and let it end."""
     seed = round(1_000 * kills[0])
-    await server.begin({"rules": [example.rule], "manner": {"hold_ms": HOLD_MS, "failures": 0.05}, "seed": seed})
+    await server.begin({"rules": example.rules, "manner": {"hold_ms": HOLD_MS, "failures": 0.05}, "seed": seed})
     with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "services.toml").write_text(example.declared, encoding="utf-8")
         for share in kills:
             made = sum((await server.report())["calls"].values())
             calls = made + 1 + round(share * example.items / 6)
