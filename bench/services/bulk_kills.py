@@ -38,7 +38,6 @@ from bench.services.shipped_limits import first_call, judge
 from tempogram import BulkReport, Tempogram, batches, map_limited, services
 
 CONCURRENCY = 5
-HOLD_MS = (300, 500)
 WITHIN_S = 240.0
 MANY, MANY_NAMED, WARM = 1_000_000, 200_000, 50_000
 GROWTH_MAX_MB = 8.0
@@ -55,6 +54,8 @@ class Example:
         items: Calls that it makes when nothing fails.
         repeated_max: Items that may be under way at a kill.
         faster: Its limit allows so many times as much.
+        failures: Share of calls that fail; while many do, they are spaced out.
+        hold_ms: From a call's arrival to its answer.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Example:
     items: int
     repeated_max: int
     faster: int = 1
+    failures: float = 0.05
+    hold_ms: tuple[float, float] = (300, 500)
 
     @property
     def rules(self) -> list[dict[str, Any]]:
@@ -100,13 +103,14 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
 async def judge_example(checks: Checks, server: StrictServer, example: Example, kills: list[float]) -> None:
     """Kill it at each of the moments, as shares of its calls, and let it end."""
     seed = round(1_000 * kills[0])
-    await server.begin({"rules": example.rules, "manner": {"hold_ms": HOLD_MS, "failures": 0.05}, "seed": seed})
+    manner = {"hold_ms": example.hold_ms, "failures": example.failures}
+    await server.begin({"rules": example.rules, "manner": manner, "seed": seed})
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "services.toml").write_text(example.declared, encoding="utf-8")
         for share in kills:
             made = sum((await server.report())["calls"].values())
             calls = made + 1 + round(share * example.items / 6)
-            await killed(server, example, directory, after_calls=calls, then_s=share * 0.8)
+            await killed(server, example, directory, after_calls=calls, then_s=share * 0.8 / example.faster)
         said = await ended(server, example, directory)
     report = await server.report()
     kill_count = len(kills)
