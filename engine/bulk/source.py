@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from tempogram.engine.model.errors import SettingsError
+
 T = TypeVar("T")
 
 Items = Iterable[T] | AsyncIterable[T]
 
 
 class Source(AsyncIterator[T], Generic[T]):
-    """The items in their order; none is read before it is asked for."""
+    """The items in their order; none is read before it is asked for.
+
+    Raises:
+        SettingsError: The items are one text, of which each letter would be an item.
+    """
 
     def __init__(self, items: Items[T]) -> None:
+        if isinstance(items, (str, bytes)):
+            raise SettingsError("the items are one text; give a list of texts")
         self._later: AsyncIterator[T] | None = None
         self._now: Iterator[T] = iter(())
         if isinstance(items, AsyncIterable):

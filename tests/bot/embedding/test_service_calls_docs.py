@@ -195,9 +195,10 @@ async def test_each_sentence_of_bulk_work_is_explained(engine: Engine) -> None:
         with pytest.raises(SettingsError) as raised:
             map_limited(fail_not, ["a"], **wrong)
         said.append(str(raised.value))
-    with pytest.raises(SettingsError) as raised:
-        batches([], size=0)
-    said.append(str(raised.value))
+    for items, size in (([], 0), ("+1555", 10)):
+        with pytest.raises(SettingsError) as raised:
+            batches(items, size)
+        said.append(str(raised.value))
     used = map_limited(fail_not, ["a"])
     await used
     with pytest.raises(RuntimeError) as again:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator, Iterator
 
+import pytest
+
 from tempogram.engine.bulk.source import Source
+from tempogram.engine.model.errors import SettingsError
 
 
 async def test_it_reads_what_can_be_iterated_in_either_way() -> None:
@@ -38,3 +41,8 @@ async def test_closing_it_closes_a_generator_and_leaves_a_file_open() -> None:
 
     assert closed == ["now", "later"]
     assert not file.closed
+
+
+def test_one_text_is_refused() -> None:
+    with pytest.raises(SettingsError, match="the items are one text; give a list of texts"):
+        Source("+1555")
