@@ -28,7 +28,8 @@ class Notes:
         self._write = write
         self._on_broken = on_broken
         self._has_changed = False
-        self._wake, self._closing = asyncio.Event(), asyncio.Event()
+        self._is_closing = False
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._writer = asyncio.create_task(self._write_all())
 
@@ -43,12 +44,14 @@ class Notes:
             raise self.broken
         written = asyncio.get_running_loop().create_future()
         self._waiting.append(written)
+        self._hurry.set()
         self.change()
         await written
 
     async def close(self) -> None:
         """Write what is not yet written, and end."""
-        self._closing.set()
+        self._is_closing = True
+        self._hurry.set()
         self._wake.set()
         try:
             await asyncio.wait({self._writer})
@@ -57,7 +60,7 @@ class Notes:
 
     async def _write_all(self) -> None:
         try:
-            while self._has_changed or not self._closing.is_set():
+            while self._has_changed or not self._is_closing:
                 await self._wake.wait()
                 self._wake.clear()
                 if self._has_changed:
@@ -71,6 +74,7 @@ class Notes:
 
     async def _write_one(self) -> None:
         self._has_changed = False
+        self._hurry.clear()
         waiting, self._waiting = self._waiting, []
         try:
             await self._write_patiently()
@@ -87,15 +91,15 @@ class Notes:
             on=LedgerError,
             unless=UnstorableValue,
             pause_s=RETRY_S,
-            give_up=lambda: self._closing.is_set() or loop.time() >= until_s,
+            give_up=lambda: self._is_closing or loop.time() >= until_s,
         )
 
     async def _gap(self) -> None:
-        """Wait between two notes, unless an item waits for the next one."""
-        if not self._waiting:
+        """Wait between two notes, but only until something waits for the next one."""
+        if not self._is_closing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GAP_S):
-                    await self._closing.wait()
+                    await self._hurry.wait()
 
 
 def _answer(waiting: list[asyncio.Future[None]], error: Exception | None) -> None:

@@ -54,6 +54,9 @@ def test_what_waits_for_its_note_does_not_wait_for_the_gap() -> None:
         await asyncio.gather(*(notes.written() for _ in range(10)))
 
         assert writes.at_s == [0.002, 0.004]
+        await asyncio.sleep(0.01)
+        await notes.written()
+        assert writes.at_s == [0.002, 0.004, 0.016]
         await notes.close()
 
     in_virtual_time(work())
