@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         default=True, description="false: no limit of a service holds; those of Telegram always do."
     )
     cache_mb: int = Field(
-        64, ge=0, le=65_536, description="Megabytes of answers that are kept: of each process, or in Redis of all."
+        64, ge=1, le=65_536, description="Megabytes of answers that are kept: of each process, or in Redis of all."
     )
     default_concurrency_limit: int = Field(
         10, ge=1, le=10_000, description="Calls of a service at once, where it declares no number."
