@@ -34,6 +34,7 @@ from tempogram.api.routes import (
     tasks,
     watches,
 )
+from tempogram.api.routes.access import audit
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -53,6 +54,7 @@ ROUTERS = (
     limits.router,
     services.router,
     alerts.router,
+    audit.router,
     broadcasts.router,
     broadcasts.forms,
     tasks.router,

@@ -24,7 +24,7 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Bots, Chats, StoredLimits
+from tempogram.api.core.repositories import Audit, Bots, Chats, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.broadcasts.billing import Billing
@@ -93,6 +93,7 @@ class Dependencies(Monitored):
     results: Results
     handles: Handles
     audience: Audience
+    audit: Audit
     bots: Bots
     chats: Chats
     limits: StoredLimits

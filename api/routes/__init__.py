@@ -14,6 +14,7 @@ Read in this order:
     services  see, change, hold and stop what is called besides Telegram
     broadcasts  make, preview and control broadcasts
     alerts    what is wrong, and whether its channels work
+    access/   who may do what, and who did
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives
     watches   see and change what chats watch

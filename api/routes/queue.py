@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from tempogram.api.core.audit import IDS_MAX, note
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.schemas.fields import BotId, MessageId, Tag
@@ -58,10 +59,19 @@ async def dead_letter_page(
 )
 async def replay(selection: Selection, dependencies: DependenciesOf) -> ReplayedOut:
     """Queue dead letters again, with their attempts reset; ids that are not dead letters are skipped."""
-    return ReplayedOut(replayed=await dead_letters.replay(dependencies, selection))
+    replayed = await dead_letters.replay(dependencies, selection)
+    note(after={**_selected(selection), "replayed": replayed})
+    return ReplayedOut(replayed=replayed)
 
 
 @router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=error_responses(Invalid, LedgerError))
 async def purge(selection: Annotated[SelectionQuery, Query()], dependencies: DependenciesOf) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
-    return PurgedOut(purged=await dead_letters.purge(dependencies, selection))
+    purged = await dead_letters.purge(dependencies, selection)
+    note(after={**_selected(selection), "purged": purged})
+    return PurgedOut(purged=purged)
+
+
+def _selected(selection: Selection) -> dict[str, Any]:
+    """Return which dead letters were meant."""
+    return {"ids": None if selection.ids is None else list(selection.ids)[:IDS_MAX], "bot": selection.bot}

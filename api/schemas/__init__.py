@@ -16,6 +16,7 @@ Read in this order:
     services  a service, and a call of it that waits
     broadcasts  one message to many chats
     alerts    what is wrong
+    access/   who may do what, and who did
     tasks     a task, and how all of them are
     selections  a selection of chats
     watches   what chats watch

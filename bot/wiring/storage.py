@@ -15,6 +15,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
+from tempogram.storage.audit import SqlAudit
 from tempogram.storage.bots import Bots
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
@@ -72,6 +73,7 @@ class Storage:
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
     audience: SqlAudience
+    audit: SqlAudit
     beats: SqlBeats
     bots: Bots
     broadcasts: SqlBroadcastStore
@@ -97,7 +99,10 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
     key, process = stored_seal(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
-        messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
+        messages_ms=settings.keep_messages_ms,
+        dead_ms=settings.keep_dead_ms,
+        texts_ms=settings.keep_texts_ms,
+        audit_ms=settings.keep_audit_ms,
     )
     url, held_locks = database_url(settings), HeldLocks()
     async with AsyncExitStack() as stack:
@@ -129,6 +134,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
                     audience=SqlAudience(database),
+                    audit=SqlAudit(database, clock=clock),
                     beats=SqlBeats(database),
                     bots=Bots(database, key),
                     broadcasts=SqlBroadcastStore(database),

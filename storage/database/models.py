@@ -787,6 +787,23 @@ alert_sightings = Table(
     Index("alert_sightings_at", "at_ms"),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("before", Text, nullable=False),  # JSON
+    Column("after", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("id", name="audit_key"),
+    Index("audit_who", "who", "id"),
+    Index("audit_target", "target", "id"),
+)
+
 identity = Table(
     "identity",
     metadata,

@@ -70,6 +70,7 @@ from tempogram.engine.services.catalogue import service_of
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import Services
+from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
@@ -439,6 +440,29 @@ class ListedDryRuns:
         return DryRun(at_ms=at_ms or START_MS, preview=preview, messages=self.messages)
 
 
+class ListedAudit:
+    """Changes in a list."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ids = Ids(process=1)
+        self.changes: list[Change] = []
+
+    async def add(self, change: Change) -> None:
+        now_ms = self._clock()
+        self.changes.append(replace(change, id=self._ids.new(now_ms), at_ms=now_ms))
+
+    async def page(
+        self, *, before_id: str | None, limit: int, who: str | None = None, target: str | None = None
+    ) -> list[Change]:
+        found = [
+            each
+            for each in reversed(self.changes)
+            if (before_id is None or each.id < before_id) and who in {None, each.who} and target in {None, each.target}
+        ]
+        return found[:limit]
+
+
 class ListedAudience:
     """A selection gives these chats, and leaves out one that has opted out."""
 
@@ -658,6 +682,7 @@ class World:
         self.chats = MemoryChats()
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.audience = ListedAudience()
+        self.audit = ListedAudit(self.clock)
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -722,6 +747,7 @@ class World:
             results=self.results,
             history=self.storage,
             audience=self.audience,
+            audit=self.audit,
             bots=self.bots,
             chats=self.chats,
             limits=self.stored_limits,

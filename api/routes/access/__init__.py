@@ -1,0 +1,6 @@
+"""Who may do what, and who did.
+
+Read in this order:
+
+    audit  what was changed, and by whom
+"""

@@ -1,0 +1,6 @@
+"""Who may do what, and who did, in requests and responses.
+
+Read in this order:
+
+    audit  what was changed, and by whom
+"""
