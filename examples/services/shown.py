@@ -72,9 +72,9 @@ class Example:
                 return await self._see(self.after)
 
     async def show(self) -> None:
-        sys.stdout.write(f"{self.title}\n\n{'':6}{COLUMNS}\n")
+        sys.stdout.write(f"{self.title}\n\n{'':8}{COLUMNS}\n")
         for name, see in (("before", self.see_before), ("after", self.see_after)):
-            sys.stdout.write(f"{name:6}{await see()}\n")
+            sys.stdout.write(f"{name:8}{await see()}\n")
             sys.stdout.flush()
 
     async def _see(self, way: Way) -> Seen:

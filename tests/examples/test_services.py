@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
-from examples.services import campaign
-from examples.services.shown import Example
+from examples.services import campaign, films, records, tokens
+from examples.services.shown import Example, Way
 from tests.examples.conftest import Environment
 
-EXAMPLES = {"campaign": campaign.EXAMPLE}
+EXAMPLES: dict[str, Example] = {module.__name__: module.EXAMPLE for module in (campaign, records, tokens, films)}
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -26,3 +27,29 @@ async def test_after_it_everything_is_answered_and_no_limit_is_broken(example: E
     seen = await example.see_after()
 
     assert (seen.answered, seen.refused, seen.broken) == (seen.asked, 0, ())
+
+
+async def test_what_came_of_both_ways_stands_in_columns(
+    environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Example(title="Calls", asked=12, before=calls(5), after=calls(12), limits=[LIMIT])
+
+    await example.show()
+
+    title, _, head, *others = capsys.readouterr().out.splitlines()
+    rows = [line for line in others if line.startswith(("before", "after"))]  # logs are beside them
+    assert title == "Calls"
+    assert [row.split()[:-1] for row in rows] == ["before 3 of 12 2 5".split(), "after 3 of 12 9 12".split()]
+    assert {len(row) for row in rows} == {len(head)}
+
+
+LIMIT = {"name": "calls", "prefix": "/", "count": 3, "window_ms": 60_000}
+
+
+def calls(count: int) -> Way:
+    async def way(url: str) -> int:
+        async with aiohttp.ClientSession(url) as http:
+            statuses = [(await http.get("/")).status for _ in range(count)]
+        return statuses.count(200)
+
+    return way
