@@ -1,12 +1,15 @@
-"""The examples of calling other services: what each loses as it is often written, and none with Tempogram."""
+"""The examples that call other services: as it is often written, each breaks a limit; with Tempogram, none does."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from examples.services import campaign, films, records, tokens
 from examples.services.shown import Example, Way
+from tempogram import services
 from tests.examples.conftest import Environment
 
 EXAMPLES: dict[str, Example] = {module.__name__: module.EXAMPLE for module in (campaign, records, tokens, films)}
@@ -27,6 +30,20 @@ async def test_after_it_everything_is_answered_and_no_limit_is_broken(example: E
     seen = await example.see_after()
 
     assert (seen.answered, seen.refused, seen.broken) == (seen.asked, 0, ())
+
+
+async def test_a_message_that_twilio_refuses_with_its_code_is_created_by_a_second_call(
+    environment: Environment,
+) -> None:
+    async def create_refused(url: str) -> int:
+        async with aiohttp.ClientSession(url) as http:
+            await (await http.post("/-/next", json={"status": 429, "times": 1})).read()
+            await services.call("twilio", "sms", campaign.create, http, "Messages", "+15550001")
+        return 1
+
+    seen = await replace(campaign.EXAMPLE, after=create_refused).see_after()
+
+    assert (seen.answered, seen.refused, seen.calls, seen.broken) == (1, 1, 2, ())
 
 
 async def test_what_came_of_both_ways_stands_in_columns(
