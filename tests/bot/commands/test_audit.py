@@ -22,7 +22,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the API was asked, after the answer that it gives."""
     asked: list[Any] = [{"changes": [CHANGE], "next_before": "0" * 26}]
     monkeypatch.setenv("ADMIN_TOKEN", "an-admin-token-for-tests")
-    monkeypatch.setattr(Client, "get", lambda _, path, params: asked.append((path, params)) or asked[0])
+
+    def get(_: Client, path: str, params: object) -> Any:
+        asked.append((path, params))
+        return asked[0]
+
+    monkeypatch.setattr(Client, "get", get)
     return asked
 
 
