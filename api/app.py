@@ -34,7 +34,7 @@ from tempogram.api.routes import (
     tasks,
     watches,
 )
-from tempogram.api.routes.access import audit
+from tempogram.api.routes.access import audit, keys
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -55,6 +55,7 @@ ROUTERS = (
     services.router,
     alerts.router,
     audit.router,
+    keys.router,
     broadcasts.router,
     broadcasts.forms,
     tasks.router,

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row, case, exists, false, func, null, select,
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import bots
+from tempogram.storage.database.models import bots, identity
 from tempogram.storage.files import writes as file_writes
 from tempogram.storage.fsm import writes as state_writes
-from tempogram.storage.keys import Seal
+from tempogram.storage.keys import NO_BOT, Seal
 
 
 class Source(StrEnum):
@@ -119,9 +119,10 @@ class Bots:
 
         One that only a user's own ``Bot`` brought here gets the behaviours, too.
         """
+        seal = await self._present_seal()
         row = {
             "bot_id": bot_id,
-            "sealed_token": self._seal.seal(token, bot_id=bot_id),
+            "sealed_token": seal.seal(token, bot_id=bot_id),
             "username": username,
             "first_name": first_name,
             "behaviours": dict(behaviours),
@@ -193,12 +194,13 @@ class Bots:
 
     async def set_webhook_secret(self, bot_id: int, secret: str) -> bool:
         """Store the secret that comes with every update, replacing both; False if there is no such bot."""
-        sealed = self._seal.seal(secret, bot_id=bot_id)
+        sealed = (await self._present_seal()).seal(secret, bot_id=bot_id)
         return await self._change(bot_id, sealed_webhook_secret=sealed, sealed_next_webhook_secret=None)
 
     async def set_next_webhook_secret(self, bot_id: int, secret: str) -> bool:
         """Store the secret that will replace the present one; False if there is no such bot."""
-        return await self._change(bot_id, sealed_next_webhook_secret=self._seal.seal(secret, bot_id=bot_id))
+        sealed = (await self._present_seal()).seal(secret, bot_id=bot_id)
+        return await self._change(bot_id, sealed_next_webhook_secret=sealed)
 
     async def set_webhook_fingerprint(self, bot_id: int, fingerprint: str | None) -> bool:
         """Store which settings Telegram accepted; None: the webhook is deleted. False if there is no such bot."""
@@ -225,6 +227,14 @@ class Bots:
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         """Store how many turns a bot gets for one of a bot of weight 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
+
+    async def _present_seal(self) -> Seal:
+        """Encrypt as the database is: another process may have changed the key while there are two."""
+        if self._seal.has_two:
+            async with self._database.reading() as connection:
+                check = (await connection.execute(select(identity.c.key_check))).scalar()
+            self._seal.write_as(check or b"", bot_id=NO_BOT)
+        return self._seal
 
     def _stored(self, row: Row[Any]) -> StoredBot:
         token = self._seal.open(row.sealed_token, bot_id=row.bot_id)

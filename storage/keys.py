@@ -14,11 +14,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tempogram.engine.model.errors import SettingsError
 
+NO_BOT = 0
+"""For what is encrypted of no bot: the check of the key."""
+
 NONCE_BYTES = 12
 """As AES-GCM requires: https://csrc.nist.gov/pubs/sp/800/38/d/final"""
 
 SECRET_KEY_CHARACTERS_MIN = 16
 """A shorter key could be found by trial from a copy of the database: it is not stretched."""
+
+
+FINGERPRINT_BYTES = 4
+"""By which processes tell one another which keys they have; a key cannot be found from it."""
 
 
 class Seal:
@@ -31,30 +38,71 @@ class Seal:
     '42:secret'
     >>> seal.open(b"cut off", bot_id=42) is None
     True
+
+    While the key is changed there are two: both decrypt, and what is encrypted is so with the one of the database.
+
+    >>> both = Seal("the key of tomorrow here", "a key that no trial finds")
+    >>> both.open(seal.seal("42:secret", bot_id=42), bot_id=42)
+    '42:secret'
+
+    Args:
+        secret_key: ``SECRET_KEY``.
+        former: ``FORMER_SECRET_KEY``, which decrypts, too.
     """
 
-    def __init__(self, secret_key: str) -> None:
-        if len(secret_key) < SECRET_KEY_CHARACTERS_MIN:
-            raise SettingsError(
-                f"SECRET_KEY has {len(secret_key)} characters; it needs at least {SECRET_KEY_CHARACTERS_MIN}"
-            )
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tempogram tokens at rest")
-        self._cipher = AESGCM(derived.derive(secret_key.encode()))
+    def __init__(self, secret_key: str, former: str | None = None) -> None:
+        keys = {"SECRET_KEY": secret_key} | ({"FORMER_SECRET_KEY": former} if former else {})
+        for name, key in keys.items():
+            if len(key) < SECRET_KEY_CHARACTERS_MIN:
+                raise SettingsError(f"{name} has {len(key)} characters; it needs at least {SECRET_KEY_CHARACTERS_MIN}")
+        if former == secret_key:
+            raise SettingsError("FORMER_SECRET_KEY is the same as SECRET_KEY; leave it out, or set the one before")
+        self._ciphers = [AESGCM(_derived(key, b"tempogram tokens at rest", 32)) for key in keys.values()]
+        self._writing = 0
+        self.fingerprints = tuple(
+            int.from_bytes(_derived(key, b"tempogram key fingerprint", FINGERPRINT_BYTES)) for key in keys.values()
+        )
 
     def __repr__(self) -> str:
         return "Seal(…)"
 
+    @property
+    def has_two(self) -> bool:
+        return len(self._ciphers) > 1
+
     def seal(self, text: str, *, bot_id: int) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, text.encode(), _owner(bot_id))
+        return nonce + self._ciphers[self._writing].encrypt(nonce, text.encode(), _owner(bot_id))
 
     def open(self, sealed: bytes, *, bot_id: int) -> str | None:
         """Return the text; None: it was encrypted with another key, or changed since."""
-        try:
-            nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-            return self._cipher.decrypt(nonce, text, _owner(bot_id)).decode()
-        except (InvalidTag, ValueError, TypeError):  # cut off, or no bytes at all: SQLite stores what it is given
-            return None
+        opened = (_opened(cipher, sealed, bot_id) for cipher in self._ciphers)
+        return next((text for text in opened if text is not None), None)
+
+    def is_under_secret_key(self, sealed: bytes, *, bot_id: int) -> bool:
+        """Tell whether it is encrypted with ``SECRET_KEY``, not with the former one."""
+        return _opened(self._ciphers[0], sealed, bot_id) is not None
+
+    def write_with_secret_key(self) -> None:
+        """Encrypt with ``SECRET_KEY`` from now on."""
+        self._writing = 0
+
+    def write_as(self, sealed: bytes, *, bot_id: int) -> None:
+        """Encrypt with the key with which this is encrypted, from now on."""
+        opening = (each for each, cipher in enumerate(self._ciphers) if _opened(cipher, sealed, bot_id) is not None)
+        self._writing = next(opening, self._writing)
+
+
+def _derived(secret_key: str, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret_key.encode())
+
+
+def _opened(cipher: AESGCM, sealed: bytes, bot_id: int) -> str | None:
+    try:
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        return cipher.decrypt(nonce, text, _owner(bot_id)).decode()
+    except (InvalidTag, ValueError, TypeError):  # cut off, or no bytes at all: SQLite stores what it is given
+        return None
 
 
 def secret_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> str:

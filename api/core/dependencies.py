@@ -24,7 +24,7 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Audit, Bots, Chats, StoredLimits
+from tempogram.api.core.repositories import Audit, Bots, Chats, Keys, StoredLimits
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.broadcasts.billing import Billing
@@ -94,6 +94,7 @@ class Dependencies(Monitored):
     handles: Handles
     audience: Audience
     audit: Audit
+    keys: Keys
     bots: Bots
     chats: Chats
     limits: StoredLimits

@@ -11,6 +11,7 @@ from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
+from tempogram.storage.key_rotation import UnderKeys
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import ChatMessage, MessageState
 
@@ -49,6 +50,17 @@ class Audit(Protocol):
     async def page(
         self, *, before_id: str | None, limit: int, who: str | None = None, target: str | None = None
     ) -> list[Change]: ...
+
+
+class Keys(Protocol):
+    """See ``storage.key_rotation.KeyRotation``."""
+
+    @property
+    def has_two(self) -> bool: ...
+
+    async def count(self) -> UnderKeys: ...
+
+    async def rotate(self) -> UnderKeys: ...
 
 
 class StoredLimits(Protocol):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tempogram.bot.commands.output import ask, read_secret, show
+from tempogram.bot.commands.options import Url
+from tempogram.bot.commands.output import api, ask, read_secret, show
 from tempogram.engine.model.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -69,8 +70,18 @@ def remove(
 
 
 @app.command()
-def rotate() -> None:
-    """Encrypt every token with the present SECRET_KEY; the former one is asked for, or read from standard input."""
+def rotate(
+    running: Annotated[bool, typer.Option("--running", help="While everything runs, over the API.")] = False,  # noqa: FBT002
+    url: Url = None,
+) -> None:
+    """Encrypt every token with the present SECRET_KEY; the former one is asked for, or read from standard input.
+
+    With --running every process has it as FORMER_SECRET_KEY.
+    """
+    if running:
+        counted = api(url).post("/keys/rotate", {})
+        typer.echo(_counted(counted))
+        raise typer.Exit(1 if counted["former"] or counted["unreadable"] else 0)
     from tempogram.storage.keys import Seal
 
     former = Seal(read_secret("Former SECRET_KEY"))
@@ -136,6 +147,22 @@ async def _opened(settings: Settings) -> AsyncIterator[SealedTokens]:
             yield SealedTokens(database, seal(settings))
         finally:
             await database.close()
+
+
+def _counted(counted: dict[str, Any]) -> str:
+    """Say what is under which key, and what to do.
+
+    >>> print(_counted({"present": 11, "former": 1, "unreadable": 0}))
+    Bots under the present SECRET_KEY: 11. Still under the former one: 1; call this again.
+    """
+    said = [f"Bots under the present SECRET_KEY: {counted['present']}."]
+    if counted["former"]:
+        said.append(f"Still under the former one: {counted['former']}; call this again.")
+    if counted["unreadable"]:
+        said.append(f"Neither key decrypts {counted['unreadable']}; see tempogram keys.")
+    if not counted["former"] and not counted["unreadable"]:
+        said.append("FORMER_SECRET_KEY is not needed any more: start every process without it.")
+    return " ".join(said)
 
 
 def _no_bot(bot_id: int) -> SettingsError:

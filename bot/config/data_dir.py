@@ -57,14 +57,23 @@ def bearer_tokens(settings: Settings, admin_token: str) -> BearerTokens:
 def seal(settings: Settings) -> Seal:
     """Read the key that encrypts the bot tokens, or make it; raises as ``read_admin_token`` does."""
     with _usable(settings.data_dir):
-        return Seal(secret_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings)))
+        key = secret_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
+        return Seal(key, _former_key(settings))
 
 
 def stored_seal(settings: Settings) -> Seal | None:
     """Read that key; None: there is none yet. Raises as ``read_admin_token`` does."""
     with _usable(settings.data_dir):
         key = stored_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
-    return None if key is None else Seal(key)
+        former = _former_key(settings)
+    if key is None and former is not None:
+        return seal(settings)  # the new key is made: what is there can be read with the former one
+    return None if key is None else Seal(key, former)
+
+
+def _former_key(settings: Settings) -> str | None:
+    given, path = settings.former_secret_key.get_secret_value(), settings.data_dir / "former_secret_key"
+    return stored_key(given, path=path, name="FORMER_SECRET_KEY")
 
 
 def secret_key_file(settings: Settings) -> Path:

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""), repr=False, description="Encrypts bot tokens; none: one is made and kept."
     )
+    former_secret_key: SecretStr = Field(
+        SecretStr(""), repr=False, description="The SECRET_KEY before, while it is changed; none: there is one key."
+    )
     public_url: str = Field("", description="Where Telegram reaches us; none: updates are fetched by polling.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")

@@ -65,6 +65,7 @@ def dependencies(built: Program) -> Dependencies:
         history=storage.history,
         audience=storage.audience,
         audit=storage.audit,
+        keys=storage.keys,
         bots=storage.bots,
         chats=storage.chats,
         limits=storage.limits,

@@ -24,6 +24,7 @@ from tempogram.storage.database.engines import name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
+from tempogram.storage.key_rotation import KeyRotation
 from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
@@ -70,6 +71,7 @@ class Storage:
     epochs: SqlEpochs
     held_locks: HeldLocks
     members: SqlMembership
+    keys: KeyRotation
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
     audience: SqlAudience
@@ -110,7 +112,9 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
             use = await stack.enter_async_context(
                 exclusive_lock(url, shared=bool(settings.redis_url), held_locks=held_locks)
             )
-            announcements = await stack.enter_async_context(membership(url, process, held_locks))
+            announcements = await stack.enter_async_context(
+                membership(url, process, held_locks, fingerprints=() if key is None else key.fingerprints)
+            )
         with step(f"makes the tables of {name_of(url)}, or brings them up to date"):
             database = await Database.open(url)
         if key is None:
@@ -130,7 +134,8 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                         database, readers=epoch_readers, announcements=announcements, held_locks=held_locks
                     ),
                     held_locks=held_locks,
-                    members=SqlMembership(epoch_readers, held_locks),
+                    members=(members := SqlMembership(epoch_readers, held_locks)),
+                    keys=KeyRotation(database, key, members),
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
                     audience=SqlAudience(database),

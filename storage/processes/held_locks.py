@@ -25,6 +25,9 @@ LEADER_LOCK = 0x7E3907
 PROCESS_LOCKS = 0x7E3908
 """The upper half of each process's lock."""
 
+KEY_LOCKS = 0x7E390B
+"""The upper half of the lock that every process shares that has a ``SECRET_KEY``; the lower one is its fingerprint."""
+
 HALF_BITS = 32
 
 HELD = """
@@ -79,6 +82,13 @@ class HeldLocks:
         """The numbers of the processes that lived at the last reading."""
         lower = (1 << HALF_BITS) - 1
         return frozenset(each & lower for each in self._holders if each >> HALF_BITS == PROCESS_LOCKS)
+
+    def without_key(self, fingerprint: int) -> frozenset[int]:
+        """Return the processes that lived at the last reading and do not have a key, by its fingerprint."""
+        have = self._holders.get((KEY_LOCKS << HALF_BITS) | fingerprint, frozenset())
+        lower = (1 << HALF_BITS) - 1
+        processes = {each & lower: held for each, held in self._holders.items() if each >> HALF_BITS == PROCESS_LOCKS}
+        return frozenset(process for process, held in processes.items() if not held <= have)
 
     def are_known(self, *, within_s: float) -> bool:
         """Tell whether they were read so long ago at most."""

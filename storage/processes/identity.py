@@ -15,12 +15,12 @@ from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import bots, identity
-from tempogram.storage.keys import Seal
+from tempogram.storage.keys import NO_BOT, Seal
 
 ROW = 1
 
-CHECKED, NO_BOT = "tempogram", 0
-"""What is sealed as the check, and for which bot."""
+CHECKED = "tempogram"
+"""What is encrypted as the check."""
 
 
 async def ledger_id(database: Database) -> str:
@@ -62,7 +62,7 @@ async def check_key(database: Database, seal: Seal) -> None:
     may_be_right = not tokens or any(token is not None for token in tokens)
     if may_be_right:
         await _set_check(database, seal, identity.c.key_check.is_(None))
-    if await _fits(database, seal):
+    if await take_present_key(database, seal):
         return
     if tokens and may_be_right:
         await adopt_key(database, seal)
@@ -102,12 +102,23 @@ async def check_no_key(database: Database, path: Path) -> None:
 async def is_key(database: Database, seal: Seal) -> bool:
     """Tell whether a key is the one of this database, or any may be, as nothing is encrypted yet."""
     tokens = (await Bots(database, seal).tokens()).values()
-    return await _fits(database, seal) or not tokens or any(token is not None for token in tokens)
+    return await take_present_key(database, seal) or not tokens or any(token is not None for token in tokens)
+
+
+async def take_present_key(database: Database, seal: Seal) -> bool:
+    """Encrypt with the key of this database from now on; False: it is none of these."""
+    async with database.reading() as connection:
+        stored = (await connection.execute(select(identity.c.key_check).where(identity.c.id == ROW))).scalar()
+    if stored is None or seal.open(stored, bot_id=NO_BOT) != CHECKED:
+        return False
+    seal.write_as(stored, bot_id=NO_BOT)
+    return True
 
 
 async def adopt_key(database: Database, seal: Seal) -> None:
-    """Make a key the one of this database, whatever the former one was."""
+    """Make ``SECRET_KEY`` the one of this database, whatever the former one was."""
     await ledger_id(database)
+    seal.write_with_secret_key()
     await _set_check(database, seal, true())
 
 
@@ -128,9 +139,3 @@ async def _set_check(database: Database, seal: Seal, condition: ColumnElement[bo
         connection.execute(update(identity).where(identity.c.id == ROW, condition).values(key_check=own))
 
     await database.write_alone(write)
-
-
-async def _fits(database: Database, seal: Seal) -> bool:
-    async with database.reading() as connection:
-        stored = (await connection.execute(select(identity.c.key_check).where(identity.c.id == ROW))).scalar()
-    return stored is not None and seal.open(stored, bot_id=NO_BOT) == CHECKED

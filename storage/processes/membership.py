@@ -7,7 +7,7 @@ its updates meanwhile, they are handled twice; what their handlers submit has th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -19,7 +19,7 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_er
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.epochs import CHANNEL, Announcements
 from tempogram.storage.processes.exclusive_lock import CHECK_EVERY_S, LOCK_QUERY_TIMEOUT_S
-from tempogram.storage.processes.held_locks import HELD, PROCESS_LOCKS, HeldLocks
+from tempogram.storage.processes.held_locks import HALF_BITS, HELD, KEY_LOCKS, PROCESS_LOCKS, HeldLocks
 from tempogram.storage.processes.session_lock import CONFIRM_S, TELL, SessionLock
 
 log = structlog.get_logger()
@@ -60,6 +60,14 @@ class SqlMembership:
             await self._tell()
         return self._alive
 
+    async def without_key(self, fingerprint: int) -> frozenset[int]:
+        """Return the living processes that do not have a ``SECRET_KEY``; none with SQLite, where there is one."""
+        if self._database.dialect == "sqlite":
+            return frozenset()
+        async with self._database.reading() as connection:
+            self._held_locks.note((await connection.execute(text(HELD))).one())
+        return self._held_locks.without_key(fingerprint)
+
     async def _tell(self) -> None:
         """Have the other processes read the locks."""
         async with self._database.reading() as connection:
@@ -67,8 +75,12 @@ class SqlMembership:
 
 
 @asynccontextmanager
-async def membership(url: str, process: int, held_locks: HeldLocks | None = None) -> AsyncIterator[Announcements]:
+async def membership(
+    url: str, process: int, held_locks: HeldLocks | None = None, *, fingerprints: Sequence[int] = ()
+) -> AsyncIterator[Announcements]:
     """Hold the lock of this process until the block ends, and hear what others announce; with SQLite there are none.
+
+    ``fingerprints`` are of the keys that it has.
 
     Raises:
         SettingsError: Another process has the same number.
@@ -79,7 +91,8 @@ async def membership(url: str, process: int, held_locks: HeldLocks | None = None
         yield announcements
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    lock = SessionLock(engine, (PROCESS_LOCKS << 32) | process, held_locks=held_locks)
+    keys = [(KEY_LOCKS << HALF_BITS) | each for each in fingerprints]
+    lock = SessionLock(engine, (PROCESS_LOCKS << HALF_BITS) | process, held_locks=held_locks, beside=keys)
     try:
         await _take(lock, process)
         keeping = asyncio.create_task(_keep(lock, process, announcements))

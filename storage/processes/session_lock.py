@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -23,12 +23,20 @@ class SessionLock:
         lock_id: The same number in every process that means the same lock.
         shared: Many sessions may hold it at once, as long as none holds it exclusively.
         held_locks: What this process reads of all locks anyway; None: nothing.
+        beside: Further locks, which it shares with others, over the same connection.
     """
 
     def __init__(
-        self, engine: AsyncEngine, lock_id: int, *, shared: bool = False, held_locks: HeldLocks | None = None
+        self,
+        engine: AsyncEngine,
+        lock_id: int,
+        *,
+        shared: bool = False,
+        held_locks: HeldLocks | None = None,
+        beside: Sequence[int] = (),
     ) -> None:
         self._held_locks = held_locks
+        self._beside = beside
         self._engine = engine
         self._lock_id = lock_id
         self._try_lock = TRY_LOCK_SHARED if shared else TRY_LOCK
@@ -40,6 +48,8 @@ class SessionLock:
         if self._connection is None:
             self._connection = await self._engine.connect()
         taken = (await self._connection.execute(self._try_lock, {"id": self._lock_id})).scalar()
+        for lock_id in self._beside if taken else ():
+            await self._connection.execute(TRY_LOCK_SHARED, {"id": lock_id})
         self._note(is_held=bool(taken))
         return bool(taken)
 

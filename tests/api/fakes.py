@@ -31,7 +31,7 @@ from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.broadcasts import Plan
-from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     OPEN,
@@ -73,6 +73,7 @@ from tempogram.engine.services.services import Services
 from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
+from tempogram.storage.key_rotation import UnderKeys
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
@@ -463,6 +464,18 @@ class ListedAudit:
         return found[:limit]
 
 
+class OneKey:
+    """No key is changed."""
+
+    has_two = False
+
+    async def count(self) -> UnderKeys:
+        return UnderKeys(present=2)
+
+    async def rotate(self) -> UnderKeys:
+        raise SettingsError("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")
+
+
 class ListedAudience:
     """A selection gives these chats, and leaves out one that has opted out."""
 
@@ -683,6 +696,7 @@ class World:
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.audience = ListedAudience()
         self.audit = ListedAudit(self.clock)
+        self.keys = OneKey()
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -748,6 +762,7 @@ class World:
             history=self.storage,
             audience=self.audience,
             audit=self.audit,
+            keys=self.keys,
             bots=self.bots,
             chats=self.chats,
             limits=self.stored_limits,

@@ -282,6 +282,8 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "PATCH /bots/{bot_id}": at(f"/bots/{BOT}", json={"weight": 2}),
     "GET /bots/{bot_id}/webhook-secret": at(f"/bots/{BOT}/webhook-secret"),
     "POST /bots/{bot_id}/webhook-secret": at(f"/bots/{BOT}/webhook-secret"),
+    "GET /keys": at("/keys"),
+    "POST /keys/rotate": at("/keys/rotate"),
     "GET /limits": at("/limits"),
     "PATCH /limits": at("/limits", json={"chat_cap": 500}),
     "DELETE /limits": at("/limits"),

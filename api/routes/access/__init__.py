@@ -3,4 +3,5 @@
 Read in this order:
 
     audit  what was changed, and by whom
+    keys   under which key secrets are encrypted
 """

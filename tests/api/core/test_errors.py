@@ -169,6 +169,8 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/health",
         "/health/cron",
         "/health/cron/{service}",
+        "/keys",
+        "/keys/rotate",
         "/limits",
         "/messages",
         "/messages/batch",

@@ -105,6 +105,8 @@ NEEDED = {
     ("PUT", "/services/{name}/operations/{operation}/breaker"): Role.OPERATOR,
     ("PATCH", "/services/{name}"): Role.ADMIN,
     ("GET", "/audit"): Role.ADMIN,
+    ("GET", "/keys"): Role.ADMIN,
+    ("POST", "/keys/rotate"): Role.ADMIN,
     ("DELETE", "/services/{name}/cache"): Role.OPERATOR,
     ("DELETE", "/services/{name}/changes"): Role.ADMIN,
     ("POST", "/alerts/test"): Role.OPERATOR,

@@ -1,0 +1,79 @@
+"""``SECRET_KEY`` is changed by restarts and one command, while messages go out: none is lost, none is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tempogram.simulator.client import running_simulator
+from tests.end_to_end.program import Program, program
+from tests.end_to_end.test_killed import database_settings  # noqa: F401 - a fixture
+from tests.forked import type_in
+
+FORMER, PRESENT = "the key that was used before", "the key that is used from now on"
+
+
+async def sent(tempogram: Program, chats: range) -> None:
+    batch = [{"bot": "42", "chat_id": chat, "text": f"hello {chat}"} for chat in chats]
+    status, answers = await tempogram.call("POST", "/messages/batch", json=batch)
+    assert status == 202, answers
+
+
+async def restarted(tempogram: Program, **environment: str) -> None:
+    await tempogram.kill()
+    tempogram.set(**environment)
+    await tempogram.start()
+
+
+async def test_a_key_is_changed_while_messages_go_out_over_kills(
+    tmp_path: Path,
+    database_settings: dict[str, str],  # noqa: F811
+) -> None:
+    async with (
+        running_simulator(total_limit=30) as telegram,
+        program(tmp_path, telegram.url, SECRET_KEY=FORMER, **database_settings) as tempogram,
+    ):
+        await sent(tempogram, range(1, 61))
+        await restarted(tempogram, SECRET_KEY=PRESENT, FORMER_SECRET_KEY=FORMER, BOT_TOKENS="")
+        await sent(tempogram, range(61, 91))
+        before = (await tempogram.call("GET", "/keys"))[1]
+        rotating = asyncio.create_task(tempogram.call("POST", "/keys/rotate"))
+        await asyncio.sleep(0)
+        await tempogram.kill()
+        await asyncio.wait([rotating])
+        await tempogram.start()
+        words = ["keys", "rotate", "--running", "--url", tempogram.url]
+        status, said, _ = await type_in(tempogram.directory, words)
+        await restarted(tempogram, FORMER_SECRET_KEY="")
+        await sent(tempogram, range(91, 101))
+        await tempogram.until(tempogram.is_empty, within_s=30)
+        report = await telegram.report()
+        calls = await telegram.calls()
+
+    assert before == {"has_former_key": True, "present": 0, "former": 1, "unreadable": 0}
+    assert (status, said) == (
+        0,
+        "Bots under the present SECRET_KEY: 1. FORMER_SECRET_KEY is not needed any more: start every process without "
+        "it.\n",
+    )
+    assert {call["text"] for call in calls if call["code"] == 200 and call["cost"]} == {
+        f"hello {n}" for n in range(1, 101)
+    }
+    assert [call["code"] for call in calls if call["code"] in {401, 404}] == []
+    assert report.broke_no_window
+
+
+async def test_the_former_key_alone_is_refused_afterwards(tmp_path: Path) -> None:
+    async with (
+        running_simulator() as telegram,
+        program(tmp_path, telegram.url, SECRET_KEY=FORMER) as tempogram,
+    ):
+        await restarted(tempogram, SECRET_KEY=PRESENT, FORMER_SECRET_KEY=FORMER, BOT_TOKENS="")
+        assert (await tempogram.call("POST", "/keys/rotate"))[0] == 200
+        await tempogram.kill()
+        tempogram.set(SECRET_KEY=FORMER, FORMER_SECRET_KEY="")
+
+        with pytest.raises(AssertionError, match="SECRET_KEY is not the one with which the tokens of 1 bot"):
+            await tempogram.start()
