@@ -53,14 +53,10 @@ async def test_a_key_is_changed_while_messages_go_out_over_kills(
         calls = await telegram.calls()
 
     assert before == {"has_former_key": True, "present": 0, "former": 1, "unreadable": 0}
-    assert (status, said) == (
-        0,
-        "Bots under the present SECRET_KEY: 1. FORMER_SECRET_KEY is not needed any more: start every process without "
-        "it.\n",
-    )
-    assert {call["text"] for call in calls if call["code"] == 200 and call["cost"]} == {
-        f"hello {n}" for n in range(1, 101)
-    }
+    assert status == 0
+    assert said.startswith("Bots under the present SECRET_KEY: 1. FORMER_SECRET_KEY is not needed any more")
+    arrived = {call["text"] for call in calls if call["code"] == 200 and call["cost"]}
+    assert arrived == {f"hello {chat}" for chat in range(1, 101)}
     assert [call["code"] for call in calls if call["code"] in {401, 404}] == []
     assert report.broke_no_window
 
