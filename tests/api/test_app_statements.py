@@ -319,11 +319,12 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
 }
 
 REFUSED = {
+    "POST /keys/rotate",
     "GET /bots/{bot_id}/webhook-secret",
     "POST /bots/{bot_id}/webhook-secret",
     "GET /services/calls/{call_id}/explain",
 }
-"""There is neither a webhook nor a call that waits."""
+"""There is neither a webhook nor a call that waits, nor a second key."""
 
 
 @pytest.fixture(autouse=True)

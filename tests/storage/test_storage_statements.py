@@ -17,6 +17,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram import storage
+from tempogram.engine.bulk.journal import Mark
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
@@ -26,6 +27,7 @@ from tempogram.engine.ports.audience import Claim, LeftOver
 from tempogram.engine.ports.beat_store import LoopBeat
 from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.ports.task_store import TaskRow
+from tempogram.engine.scheduler.sweep import SweepRow
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.bots import Bots
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
@@ -37,6 +39,7 @@ from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.scheduler.beats import SqlBeats
+from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.selection.audience import SqlAudience
 from tempogram.storage.services.uses import SqlCallUses
@@ -293,6 +296,11 @@ CASES: dict[str, Case] = {
     "SqlAudience.note_submitted": note_claims,
     "SqlAudience.postpone": postpone,
     "SqlCallUses.add": simply(lambda database, count: SqlCallUses(database).add([("shop", NOW_MS, 1)] * count)),
+    "SqlSweeps.note_bulk": simply(
+        lambda database, count: SqlSweeps(database).note_bulk(
+            SweepRow(name="campaign-7", run="a"), [Mark(index=n, error="x") for n in range(count)]
+        )
+    ),
     "SqlTotals.add": simply(lambda database, count: SqlTotals(database).add({f"t{n}": 1 for n in range(count)})),
     "SqlBroadcastStore.change": simply(
         lambda database, count: SqlBroadcastStore(database).change(

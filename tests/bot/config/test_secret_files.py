@@ -17,6 +17,7 @@ VALUES = {
     "OPERATOR_TOKEN": TOKEN,
     "VIEWER_TOKEN": TOKEN,
     "SECRET_KEY": TOKEN,
+    "FORMER_SECRET_KEY": TOKEN,
     "LLM_API_KEY": "schlüssel",
     "LLM_API_URL": "https://key@llm.example.org/v1",
     "DATABASE_URL": "postgresql://me:pass@db/tempogram",
