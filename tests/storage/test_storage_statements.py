@@ -17,7 +17,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram import storage
-from tempogram.engine.bulk.journal import Mark
+from tempogram.engine.bulk.journal import Mark as BulkMark
 from tempogram.engine.model.broadcasts import Addressee, Broadcast, BroadcastState, Outcome
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.selection import Recipient, Rules
@@ -298,7 +298,7 @@ CASES: dict[str, Case] = {
     "SqlCallUses.add": simply(lambda database, count: SqlCallUses(database).add([("shop", NOW_MS, 1)] * count)),
     "SqlSweeps.note_bulk": simply(
         lambda database, count: SqlSweeps(database).note_bulk(
-            SweepRow(name="campaign-7", run="a"), [Mark(index=n, error="x") for n in range(count)]
+            SweepRow(name="campaign-7", run="a"), [BulkMark(index=n, error="x") for n in range(count)]
         )
     ),
     "SqlTotals.add": simply(lambda database, count: SqlTotals(database).add({f"t{n}": 1 for n in range(count)})),
