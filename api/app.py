@@ -35,6 +35,7 @@ from tempogram.api.routes import (
     watches,
 )
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
+from tempogram.api.routes.identity import tokens, users
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
@@ -58,6 +59,8 @@ ROUTERS = (
     tasks.router,
     selections.router,
     watches.router,
+    users.router,
+    tokens.router,
     metrics.router,
     health.router,
     cron_health.router,
@@ -134,6 +137,6 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
 openapi = APIRouter(route_class=GuardedRoute)
 
 
-@openapi.get("/openapi.json", dependencies=[requires(Role.VIEWER)], include_in_schema=False)
+@openapi.get("/openapi.json", dependencies=[requires(Role.VIEWER, is_bounded=True)], include_in_schema=False)
 async def description(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.identity.secrets import Digests
 
 NONCE_BYTES = 12
 """As AES-GCM requires: https://csrc.nist.gov/pubs/sp/800/38/d/final"""
@@ -25,6 +26,9 @@ class Seal:
     """Encrypts texts so that only the same ``SECRET_KEY`` decrypts them, for the same bot.
 
     The bot's id is authenticated with the text, so an encrypted token cannot be moved to another bot's row.
+
+    Attributes:
+        digests: What API tokens and sessions are stored as, by another key derived from it.
 
     >>> seal = Seal("a key that no trial finds")
     >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
@@ -40,6 +44,7 @@ class Seal:
             )
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tempogram tokens at rest")
         self._cipher = AESGCM(derived.derive(secret_key.encode()))
+        self.digests = Digests(secret_key)
 
     def __repr__(self) -> str:
         return "Seal(…)"

@@ -17,6 +17,7 @@ Read in this order:
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives
     watches   see and change what chats watch
+    identity/  who is let in: users and their tokens
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

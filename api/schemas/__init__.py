@@ -19,6 +19,7 @@ Read in this order:
     tasks     a task, and how all of them are
     selections  a selection of chats
     watches   what chats watch
+    identity/  users and their tokens
     health    whether the process is up
     errors    the body of every error
 """

@@ -23,6 +23,9 @@ from tempogram.storage.database.engines import name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
+from tempogram.storage.identity.links import LoginLinks
+from tempogram.storage.identity.tokens import ApiTokens
+from tempogram.storage.identity.users import Users
 from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
@@ -71,6 +74,7 @@ class Storage:
     members: SqlMembership
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
+    api_tokens: ApiTokens
     audience: SqlAudience
     beats: SqlBeats
     bots: Bots
@@ -80,6 +84,7 @@ class Storage:
     handles: SqlHandles
     history: MessageHistory
     limits: StoredLimits
+    login_links: LoginLinks
     services: SqlServices
     states: States
     sweeps: SqlSweeps
@@ -87,6 +92,7 @@ class Storage:
     texts: Texts
     totals: SqlTotals
     updates: Updates
+    users: Users
     watches: SqlWatchStore
     uploads: Uploads
     retention: Retention
@@ -128,6 +134,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     members=SqlMembership(epoch_readers, held_locks),
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
+                    api_tokens=ApiTokens(database, key.digests),
                     audience=SqlAudience(database),
                     beats=SqlBeats(database),
                     bots=Bots(database, key),
@@ -137,6 +144,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     handles=SqlHandles(database),
                     history=MessageHistory(database),
                     limits=StoredLimits(database, settings.limits()),
+                    login_links=LoginLinks(database, key.digests),
                     services=SqlServices(database),
                     states=States(database),
                     sweeps=SqlSweeps(database),
@@ -145,6 +153,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     totals=SqlTotals(database),
                     updates=Updates(database, process=process),
                     uploads=Uploads(database),
+                    users=Users(database),
                     watches=SqlWatchStore(database),
                     retention=Retention(database, keep=keep, clock=clock),
                 )

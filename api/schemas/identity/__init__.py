@@ -1,0 +1,7 @@
+"""Users and their tokens.
+
+Read in this order:
+
+    users   a user
+    tokens  an API token
+"""
