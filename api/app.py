@@ -34,8 +34,8 @@ from tempogram.api.routes import (
     tasks,
     watches,
 )
+from tempogram.api.routes.access import audit, tokens, users
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
-from tempogram.api.routes.identity import tokens, users
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
@@ -54,6 +54,7 @@ ROUTERS = (
     limits.router,
     services.router,
     alerts.router,
+    audit.router,
     broadcasts.router,
     broadcasts.forms,
     tasks.router,

@@ -15,6 +15,7 @@ Read in this order:
     cache/          answers that are asked for often, computed once
     services/       calls of other services than Telegram, within their limits
     scheduler/      tasks at their time, each due time once
+    bulk/           a function over many items, so many at once, and on after a kill
     selection/      whom a bot writes to of its own accord, and when in their own day
     watches/        what chats watch, asked for when it is due, within what its service allows
     broadcasts/     one message to many chats, in portions

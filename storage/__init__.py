@@ -11,6 +11,7 @@ Read in this order:
     bots, chats    the registered bots, and the state of their chats
     chat_facts     what is said of chats, and how it is written
     limits         limits changed at run time
+    audit          who changed what
     totals         sums over all processes, for the metrics
     services/      calls of services: what was changed of their limits, and what of long windows is used
     scheduler/     when tasks are due, how they go, and their last runs

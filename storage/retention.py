@@ -12,6 +12,7 @@
     broadcast_recipients, and its files  ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
     api_sessions, login_links            ``LOG_INS_MS`` after they expired
+    audit                                after ``AUDIT_DAYS``
     campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
@@ -42,6 +43,7 @@ from tempogram.storage.database.models import (
     alerts,
     api_sessions,
     attempts,
+    audit,
     broadcast_recipients,
     broadcasts,
     call_uses,
@@ -105,6 +107,7 @@ class RetentionPeriods:
     messages_ms: int | None
     dead_ms: int | None
     texts_ms: int
+    audit_ms: int | None = None
 
 
 class Retention:
@@ -124,6 +127,9 @@ class Retention:
         removed = {"messages": await self._purge_messages(now_ms)}
         for name, statement in purges(now_ms, texts_ms=self._keep.texts_ms).items():
             removed[name] = await self._repeat(statement)
+        if self._keep.audit_ms is not None:
+            is_old = audit.c.id < earliest(now_ms - self._keep.audit_ms)
+            removed["audit"] = await self._repeat(_purge(audit, is_old))
         removed["broadcast_files"] = await self._purge_broadcast_files(now_ms)
         if any(removed.values()):
             log.info("old_rows_deleted", **removed)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.aiohttp_middleware import service_middleware
     from tempogram.bot.embedding.broadcasts import broadcast
+    from tempogram.bot.embedding.bulk import map_limited
     from tempogram.bot.embedding.functions import (
         cancel,
         dead_letters,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from tempogram.bot.embedding.sweeps import sweep
     from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.bot.tasks.declared import cron, every
+    from tempogram.engine.bulk.batches import batches
+    from tempogram.engine.bulk.results import BulkCounts, BulkError, BulkItem, BulkReport, TooManyFailures
     from tempogram.engine.cache.options import CacheOptions
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -59,6 +62,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrokerUnavailable",
+    "BulkCounts",
+    "BulkError",
+    "BulkItem",
+    "BulkReport",
     "CacheOptions",
     "CallOptions",
     "CallOverdue",
@@ -87,8 +94,10 @@ __all__ = [
     "SweepOverdue",
     "Swept",
     "Tempogram",
+    "TooManyFailures",
     "UnknownService",
     "Verdict",
+    "batches",
     "broadcast",
     "cancel",
     "check_rate_limit",
@@ -97,6 +106,7 @@ __all__ = [
     "every",
     "explain",
     "find",
+    "map_limited",
     "once_for_fleet",
     "options",
     "priority",
@@ -115,6 +125,10 @@ __all__ = [
 
 HOMES = {
     "BrokerUnavailable": "engine.model.errors",
+    "BulkCounts": "engine.bulk.results",
+    "BulkError": "engine.bulk.results",
+    "BulkItem": "engine.bulk.results",
+    "BulkReport": "engine.bulk.results",
     "CacheOptions": "engine.cache.options",
     "CallOptions": "engine.services.services",
     "CallOverdue": "engine.services.errors",
@@ -143,8 +157,10 @@ HOMES = {
     "SweepOverdue": "engine.scheduler.sweep",
     "Swept": "engine.scheduler.sweep",
     "Tempogram": "bot.embedding.tempogram",
+    "TooManyFailures": "engine.bulk.results",
     "UnknownService": "engine.services.errors",
     "Verdict": "engine.services.answers",
+    "batches": "engine.bulk.batches",
     "broadcast": "bot.embedding.broadcasts",
     "cancel": "bot.embedding.functions",
     "check_rate_limit": "bot.embedding.rate_checks",
@@ -153,6 +169,7 @@ HOMES = {
     "every": "bot.tasks.declared",
     "explain": "bot.embedding.functions",
     "find": "bot.embedding.functions",
+    "map_limited": "bot.embedding.bulk",
     "once_for_fleet": "bot.behaviours.once",
     "options": "bot.calls.call_options",
     "priority": "bot.calls.call_options",

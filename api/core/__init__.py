@@ -9,6 +9,7 @@ Read in this order:
     errors               every error, with its status and code
     validation_messages  a validation error as a sentence
     counted              counts that are asked for often
+    audit                what a request changes, as it is written down
     json_depth           how deep JSON may be
     redaction            removes tokens from texts, and shortens values
 """

@@ -24,7 +24,7 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Bots, Chats, StoredLimits
+from tempogram.api.core.repositories import Audit, Bots, Chats, StoredLimits
 from tempogram.api.security.identity import Identity
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
@@ -95,6 +95,7 @@ class Dependencies(Monitored):
     results: Results
     handles: Handles
     audience: Audience
+    audit: Audit
     bots: Bots
     chats: Chats
     limits: StoredLimits

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
@@ -41,6 +42,16 @@ class MessageHistory(Protocol):
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]: ...
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int: ...
+
+
+class Audit(Protocol):
+    """See ``storage.audit.SqlAudit``."""
+
+    async def add(self, change: Change) -> None: ...
+
+    async def page(
+        self, *, before_id: str | None, limit: int, who: str | None = None, target: str | None = None
+    ) -> list[Change]: ...
 
 
 class StoredLimits(Protocol):

@@ -14,10 +14,10 @@ Read in this order:
     services  see, change, hold and stop what is called besides Telegram
     broadcasts  make, preview and control broadcasts
     alerts    what is wrong, and whether its channels work
+    access/   who may do what, and who did
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives
     watches   see and change what chats watch
-    identity/  who is let in: users and their tokens
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

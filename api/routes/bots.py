@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Path, Request, Response
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
@@ -51,7 +52,9 @@ async def add(wanted: BotIn, dependencies: DependenciesOf) -> BotOut:
     bot_id = await dependencies.fleet.add(
         wanted.token, wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
     )
-    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
+    added = await bot_of_path(dependencies.bots, bot_id)
+    note(after={"bot_id": bot_id, **_noted(added)})
+    return _shown(dependencies, added)
 
 
 @router.get(
@@ -75,8 +78,10 @@ async def change(request: Request, bot_id: BotPath, wanted: BotChange, dependenc
     """
     if wanted.changes_fleet:
         refuse_below(Role.ADMIN, request)
-    await _change(dependencies, bot_id, wanted)
-    return _shown(dependencies, await bot_of_path(dependencies.bots, bot_id))
+    before = await _change(dependencies, bot_id, wanted)
+    changed = await bot_of_path(dependencies.bots, bot_id)
+    note(before=_noted(before), after=_noted(changed))
+    return _shown(dependencies, changed)
 
 
 @router.delete(
@@ -97,6 +102,7 @@ async def remove(
     that have ended stay in the history. A bot of ``BOT_TOKENS`` is added again at the next start.
     """
     progress = await _remove(dependencies, bot_id, keep_messages=keep_messages)
+    note(after={"cancelled": progress.cancelled, "keep_messages": keep_messages})
     response.status_code = 200 if progress.is_complete else 202
     return RemovedOut(cancelled=progress.cancelled)
 
@@ -141,9 +147,20 @@ def _shown(dependencies: Dependencies, bot: RegisteredBot) -> BotOut:
     return BotOut.of(bot, dependencies.fleet.source_of(bot))
 
 
-async def _change(dependencies: Dependencies, bot_id: int, wanted: BotChange) -> None:
-    """Do first what may be refused; then write the database before the broker, which is rebuilt from it."""
-    await bot_of_path(dependencies.bots, bot_id)
+def _noted(bot: RegisteredBot) -> dict[str, Any]:
+    """Return what may be written down of a bot: settings of behaviours may hold texts."""
+    return {
+        "paused": bot.paused,
+        "weight": bot.weight,
+        "updates": None if bot.updates is None else bot.updates.value,
+        "behaviours": sorted(bot.behaviours),
+        "defaults": sorted(bot.defaults),
+    }
+
+
+async def _change(dependencies: Dependencies, bot_id: int, wanted: BotChange) -> RegisteredBot:
+    """Do first what may be refused; then write the database before the broker. Returns the bot as it was."""
+    before = await bot_of_path(dependencies.bots, bot_id)
     if wanted.changes_fleet:
         await dependencies.fleet.change(
             bot_id, behaviours=wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
@@ -154,6 +171,7 @@ async def _change(dependencies: Dependencies, bot_id: int, wanted: BotChange) ->
     if wanted.paused is not None:
         await dependencies.ledger.pause(bot_id, paused=wanted.paused)
         await settings_sync.pause(dependencies.broker, bot_id, paused=wanted.paused)
+    return before
 
 
 async def _remove(dependencies: Dependencies, bot_id: int, *, keep_messages: bool) -> RemovalProgress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
@@ -34,17 +35,23 @@ async def change(wanted: LimitsChange, dependencies: DependenciesOf) -> LimitsOu
     They outlive a restart: a change takes precedence over the environment until ``DELETE /limits``. Limits that were
     lowered after a 429 are raised again.
     """
+    before = LimitsOut.of(await dependencies.limits.current()).model_dump(mode="json")
     try:
         limits = await dependencies.limits.change(wanted.changes())
     except SettingsError as error:
         raise Refusal(str(error)) from None
-    return await _put_in_force(dependencies, limits)
+    shown = await _put_in_force(dependencies, limits)
+    note(before=before, after=shown.model_dump(mode="json"))
+    return shown
 
 
 @router.delete("/limits", dependencies=[requires(Role.ADMIN)], responses=error_responses(LedgerError))
 async def reset(dependencies: DependenciesOf) -> LimitsOut:
     """Reset the limits to the environment's, at once and for all processes."""
-    return await _put_in_force(dependencies, await dependencies.limits.reset())
+    before = LimitsOut.of(await dependencies.limits.current()).model_dump(mode="json")
+    shown = await _put_in_force(dependencies, await dependencies.limits.reset())
+    note(before=before, after=shown.model_dump(mode="json"))
+    return shown
 
 
 async def _put_in_force(dependencies: Dependencies, limits: Limits) -> LimitsOut:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from tempogram.api.core.audit import IDS_MAX, note
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotAllowed, TooLarge, error_responses
 from tempogram.api.schemas.fields import BotId, MessageId, Tag
@@ -63,7 +64,9 @@ async def dead_letter_page(
 async def replay(selection: Selection, dependencies: DependenciesOf, bounds: BoundsOf) -> ReplayedOut:
     """Queue dead letters again, with their attempts reset; ids that are not dead letters are skipped."""
     _check_bounds(selection, bounds)
-    return ReplayedOut(replayed=await dead_letters.replay(dependencies, selection))
+    replayed = await dead_letters.replay(dependencies, selection)
+    note(after={**_selected(selection), "replayed": replayed})
+    return ReplayedOut(replayed=replayed)
 
 
 @router.delete(
@@ -76,7 +79,14 @@ async def purge(
 ) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
     _check_bounds(selection, bounds)
-    return PurgedOut(purged=await dead_letters.purge(dependencies, selection))
+    purged = await dead_letters.purge(dependencies, selection)
+    note(after={**_selected(selection), "purged": purged})
+    return PurgedOut(purged=purged)
+
+
+def _selected(selection: Selection) -> dict[str, Any]:
+    """Return which dead letters were meant."""
+    return {"ids": None if selection.ids is None else list(selection.ids)[:IDS_MAX], "bot": selection.bot}
 
 
 def _check_bounds(selection: Selection, bounds: Bounds) -> None:

@@ -16,10 +16,10 @@ Read in this order:
     services  a service, and a call of it that waits
     broadcasts  one message to many chats
     alerts    what is wrong
+    access/   who may do what, and who did
     tasks     a task, and how all of them are
     selections  a selection of chats
     watches   what chats watch
-    identity/  users and their tokens
     health    whether the process is up
     errors    the body of every error
 """

@@ -147,6 +147,7 @@ class ServiceOut(ResponseModel):
     delay_s: float
     waiting_max: int
     throttled_codes: list[int]
+    log_level: str = Field(description="debug: each step of its calls is logged.")
     breaker: dict[str, float] = Field(description="When breakers open, and for how long.")
 
     @classmethod
@@ -165,6 +166,7 @@ class ServiceOut(ResponseModel):
             delay_s=service.delay_s,
             waiting_max=service.waiting_max,
             throttled_codes=list(service.throttled_codes),
+            log_level=service.log_level,
             breaker={name: getattr(service.breaker, name) for name in BreakerRule.__slots__},
         )
 

@@ -12,9 +12,11 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from tempogram.api.core.audit import noting
 from tempogram.api.core.errors import NotAllowed
 from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
 from tempogram.api.schemas.fields import read_bot
+from tempogram.api.security.audited import is_audited, write_down
 from tempogram.api.security.bounds import Bounds
 from tempogram.api.security.principals import Role
 from tempogram.api.security.requests import principal_of, refuse_bound
@@ -39,10 +41,17 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
+        action = f"{min(self.methods or {''})} {self.path}"
+
         async def guarded(request: Request) -> Response:
             request.state.principal = await principal_of(request, request.app.state.dependencies)
             async with self.read(request) as strict:
-                return await handle(strict)
+                if not is_audited(action):
+                    return await handle(strict)
+                with noting() as noted:
+                    response = await handle(strict)
+                await write_down(request, action, noted, response)
+                return response
 
         return guarded
 

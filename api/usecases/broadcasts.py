@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.counted import counted
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
@@ -38,6 +39,7 @@ async def create(
         if isinstance(error, SettingsError):
             raise Refusal(str(error)) from None
         raise
+    note(after={"id": broadcast.id, "bot": wanted.bot})
     return await shown(dependencies, broadcast)
 
 
@@ -77,7 +79,9 @@ async def changed(
     dependencies: Dependencies, change: Callable[[int], Awaitable[Broadcast]], broadcast_id: int
 ) -> BroadcastOut:
     """Start, pause, resume, cancel or retry a broadcast, and show it."""
-    return await shown(dependencies, await change(broadcast_id))
+    changed = await change(broadcast_id)
+    note(after={"state": changed.state.value})
+    return await shown(dependencies, changed)
 
 
 async def shown(dependencies: Dependencies, broadcast: Broadcast) -> BroadcastOut:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import NotFound
 from tempogram.api.core.repositories import Chats
@@ -63,6 +64,7 @@ async def change(dependencies: Dependencies, bot_id: int, chat_id: ChatId, wante
     """
     await bot_of_path(dependencies.bots, bot_id)
     await dependencies.chats.set_facts(bot_id, [wanted.facts(chat_id, dependencies.clock())])
+    note(after={"fields": sorted(wanted.model_fields_set)})
     shown = await _shown(dependencies, bot_id, chat_id)
     if wanted.opted_out:
         await _take_back(dependencies.ledger, dependencies.closer, bot_id, shown.chat_id)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import NotFound
 from tempogram.api.core.ports import Refusal
@@ -35,12 +36,15 @@ async def change(dependencies: Dependencies, name: str, words: Mapping[str, Any]
         UnknownService: There is no such service, or operation.
         Refusal: The words make no sense; nothing was changed.
     """
+    before = await dependencies.changed_services.changes(name)
     with _refusals():
         await dependencies.changed_services.update_limits(name, words)
+    note(before=before, after=await dependencies.changed_services.changes(name))
     return await _seen(dependencies, name)
 
 
 async def reset(dependencies: Dependencies, name: str) -> ServiceOut:
+    note(before=await dependencies.changed_services.changes(name))
     await dependencies.changed_services.reset(name)
     return await _seen(dependencies, name)
 
@@ -54,6 +58,7 @@ async def forget(dependencies: Dependencies, name: str) -> ServiceOut:
 async def hold(dependencies: Dependencies, name: str, operation: str | None, wanted: HoldIn) -> ServiceOut:
     with _refusals():
         dependencies.services.hold(name, operation, for_ms=round(wanted.seconds * 1_000), by=wanted.reason)
+    note(after={"held_for_s": wanted.seconds})
     return await _seen(dependencies, name)
 
 
@@ -68,6 +73,7 @@ async def switch_breaker(dependencies: Dependencies, name: str, operation: str |
     operations = [operation] if operation is not None else list(dependencies.services.service(name).operations)
     with _refusals():
         await (changed.open_breakers if is_open else changed.close_breakers)(name, operations)
+    note(after={"breaker": "open" if is_open else "closed"})
     return await _seen(dependencies, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.tasks import TaskChange
@@ -33,10 +34,12 @@ async def change(dependencies: Dependencies, name: str, wanted: TaskChange) -> S
     board = dependencies.tasks
     with _refusals():
         health = await board.task(name)
+        before = _noted(health)
         if wanted.changes_interval:
             health = await board.set_interval(name, round((wanted.interval_s or 0) * 1_000))
         if wanted.is_paused is not None:
             health = await (board.pause if wanted.is_paused else board.resume)(name)
+    note(before=before, after=_noted(health))
     return _shown(health)
 
 
@@ -61,3 +64,8 @@ def _refusals() -> Iterator[None]:
         yield
     except SettingsError as error:
         raise Refusal(str(error)) from None
+
+
+def _noted(health: TaskHealth) -> Shown:
+    row = health.row
+    return {"interval_s": row.chosen_interval_ms / 1_000 or None, "is_paused": row.is_paused}

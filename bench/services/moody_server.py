@@ -16,6 +16,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from tempogram.bot.demo.process import free_port
+from tempogram.simulator.services.counts import most_in_window
 
 HANGS_S = 60.0
 
@@ -155,9 +156,4 @@ def most_in_a_window(calls: Sequence[Served], window_s: float) -> int:
     >>> most_in_a_window([Served(0, "/", 1, at_s) for at_s in (1.0, 1.5, 2.0)], 1.0)
     2
     """
-    arrived, first, most = sorted(each.began_at_s for each in calls), 0, 0
-    for last, at_s in enumerate(arrived):
-        while arrived[first] <= at_s - window_s:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+    return most_in_window(sorted(each.began_at_s * 1_000 for each in calls), window_s * 1_000)

@@ -10,6 +10,7 @@ Read in this order:
     explanation  why a message waits, in plain words
     broadcasts/  ``tempogram broadcast``: one message to many chats, over the API
     services/    ``tempogram services``: what is called besides Telegram, over the API
+    audit        ``tempogram audit``: who changed what, over the API
     alerts       ``tempogram alerts``: what is wrong, and a test of the channels, over the API
     tasks        ``tempogram tasks``: what is done at its time, over the API
     task_tables  tasks and their runs as tables

@@ -7,6 +7,7 @@ import typer
 from tempogram.bot.commands import alerts, keys, plan, queue, simulator, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
+from tempogram.bot.commands.audit import audit
 from tempogram.bot.commands.broadcasts import commands as broadcasts
 from tempogram.bot.commands.identity import tokens, users
 from tempogram.bot.commands.load import load as load_command
@@ -38,6 +39,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(simulator.app, name="simulator")
+app.command()(audit)
 app.command()(say)
 app.command()(load_command.load)
 app.command()(reengagement)

@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         default=True, description="false: no limit of a service holds; those of Telegram always do."
     )
     cache_mb: int = Field(
-        64, ge=0, le=65_536, description="Megabytes of answers that are kept: of each process, or in Redis of all."
+        64, ge=1, le=65_536, description="Megabytes of answers that are kept: of each process, or in Redis of all."
     )
     default_concurrency_limit: int = Field(
         10, ge=1, le=10_000, description="Calls of a service at once, where it declares no number."
@@ -243,6 +243,9 @@ class Settings(BaseSettings):
     )
     retention_dead_days: int = Field(
         90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
+    )
+    audit_days: int = Field(
+        365, ge=0, le=36_500, description="Days for which it is kept who changed what; 0 = for ever."
     )
     watch_preset: Preset = Field(
         Preset.SPREAD, description="Which watched items are due: spread, viewed, on_demand, priority or by_user."
@@ -545,6 +548,10 @@ class Settings(BaseSettings):
     @property
     def keep_dead_ms(self) -> int | None:
         return _ms(self.retention_dead_days * 86_400) or None
+
+    @property
+    def keep_audit_ms(self) -> int | None:
+        return _ms(self.audit_days * 86_400) or None
 
     @property
     def keep_texts_ms(self) -> int:

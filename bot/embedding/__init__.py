@@ -13,6 +13,7 @@ Read in this order:
     rate_checks         ``tempogram.check_rate_limit``
     broadcasts          ``tempogram.broadcast``
     sweeps              ``tempogram.sweep``
+    bulk                ``tempogram.map_limited``
     selection           ``tempogram.select``
     aiohttp_middleware  the same for every request of an aiohttp session
 """

@@ -15,9 +15,9 @@ from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.app import dependencies
 from tempogram.bot.wiring.program import Program
-from tempogram.engine.scheduler.sweep import SweepStore
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.services import Services
+from tempogram.storage.scheduler.sweeps import SqlSweeps
 
 NOT_RUNNING = (
     "no engine of Tempogram runs in this program; name your module in BEHAVIOURS and start tempogram run, "
@@ -36,7 +36,7 @@ class RunningEngine:
         dependencies: What the endpoints of the API use.
         services: What is called besides Telegram.
         changed_services: Changes them while they run.
-        sweeps: How far each sweep is.
+        sweeps: How far each sweep and each named bulk is.
         wait_s: How long ``send`` waits for a place.
     """
 
@@ -44,7 +44,7 @@ class RunningEngine:
     dependencies: Dependencies
     services: Services
     changed_services: ChangedServices
-    sweeps: SweepStore
+    sweeps: SqlSweeps
     fleet: Fleet
     wait_s: float
 

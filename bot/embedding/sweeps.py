@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tempogram.bot.embedding import current
 from tempogram.bot.embedding.current import RunningEngine
+from tempogram.engine.bulk.journal import Mark
 from tempogram.engine.scheduler import sweep as engine_sweep
 from tempogram.engine.scheduler.sweep import CHUNK, PAUSE_S, SweepRow, Swept
 
@@ -46,7 +47,7 @@ async def sweep(
         name,
         items,
         check,
-        store=_InEnginesLoop(engine),
+        store=InEnginesLoop(engine),
         clock=engine.dependencies.clock,
         chunk=chunk,
         pause_s=pause_s,
@@ -54,8 +55,8 @@ async def sweep(
     )
 
 
-class _InEnginesLoop:
-    """See ``SweepStore``; used from any loop."""
+class InEnginesLoop:
+    """See ``SweepStore`` and ``BulkStore``; used from any loop."""
 
     def __init__(self, engine: RunningEngine) -> None:
         self._run = engine.gateway.loop.run
@@ -66,3 +67,12 @@ class _InEnginesLoop:
 
     async def note(self, row: SweepRow) -> None:
         await self._run(self._sweeps.note(row))
+
+    async def take(self, name: str, run: str, now_ms: int) -> SweepRow:
+        return await self._run(self._sweeps.take(name, run, now_ms))
+
+    async def note_bulk(self, row: SweepRow, marks: Sequence[Mark]) -> bool:
+        return await self._run(self._sweeps.note_bulk(row, marks))
+
+    async def marks(self, name: str, *, since: int, limit: int) -> Sequence[Mark]:
+        return await self._run(self._sweeps.marks(name, since=since, limit=limit))

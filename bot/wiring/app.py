@@ -66,6 +66,7 @@ def dependencies(built: Program) -> Dependencies:
         handles=storage.handles,
         history=storage.history,
         audience=storage.audience,
+        audit=storage.audit,
         bots=storage.bots,
         chats=storage.chats,
         limits=storage.limits,

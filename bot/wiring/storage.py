@@ -15,6 +15,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
+from tempogram.storage.audit import SqlAudit
 from tempogram.storage.bots import Bots
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
@@ -76,6 +77,7 @@ class Storage:
     alert_readings: SqlAlertReadings
     api_tokens: ApiTokens
     audience: SqlAudience
+    audit: SqlAudit
     beats: SqlBeats
     bots: Bots
     broadcasts: SqlBroadcastStore
@@ -103,7 +105,10 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
     key, process = stored_seal(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
-        messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
+        messages_ms=settings.keep_messages_ms,
+        dead_ms=settings.keep_dead_ms,
+        texts_ms=settings.keep_texts_ms,
+        audit_ms=settings.keep_audit_ms,
     )
     url, held_locks = database_url(settings), HeldLocks()
     async with AsyncExitStack() as stack:
@@ -136,6 +141,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     alert_readings=SqlAlertReadings(database),
                     api_tokens=ApiTokens(database, key.digests),
                     audience=SqlAudience(database),
+                    audit=SqlAudit(database, clock=clock),
                     beats=SqlBeats(database),
                     bots=Bots(database, key),
                     broadcasts=SqlBroadcastStore(database),

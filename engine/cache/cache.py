@@ -113,7 +113,8 @@ class Cache:
                 self._refresh(name, compute, options, seen)
             with suppress(msgspec.ValidationError):  # another version of the program kept another type
                 return self._answered(name, entry, options, _got(entry, age))
-        spare = entry if age is Age.STALE_IF_ERROR else None
+        is_spare = entry is not None and age is Age.STALE_IF_ERROR and entry.is_readable(options)
+        spare = entry if is_spare else None
         is_first = name not in self._computing
         answer: Answer = await self._computing.join(name, partial(self._compute, name, compute, options, spare))
         if answer.entry is None:
@@ -133,8 +134,8 @@ class Cache:
         await self._store.forget([*map(key_tag, names), *map(user_tag, tags), *map(group_tag, groups)])
 
     async def close(self) -> None:
+        """End what is computed behind the callers' backs; what callers wait for ends by itself."""
         await self._computing.close()
-        await self._reading.close()
 
     async def _read(self, name: EntryName, options: CacheOptions) -> Seen:
         if not self._store.is_shared:

@@ -14,6 +14,7 @@ K = TypeVar("K", bound=Hashable)
 class _Flight:
     task: asyncio.Task[Any]
     callers: int = 0
+    is_unasked: bool = False
 
 
 class SingleFlight(Generic[K]):
@@ -41,19 +42,18 @@ class SingleFlight(Generic[K]):
             return await asyncio.shield(flight.task)
         finally:
             flight.callers -= 1
-            if not flight.callers and not flight.task.done():
+            if not flight.callers and not flight.is_unasked and not flight.task.done():
                 self._end(key, flight)
                 flight.task.cancel()
 
     def begin(self, key: K, compute: Callable[[], Awaitable[Any]]) -> None:
         """Compute it without a caller that waits; what it raises is for those that join."""
         if key not in self._flights:
-            flight = self._begin(key, compute)
-            flight.callers = 1  # so it goes on without any
+            self._begin(key, compute).is_unasked = True
 
     async def close(self) -> None:
-        """Cancel all of them."""
-        tasks = [flight.task for flight in self._flights.values()]
+        """Cancel those for which no caller waits."""
+        tasks = [flight.task for flight in self._flights.values() if not flight.callers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

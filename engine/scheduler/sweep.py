@@ -21,13 +21,16 @@ PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRow:
-    """How far a sweep is.
+    """How far a sweep is, or a named bulk (``engine.bulk``).
 
     Attributes:
-        done: Items that were gone through.
-        last: The last of them; empty: none was.
+        done: Items that were gone through; of a bulk, that have ended.
+        last: The last of them; empty: none was, or it is a bulk.
         began_ms: When it began, before any kill.
         ended_ms: 0: it has not ended.
+        under_way: Positions of items of a bulk that have begun and not ended.
+        items_crc: A checksum of all items of a bulk that have begun.
+        run: Of a bulk: which call goes through it, and no other notes anything. Empty: it is a sweep.
     """
 
     name: str
@@ -35,6 +38,9 @@ class SweepRow:
     last: str = ""
     began_ms: int = 0
     ended_ms: int = 0
+    under_way: tuple[int, ...] = ()
+    items_crc: int = 0
+    run: str = ""
 
 
 class SweepStore(Protocol):
@@ -108,6 +114,8 @@ async def sweep(
     if isinstance(items, str) or not all(isinstance(item, str) for item in items):
         raise SettingsError(f"what sweep {name} goes through must be a list of texts: [str(id) for id in ids]")
     row = await store.sweep(name) or SweepRow(name=name, began_ms=clock())
+    if row.run:
+        raise SettingsError(f"{name} is the name of a bulk; give the sweep another one")
     resumed_at = start = _start(row, items)
     ends_at_ms = None if deadline_s is None else clock() + round(deadline_s * 1_000)
     while start < len(items):

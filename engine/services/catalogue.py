@@ -35,6 +35,8 @@ NAME_MAX = 64
 CODE_MAX = 1_000_000_000
 """The largest error code of a service."""
 
+LOG_LEVELS = ("debug", "info")
+
 SHIPPED = Path(__file__).parent / "shipped.toml"
 
 _LIMIT_WORDS = (*CallLimit.__slots__, *WORDS)
@@ -73,6 +75,7 @@ class Service:
         delay_s: Before the first retry at the most; doubled for each further one.
         waiting_max: Calls that may wait, in one process.
         when_full: ``refuse`` a call while so many wait, or ``wait`` until there is room.
+        log_level: ``debug``: each step of its calls is an event of the log; ``info``: none is.
         throttled_codes: Values of an error's ``code`` that mean the same as a 429.
     """
 
@@ -86,6 +89,7 @@ class Service:
     delay_s: float = 1.0
     waiting_max: int = 10_000
     when_full: str = "refuse"
+    log_level: str = "info"
     breaker: BreakerRule = field(default_factory=BreakerRule)
     throttled_codes: tuple[int, ...] = ()
     version: int = 1
@@ -100,6 +104,7 @@ class Service:
         whole_number("retries", self.retries, 0, RETRIES_MAX)
         whole_number("waiting_max", self.waiting_max, 1, 1_000_000)
         one_of("when_full", self.when_full, FULL)
+        one_of("log_level", self.log_level, LOG_LEVELS)
 
 
 def check_name(name: str) -> None:

@@ -141,9 +141,9 @@ class FakeService:
         self._manner(is_hanging=True)
 
     def fail(self, share: float = 1.0, *, times: int | None = None, status: int = 500) -> None:
-        """Answer a share of all calls with 500 from now on; with ``times`` the next so many, with ``status``."""
+        """Answer a share of all calls with 500, or another status, from now on; with ``times`` the next so many."""
         if times is None:
-            self._manner(failures=share)
+            self._manner(failures=share, failure_status=status)
         else:
             self._do("POST", "next", {"status": status, "times": times})
 

@@ -26,7 +26,7 @@ class Manner:
 
     Attributes:
         hold_ms: From arrival to answer, at least and at most.
-        failures: Share of calls that are answered with 500; they are counted like others.
+        failures: Share of calls that are answered with ``failure_status``; they are counted like others.
         form: Of what is said of the limits, see ``FORMS``.
         counted: ``arrival``, ``answer`` or ``anywhere``.
         costs: What a call costs in tokens, of what its client expects: at least and at most.
@@ -47,6 +47,7 @@ class Manner:
     after_ms: float = 1_000.0
     is_hanging: bool = False
     answer: Any = None
+    failure_status: int = 500
 
     def __post_init__(self) -> None:
         """Refuse a value that makes no sense, naming it."""
@@ -160,7 +161,7 @@ class Service:
             return self.ordered.popleft()
         if self.chance.random() < self.manner.throttled:
             return 429
-        return 500 if self.chance.random() < self.manner.failures else 200
+        return self.manner.failure_status if self.chance.random() < self.manner.failures else 200
 
     async def _judge(
         self, counts: Sequence[Counted], call: Call, at_ms: float, tokens: int, *, is_ordered_off: bool

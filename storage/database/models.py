@@ -24,7 +24,8 @@
     services     changes to what is declared of services    each raises its version, and so does another declaration
     call_uses    what of long windows of services is used    deleted when no window is that long
     tasks        when each task is due, and how it goes      ``due_at_ms`` is the fence of its runs
-    sweeps       how far each sweep is
+    sweeps       how far each sweep and each named bulk is     ``run`` is the fence of a bulk's calls
+    bulk_marks   items of bulks that failed, or were under way at a kill
     task_runs    the last runs of each task                  ``slot`` is the run's number modulo their number
     loop_beats   which loops of which processes run          each process writes its own
     alerts       what is wrong, or was                       one row each; one open of a kind and key
@@ -724,7 +725,21 @@ sweeps = Table(
     Column("last", Text, nullable=False),
     Column("began_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger, nullable=False),
+    Column("under_way", Text, nullable=False, server_default=""),
+    Column("items_crc", BigInteger, nullable=False, server_default="0"),
+    Column("run", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("name", name="sweeps_key"),
+)
+
+bulk_marks = Table(
+    "bulk_marks",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("was_under_way", Boolean, nullable=False),
+    Column("is_given_up", Boolean, nullable=False),
+    Column("error", Text, nullable=False),
+    PrimaryKeyConstraint("name", "index", name="bulk_marks_key"),
 )
 
 alerts = Table(
@@ -774,6 +789,23 @@ alert_sightings = Table(
     Column("at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("process", "kind", "key", name="alert_sightings_key"),
     Index("alert_sightings_at", "at_ms"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("before", Text, nullable=False),  # JSON
+    Column("after", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("id", name="audit_key"),
+    Index("audit_who", "who", "id"),
+    Index("audit_target", "target", "id"),
 )
 
 identity = Table(

@@ -61,7 +61,7 @@ from tempogram.engine.ports import (
     Settled,
 )
 from tempogram.engine.ports.audience import PAGE, Claim, LeftOver
-from tempogram.engine.ports.changes import Change
+from tempogram.engine.ports.changes import Change as Announced
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -73,6 +73,7 @@ from tempogram.engine.services.catalogue import service_of
 from tempogram.engine.services.changed import ChangedServices
 from tempogram.engine.services.limiter import MemoryCallLimiter
 from tempogram.engine.services.services import Services
+from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
@@ -443,6 +444,29 @@ class ListedDryRuns:
         return DryRun(at_ms=at_ms or START_MS, preview=preview, messages=self.messages)
 
 
+class ListedAudit:
+    """Changes in a list."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ids = Ids(process=1)
+        self.changes: list[Change] = []
+
+    async def add(self, change: Change) -> None:
+        now_ms = self._clock()
+        self.changes.append(replace(change, id=self._ids.new(now_ms), at_ms=now_ms))
+
+    async def page(
+        self, *, before_id: str | None, limit: int, who: str | None = None, target: str | None = None
+    ) -> list[Change]:
+        found = [
+            each
+            for each in reversed(self.changes)
+            if (before_id is None or each.id < before_id) and who in {None, each.who} and target in {None, each.target}
+        ]
+        return found[:limit]
+
+
 class ListedAudience:
     """A selection gives these chats, and leaves out one that has opted out."""
 
@@ -642,7 +666,7 @@ class World:
     broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
     users: MemoryUsers = field(default_factory=MemoryUsers)
     links: MemoryLinks = field(default_factory=MemoryLinks)
-    announced: list[Change] = field(default_factory=list)
+    announced: list[Announced] = field(default_factory=list)
     api_tokens: MemoryApiTokens = field(init=False)
     tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
@@ -666,6 +690,7 @@ class World:
         self.chats = MemoryChats()
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.audience = ListedAudience()
+        self.audit = ListedAudit(self.clock)
         self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -732,6 +757,7 @@ class World:
             results=self.results,
             history=self.storage,
             audience=self.audience,
+            audit=self.audit,
             bots=self.bots,
             chats=self.chats,
             limits=self.stored_limits,
@@ -762,7 +788,7 @@ class World:
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
 
-    async def _announce(self, item: Change) -> None:
+    async def _announce(self, item: Announced) -> None:
         self.announced.append(item)
 
     async def _billed(self, bot_id: int, since_ms: int, until_ms: int) -> int | None:

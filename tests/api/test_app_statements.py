@@ -324,6 +324,7 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
         f"{SHIPPED}/operations/sms/breaker", json={"state": "open"}
     ),
     "GET /alerts": at("/alerts"),
+    "GET /audit": at("/audit"),
     "POST /alerts/test": at("/alerts/test", json={}),
     "GET /tasks": at("/tasks"),
     "GET /tasks/{name}": at("/tasks/task0"),

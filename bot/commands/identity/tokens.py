@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +36,7 @@ def add(
         "role": role,
         "user": None if user is None else id_of(made, user),
         "bots": bots,
-        "expires_at": None if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat(),
+        "expires_in_s": None if days is None else days * 86_400,
     }
     show(made.post("/tokens", given(wanted)), as_json, lambda answer: str(answer["text"]))
 

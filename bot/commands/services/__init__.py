@@ -4,4 +4,5 @@ Read in this order:
 
     services  the commands
     tables    services as tables
+    watch     a table that is drawn anew each second
 """

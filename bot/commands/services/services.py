@@ -13,6 +13,9 @@ from tempogram.bot.commands.options import AsJson, Url
 from tempogram.bot.commands.output import api
 from tempogram.bot.commands.output import show as print_answer
 
+WATCHED_CALLS = 10
+"""Waiting calls that are shown of a service that is watched."""
+
 
 class ByName(TyperGroup):
     """Takes what is no command for the name of a service, which is shown."""
@@ -64,6 +67,31 @@ def calls(
     from tempogram.bot.commands.services.tables import waiting_calls
 
     print_answer(api(url).get(f"{_path(name)}/calls", [("limit", str(limit))]), as_json, waiting_calls)
+
+
+@app.command()
+def watch(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A service; none: all.", show_default=False)
+    ] = None,
+    url: Url = None,
+    interval: Annotated[float, typer.Option(min=0.2, max=3_600, help="Seconds from one look to the next.")] = 1.0,
+) -> None:
+    """Show tokens, lines, holds and breakers, each second anew, until Ctrl-C; with a NAME the calls that wait, too."""
+    from rich.console import Console
+
+    from tempogram.bot.commands.services.tables import all_services, service_with_calls
+    from tempogram.bot.commands.services.watch import watch as watch_until_interrupted
+
+    client = api(url)
+
+    def look() -> Any:
+        if name is None:
+            return all_services(client.get("/services"))
+        calls = client.get(f"{_path(name)}/calls", [("limit", str(WATCHED_CALLS))])
+        return service_with_calls(client.get(_path(name)), calls)
+
+    watch_until_interrupted(look, Console(highlight=False), every_s=interval)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 HEADINGS = ("service", "operation", "used", "left", "waiting", "held", "breaker")
@@ -51,6 +52,13 @@ def waiting_calls(answer: dict[str, Any]) -> Table | str:
             each["id"], each["operation"], str(each["priority"]), f"{each['waits_s']:.1f} s", _plain(each["reason"])
         )
     return table
+
+
+def service_with_calls(service: dict[str, Any], calls: dict[str, Any]) -> Group:
+    """Return one service, and below it the first of the calls that wait."""
+    from rich.console import Group
+
+    return Group(one_service(service), waiting_calls(calls))
 
 
 def in_words(call: dict[str, Any]) -> str:

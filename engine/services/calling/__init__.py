@@ -11,6 +11,7 @@ Read in this order:
     estimates        what a call may cost at the most of which the cost is only expected
     endpoint         one operation as this process calls it
     cached           which calls may be answered without being made
+    steps            each step of a call as an event of the log
     attempts         one attempt, and what it says of the service
     retries          attempts until one is well, the last one failed, or the deadline came
 """

@@ -13,10 +13,11 @@ import structlog
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.services.answers import Attempted, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import BreakerState
+from tempogram.engine.services.calling import steps
 from tempogram.engine.services.calling.endpoint import Endpoint
 from tempogram.engine.services.calling.limiters import tokens_name
 from tempogram.engine.services.calling.options import CallOptions
-from tempogram.engine.services.calls import Call, Charge
+from tempogram.engine.services.calls import Call, Charge, Limiter
 from tempogram.engine.services.errors import CallOverdue, CallsFull, PlaceLost
 from tempogram.engine.services.limiter import CallLimiter
 from tempogram.engine.services.open_answer import OpenAnswer
@@ -37,6 +38,7 @@ class Job:
         charges: None but those of the limiters that hold.
         deadline_s: How long all its attempts may take, with waiting.
         until_s: Its deadline, in the time of the event loop.
+        number: Of no other call of this process; for the log.
     """
 
     endpoint: Endpoint
@@ -45,6 +47,7 @@ class Job:
     work: Callable[[], Awaitable[Any]]
     deadline_s: float
     until_s: float | None
+    number: int = 0
 
     @property
     def timeout_s(self) -> float:
@@ -107,7 +110,7 @@ class Attempts:
             if made.verdict is Verdict.WELL and job.options.keeps is not None and made.error is None:
                 body = job.options.keeps(made.result)
             used = _used(job, call, made) if body is None else None
-            self._hold(endpoint, made)  # before its places are given to others
+            self._hold(job, made)  # before its places are given to others
         finally:
             if body is None:
                 self._limiter.end(call, used)
@@ -130,7 +133,9 @@ class Attempts:
             await endpoint.unless_open(self._stand_in_line(endpoint, call))
         finally:
             endpoint.counts.waiting -= 1
-        endpoint.counts.wait.observe(asyncio.get_running_loop().time() - began_s)
+        waited_s = asyncio.get_running_loop().time() - began_s
+        endpoint.counts.wait.observe(waited_s)
+        steps.placed(endpoint, job.number, waited_s=waited_s)
 
     async def _stand_in_line(self, endpoint: Endpoint, call: Call) -> None:
         await endpoint.shared.line.enter(call.priority)
@@ -169,6 +174,7 @@ class Attempts:
                 verdict = Verdict.FAILED if job.has_hung(took_s) else Verdict.WRONG
                 self._judge(endpoint, term, verdict, int(1_000 * took_s))
         self._judge(endpoint, term, made.verdict, int(1_000 * took_s))
+        steps.attempted(endpoint, job.number, made.attempted, made.error, took_s=took_s)
         return made
 
     def _keep(self, job: Job, call: Call, term: int, body: OpenAnswer) -> None:
@@ -202,8 +208,9 @@ class Attempts:
             log.info("service_breaker_closed", operation=endpoint.name)
             self._limiter.well(endpoint.limiter)
 
-    def _hold(self, endpoint: Endpoint, made: Made) -> None:
+    def _hold(self, job: Job, made: Made) -> None:
         """Hold what the service counts if it is to wait, or if nothing is left of its limit."""
+        endpoint = job.endpoint
         if made.verdict is Verdict.THROTTLED:
             endpoint.counts.rate_limit_hits += 1
         else:
@@ -213,11 +220,15 @@ class Attempts:
         for quota in made.attempted.said.quotas:
             limiter = endpoint.limiter_of(quota.unit)
             if limiter is not None and quota.left == 0:
-                self._limiter.hold(limiter, quota.until_ms, SAID)
+                self._hold_until(job, limiter, quota.until_ms, SAID)
         if (held := self._hold_after(endpoint, made)) is not None:
             made.held_until_ms, by = held
             endpoint.counts.holds += 1
-            self._limiter.hold(endpoint.counted_by, made.held_until_ms, by)
+            self._hold_until(job, endpoint.counted_by, made.held_until_ms, by)
+
+    def _hold_until(self, job: Job, limiter: Limiter, until_ms: int, by: str) -> None:
+        steps.held(job.endpoint, job.number, limiter=limiter.name, until_ms=until_ms, by=by)
+        self._limiter.hold(limiter, until_ms, by)
 
     def _believe(self, endpoint: Endpoint, made: Made) -> None:
         """Take the service's word for what is left of its limits."""

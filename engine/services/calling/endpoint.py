@@ -102,6 +102,11 @@ class Endpoint:
         cost = options.cost if options.used is None else self.estimates.most(options.cost)
         return charges_of(self.service, self.operation, options, self._everywhere, tokens_cost=cost)
 
+    @property
+    def is_verbose(self) -> bool:
+        """Tell whether each step of its calls is logged."""
+        return self.service.log_level == "debug"
+
     def limiter_of(self, unit: str) -> Limiter | None:
         """Return what counts ``"calls"`` or ``"tokens"``, if anything does."""
         return self.counted_by if unit == "calls" else self.tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.resilience.backoff import doubled_ms
 from tempogram.engine.services.answers import Verdict
 from tempogram.engine.services.breaker import BreakerState
+from tempogram.engine.services.calling import steps
 from tempogram.engine.services.calling.attempts import Attempts, Job, Made
 from tempogram.engine.services.calling.endpoint import Endpoint
 from tempogram.engine.services.calling.options import CallOptions
@@ -32,6 +34,7 @@ class Retries:
         self._attempts = attempts
         self._clock = clock
         self._is_enabled = is_enabled
+        self._numbers = itertools.count(1)
 
     async def call(self, endpoint: Endpoint, options: CallOptions, work: Callable[[], Awaitable[Any]]) -> Any:
         """Return what the last attempt returned, or raise what it raised.
@@ -42,10 +45,12 @@ class Retries:
         """
         charges = endpoint.charges(options)
         deadline_s = endpoint.service.deadline_s if options.deadline_s is None else options.deadline_s
-        outcome = "cancelled"
+        outcome, began_s, number = "cancelled", asyncio.get_running_loop().time(), next(self._numbers)
+        steps.began(endpoint, number, priority=options.priority_number)
         try:
             async with asyncio.timeout(deadline_s) as scope:
-                job = Job(endpoint, options, charges if self._is_enabled else (), work, deadline_s, scope.when())
+                charged = charges if self._is_enabled else ()
+                job = Job(endpoint, options, charged, work, deadline_s, scope.when(), number)
                 made = await self._last(job)
                 outcome = made.verdict.value
             return made.outcome()
@@ -59,6 +64,8 @@ class Retries:
             raise
         finally:
             endpoint.counts.calls[outcome] += 1
+            took_s = asyncio.get_running_loop().time() - began_s
+            steps.ended(endpoint, number, outcome=outcome, took_s=took_s)
 
     async def _last(self, job: Job) -> Made:
         """Make attempts, and return the last one."""
@@ -84,6 +91,7 @@ class Retries:
             if not _is_in_time(job, max(pause_s, held_s)) or not quota.take():
                 return made
             endpoint.counts.retries += 1
+            steps.repeated(endpoint, job.number, attempt=attempt + 1, pause_s=pause_s)
             await _discard(made.result)
             await asyncio.sleep(pause_s)
 

@@ -148,6 +148,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
     assert sorted(described["paths"]) == [
         "/alerts",
         "/alerts/test",
+        "/audit",
         "/bots",
         "/bots/{bot_id}",
         "/bots/{bot_id}/chats",

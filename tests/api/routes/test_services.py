@@ -64,7 +64,7 @@ async def test_a_change_holds_at_once_and_is_shown_until_it_is_reset(world: Worl
     [
         ({}, 422, "say what to change, in the words of services.toml"),
         ([], 422, "the body should be a JSON object, sent with Content-Type: application/json"),
-        ({"retrys": 1}, 400, "retrys is no setting of a service; there are deadline_s, delay_s, retries, "),
+        ({"retrys": 1}, 400, "retrys is no setting of a service; there are deadline_s, delay_s, log_level, "),
         ({"concurrency": 10_001}, 400, "concurrency is 10001; it must be a whole number from 0 to 10,000"),
         ({"operations": {"pay": {"window_ms": 0}}}, 400, "a count of 9 in a window of 0 ms is no limit; set both"),
         ({"operations": {"pai": {"count": 1}}}, 404, "shop has no operation 'pai'; it has pay, read"),

@@ -112,6 +112,7 @@ NEEDED = {
     ("DELETE", "/services/{name}/operations/{operation}/hold"): Role.OPERATOR,
     ("PUT", "/services/{name}/operations/{operation}/breaker"): Role.OPERATOR,
     ("PATCH", "/services/{name}"): Role.ADMIN,
+    ("GET", "/audit"): Role.ADMIN,
     ("DELETE", "/services/{name}/cache"): Role.OPERATOR,
     ("DELETE", "/services/{name}/changes"): Role.ADMIN,
     ("POST", "/alerts/test"): Role.OPERATOR,

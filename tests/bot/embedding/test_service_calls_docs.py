@@ -6,7 +6,7 @@ import ast
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
 from inspect import iscoroutine
 from pathlib import Path
@@ -23,9 +23,13 @@ from tempogram import (
     CircuitOpen,
     LimitNotHeld,
     UnknownService,
+    batches,
     check_rate_limit,
+    map_limited,
 )
-from tempogram.engine.model.errors import EngineError, SettingsError
+from tempogram.engine.bulk.map_limited import NOT_NOTED
+from tempogram.engine.bulk.results import ItemUncertain
+from tempogram.engine.model.errors import EngineError, LedgerAway, SettingsError
 from tempogram.engine.services.catalogue import parse, shipped
 from tempogram.engine.services.checking.rate_check import Begin, CallThrough
 from tempogram.engine.services.clients.http_requests import operation_of
@@ -63,7 +67,7 @@ class AsyncLimiter:
         pass
 
 """
-"""A bucket that is refilled evenly, as aiolimiter's."""
+"""A bucket that is refilled evenly, in place of aiolimiter's."""
 
 
 def examples(language: str) -> list[str]:
@@ -115,15 +119,16 @@ async def test_every_example_of_the_page_works(engine: Engine, shop: HttpService
         "contacts": ["Anna"],
         "titles": ["Metropolis"],
         "catalogue": SimpleNamespace(get=calls),
-        **dict.fromkeys(("fetch", "generate_chat_completion", "send", "ring", "availability"), calls),
+        "updates": [1, 2],
+        **dict.fromkeys(("fetch", "generate_chat_completion", "send", "ring", "availability", "update_records"), calls),
     }
 
     for example in examples("python"):
         await run(example, names)
 
-    kept = ["customers/7", "Metropolis", "Metropolis"]
-    expected = ["+1 Hello", "small []", "orders", "orders/7", *kept, "1", "2", "Anna", "+1", "Metropolis", "orders/7"]
-    assert calls.made == expected
+    kept, bulk = ["customers/7", "Metropolis", "Metropolis"], ["Anna Hello", "[1, 2]"]
+    moved = ["1", "2", "Anna", "+1", "Metropolis", "orders/7"]
+    assert calls.made == ["+1 Hello", "small []", "orders", "orders/7", *kept, *bulk, *moved]
     assert (shop.calls, names["response"].status, names["order"]) == (2, 200, {})
 
 
@@ -201,12 +206,13 @@ async def test_each_sentence_that_a_user_may_meet_is_explained(engine: Engine) -
 
 async def test_the_test_file_of_the_page_passes_but_for_the_limiter_that_leaks(tmp_path: Path) -> None:
     (example,) = examples("python pytest")
-    quick = LEAKY + example.replace("duration_s=5", "duration_s=3.2")
+    (tmp_path / "aiolimiter.py").write_text(LEAKY)
+    quick = example.replace("duration_s=5", "duration_s=4")
 
     run = await asyncio.to_thread(run_pytest, tmp_path, quick, "-s", *ASYNCIO)
 
     assert "1 failed, 2 passed" in run.stdout, run.stdout + run.stderr
-    assert "The limit of twilio:voice held: at most 1 call began within 1 s, and 1 may. In 3.2 s " in run.stdout
+    assert "The limit of twilio:voice held: at most 1 call began within 1 s, and 1 may. In 4.0 s " in run.stdout
     assert "LimitNotHeld: the limit of through did not hold: 21 calls began within 60 s, and 20 may" in run.stdout
 
 
@@ -231,6 +237,57 @@ async def test_each_sentence_of_a_check_is_explained(fake_service: FakeService, 
     assert [sentence for sentence in said if not is_explained(sentence)] == []
 
 
+async def test_each_sentence_of_bulk_work_is_explained(engine: Engine) -> None:
+    async def fail(_: object) -> None:
+        raise ValueError
+
+    async def refused(bulk: Awaitable[object]) -> str:
+        with pytest.raises(EngineError) as raised:
+            await bulk
+        return str(raised.value)
+
+    def unreadable() -> Iterator[int]:
+        yield 1
+        raise OSError("the file is gone")
+
+    await tempogram.sweep("freeze-7", ["a"], fail_not)
+    running = asyncio.ensure_future(map_limited(hang, ["a", "b"], name="campaign-7"))
+    await asyncio.sleep(0.2)
+    said = [
+        await refused(map_limited(fail, range(9), failures_max=2)),
+        await refused(map_limited(fail_not, unreadable())),
+        await refused(map_limited(fail_not, ["b"], name="campaign-7")),
+        await refused(map_limited(fail_not, ["b"], name="freeze-7")),
+        await refused(tempogram.sweep("campaign-7", ["a"], fail_not)),
+        await refused(running),
+        str(ItemUncertain()),
+        NOT_NOTED.format(LedgerAway("the database is away")),
+    ]
+    for wrong in ({"concurrency": 0}, {"failures_max": -1}, {"guarantee": "at_most_once"}):
+        with pytest.raises(SettingsError) as raised:
+            map_limited(fail_not, ["a"], **wrong)
+        said.append(str(raised.value))
+    for items, size in (([], 0), ("+1555", 10)):
+        with pytest.raises(SettingsError) as raised:
+            batches(items, size)
+        said.append(str(raised.value))
+    used = map_limited(fail_not, ["a"])
+    await used
+    with pytest.raises(RuntimeError) as again:
+        await used
+    said.append(str(again.value))
+
+    assert [sentence for sentence in said if not is_explained(sentence)] == []
+
+
+async def fail_not(_: object) -> None:
+    pass
+
+
+async def hang(_: object) -> None:
+    await asyncio.sleep(0.5)
+
+
 async def test_without_an_engine_the_sentence_is_explained() -> None:
     with pytest.raises(RuntimeError) as raised:
         await tempogram.services.call("pay", "charge", Calls())
@@ -250,7 +307,11 @@ def test_every_word_of_bottlenecks_is_in_the_page() -> None:
 
 def is_error(name: str) -> bool:
     public = getattr(tempogram, name)
-    return isinstance(public, type) and issubclass(public, EngineError) and "services" in public.__module__
+    return (
+        isinstance(public, type)
+        and issubclass(public, EngineError)
+        and any(room in public.__module__ for room in ("services", "bulk"))
+    )
 
 
 def is_explained(sentence: str) -> bool:

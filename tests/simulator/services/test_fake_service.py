@@ -89,11 +89,11 @@ def test_without_a_mark_every_call_is_served(fake_service: FakeService) -> None:
 def test_it_fails_as_often_as_a_test_says_and_recovers(fake_service: FakeService) -> None:
     fake_service.fail(times=1, status=503)
     ordered = statuses(fake_service, 2)
-    fake_service.fail()
+    fake_service.fail(status=502)
     failing = statuses(fake_service, 2)
     fake_service.recover()
 
-    assert (ordered, failing, statuses(fake_service, 1)) == ([503, 200], [500, 500], [200])
+    assert (ordered, failing, statuses(fake_service, 1)) == ([503, 200], [502, 502], [200])
 
 
 def test_a_429_is_ordered_in_each_form(fake_service: FakeService) -> None:

@@ -18,6 +18,7 @@ from tempogram.engine.model.selection import Rules, Selection
 from tempogram.engine.model.watches import Preset, WatchRules
 from tempogram.storage.alerts.alerts import SqlAlertStore
 from tempogram.storage.alerts.readings import SqlAlertReadings
+from tempogram.storage.audit import SqlAudit
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
@@ -146,6 +147,10 @@ ASKED: dict[str, Ask] = {
     "tasks_changed": lambda database: SqlTaskStore(database).changed_within(9),
     "tasks_run_by": lambda database: SqlTaskStore(database).keep("a", NOW_MS),
     "alerts_ended": purge,
+    "audit_who": lambda database: SqlAudit(database, clock=lambda: NOW_MS).page(before_id=None, limit=9, who="admin"),
+    "audit_target": lambda database: SqlAudit(database, clock=lambda: NOW_MS).page(
+        before_id=None, limit=9, target="bot_id=7"
+    ),
     "alert_notices_waiting": lambda database: SqlAlertStore(database).waiting(["slack"], NOW_MS, limit=9),
     "alert_notices_ended": purge,
     "alert_sightings_at": lambda database: SqlAlertStore(database).sighted(NOW_MS),

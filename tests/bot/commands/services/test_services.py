@@ -60,6 +60,17 @@ async def test_an_operation_is_held_and_released(tempogram: Program) -> None:
     assert "their maintenance" not in released
 
 
+async def test_answers_of_a_service_are_forgotten(tempogram: Program) -> None:
+    _, kept, _ = await services(tempogram, "change", "films", "operations.availability.cache.ttl_s=300")
+    status, forgotten, _ = await services(tempogram, "forget", "films", "--json")
+    await services(tempogram, "reset", "films")
+
+    assert "Changed while running: operations.availability.cache.ttl_s=300" in kept
+    assert status == 0
+    assert json.loads(forgotten)["operations"]["availability"]["cache"]["ttl_s"] == 300
+    assert "there is no service 'flims'" in (await services(tempogram, "forget", "flims"))[2]
+
+
 async def test_a_breaker_is_opened_and_closed(tempogram: Program) -> None:
     _, opened, _ = await services(tempogram, "open", "twilio:sms")
     _, closed, _ = await services(tempogram, "close", "twilio")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
+from tempogram.api.core.audit import IDS_MAX, note
 from tempogram.api.core.dependencies import Dependencies
-from tempogram.api.core.errors import Invalid, NotAllowed, NotFound
-from tempogram.api.schemas.identity.tokens import NewTokenOut, TokenIn, TokenOut, TokensOut
+from tempogram.api.core.errors import NotAllowed, NotFound
+from tempogram.api.schemas.access.tokens import NewTokenOut, TokenIn, TokenOut, TokensOut
 from tempogram.api.security.principals import Principal, Role
-from tempogram.api.usecases.identity.users import user_of
+from tempogram.api.usecases.access.users import user_of
 from tempogram.storage.identity.tokens import ApiToken
 from tempogram.storage.identity.users import role_of
 
@@ -35,23 +38,22 @@ async def add(dependencies: Dependencies, caller: Principal, wanted: TokenIn) ->
     Raises:
         NotAllowed: It would have another user or a higher role.
         NotFound: There is no such user.
-        Invalid: It would be expired already.
     """
     now_ms, role, owner = dependencies.clock(), role_of(wanted.role), _owner(caller, wanted.user or caller.user_id)
     if role > caller.role:
         raise NotAllowed(f"a token of the role {wanted.role} is made by that role or a higher one")
     if owner is not None and role > (user := await user_of(dependencies, owner)).role:
         raise NotAllowed(f"user {user.name} has the role {user.role.name.lower()}, and so have its tokens at most")
-    if wanted.expires_at is not None and wanted.expires_at <= now_ms:
-        raise Invalid("expires_at should be in the future")
+    expires_at_ms = None if wanted.expires_in_s is None else now_ms + wanted.expires_in_s * 1_000
     made = await dependencies.identity.tokens.add(
         wanted.name,
         role,
         user_id=owner,
         bots=wanted.bots,
-        expires_at_ms=_sooner(wanted.expires_at, caller.expires_at_ms),
+        expires_at_ms=_sooner(expires_at_ms, caller.expires_at_ms),
         now_ms=now_ms,
     )
+    note(after=_noted(made.token))
     log.info("token_added", token=made.token.id, user=owner, role=wanted.role)
     return NewTokenOut(token=TokenOut.of(made.token), text=made.text)
 
@@ -69,7 +71,19 @@ async def revoke(dependencies: Dependencies, caller: Principal, token_id: str) -
     await dependencies.identity.changed()
     if not revoked:
         raise _no_token(token_id)
+    note(before=_noted(token))
     log.info("token_revoked", token=token_id)
+
+
+def _noted(token: ApiToken) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "role": token.role.name.lower(),
+        "user": token.user_name,
+        "bots": None if token.bots is None else sorted(token.bots)[:IDS_MAX],
+        "expires_at_ms": token.expires_at_ms,
+    }
 
 
 def _owner(caller: Principal, user_id: str | None) -> str | None:

@@ -7,13 +7,15 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from tempogram.api.schemas.access.users import Id, RoleName, name_of
 from tempogram.api.schemas.base import RequestModel, ResponseModel
-from tempogram.api.schemas.fields import BotId, TimeMs, time_of
-from tempogram.api.schemas.identity.users import Id, RoleName, name_of
+from tempogram.api.schemas.fields import BotId, time_of
 from tempogram.storage.identity.tokens import ApiToken
 
 BOTS_MAX = 1_000
 """Bots that one token may be bound to."""
+
+VALID_S_MAX = 10 * 365 * 86_400
 
 TokenName = Annotated[
     str,
@@ -26,7 +28,9 @@ class TokenIn(RequestModel):
     """A token to make."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "ci", "role": "operator", "bots": ["123456"], "expires_at": None}]}
+        json_schema_extra={
+            "examples": [{"name": "ci", "role": "operator", "bots": ["123456"], "expires_in_s": 7_776_000}]
+        }
     )
 
     name: TokenName
@@ -35,7 +39,9 @@ class TokenIn(RequestModel):
     bots: list[BotId] | None = Field(
         None, min_length=1, max_length=BOTS_MAX, description="The only bots that it is for; null: all."
     )
-    expires_at: TimeMs | None = Field(None, description="null: never.")
+    expires_in_s: int | None = Field(
+        None, ge=1, le=VALID_S_MAX, strict=True, description="So many seconds it is valid; null: for ever."
+    )
 
 
 class TokenOut(ResponseModel):

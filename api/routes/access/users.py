@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path, Response
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
-from tempogram.api.schemas.identity.users import Id, LinkOut, RemovedUserOut, UserChange, UserIn, UserOut, UsersOut
+from tempogram.api.schemas.access.users import Id, LinkOut, RemovedUserOut, UserChange, UserIn, UserOut, UsersOut
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
-from tempogram.api.usecases.identity import users
+from tempogram.api.usecases.access import users
 from tempogram.engine.model.errors import LedgerError
 from tempogram.storage.identity.users import NameTaken
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
-from tempogram.api.schemas.identity.tokens import NewTokenOut, RevokedOut, TokenIn, TokensOut
-from tempogram.api.schemas.identity.users import Id
+from tempogram.api.schemas.access.tokens import NewTokenOut, RevokedOut, TokenIn, TokensOut
+from tempogram.api.schemas.access.users import Id
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
-from tempogram.api.usecases.identity import tokens
+from tempogram.api.usecases.access import tokens
 from tempogram.engine.model.errors import LedgerError
 
 router = APIRouter(tags=["tokens"], route_class=GuardedRoute)

@@ -1,7 +1,8 @@
-"""Who is let in.
+"""Who may do what, and who did.
 
 Read in this order:
 
     users   see, add, change and remove users
     tokens  see, make and revoke API tokens
+    audit   what was changed, and by whom
 """

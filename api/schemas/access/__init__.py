@@ -1,0 +1,8 @@
+"""Who may do what, and who did, in requests and responses.
+
+Read in this order:
+
+    users   a user
+    tokens  an API token
+    audit   what was changed, and by whom
+"""

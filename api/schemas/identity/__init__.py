@@ -1,7 +1,0 @@
-"""Users and their tokens.
-
-Read in this order:
-
-    users   a user
-    tokens  an API token
-"""
