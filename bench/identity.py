@@ -52,9 +52,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
             if database is None:
                 print(f"  {name}: no server at TEST_POSTGRES_URL; left out")
                 continue
-            cookies, texts = [
-                credentials(kind, count) for kind, count in ((Kind.SESSION, SESSIONS), (Kind.TOKEN, TOKENS))
-            ]
+            cookies, texts = credentials(Kind.SESSION, SESSIONS), credentials(Kind.TOKEN, TOKENS)
             await database.write_alone(lambda connection: fill(connection, cookies, texts))  # noqa: B023 - it is awaited
             await of_sessions(checks, name, database, [each.text for each in cookies])
             await of_tokens(checks, name, database, [each.text for each in texts])

@@ -19,7 +19,7 @@ from tempogram.storage.identity.secrets import Credential, Kind
 from tempogram.storage.identity.tokens import USED_EVERY_MS, ApiToken
 
 BELIEVED_MS = 1_000
-"""A quarter of a millisecond of the database for each token in each process a second."""
+"""A read takes some 0.7 ms on SQLite, 1.5 ms on PostgreSQL; see ``bench.identity``."""
 
 TOKENS_MAX = 1_000
 """Tokens that are kept, the oldest forgotten first: some 0.5 MB."""
