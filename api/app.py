@@ -34,7 +34,7 @@ from tempogram.api.routes import (
     tasks,
     watches,
 )
-from tempogram.api.routes.access import audit, keys
+from tempogram.api.routes.access import audit, keys, tokens, users
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -61,6 +61,8 @@ ROUTERS = (
     tasks.router,
     selections.router,
     watches.router,
+    users.router,
+    tokens.router,
     metrics.router,
     health.router,
     cron_health.router,
@@ -137,6 +139,6 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
 openapi = APIRouter(route_class=GuardedRoute)
 
 
-@openapi.get("/openapi.json", dependencies=[requires(Role.VIEWER)], include_in_schema=False)
+@openapi.get("/openapi.json", dependencies=[requires(Role.VIEWER, is_bounded=True)], include_in_schema=False)
 async def description(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())

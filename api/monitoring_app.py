@@ -14,7 +14,7 @@ from tempogram.api.core.redaction import short
 from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.security.requests import principal_of
+from tempogram.api.security.requests import unbound_principal_of
 from tempogram.api.usecases import cron_health, monitoring
 
 App = Starlette
@@ -28,15 +28,15 @@ def create_monitoring_app(monitored: Monitored) -> Starlette:
         return await monitoring.health(monitored, request)
 
     async def cron(request: Request) -> Response:
-        principal_of(request, monitored)
+        await unbound_principal_of(request, monitored)
         return JSONResponse(await cron_health.all_services(monitored))
 
     async def cron_of_one(request: Request) -> Response:
-        principal_of(request, monitored)
+        await unbound_principal_of(request, monitored)
         return JSONResponse(await cron_health.one_service(monitored, request.path_params["service"]))
 
     async def metrics(request: Request) -> Response:
-        principal_of(request, monitored)
+        await unbound_principal_of(request, monitored)
         format_ = request.query_params.get("format")
         if format_ not in {None, "text", "json"}:
             raise Invalid(f"format should be 'text' or 'json', not {short(format_)}")

@@ -16,6 +16,7 @@ BENCHES = (
     "throttled_chat",
     "failing_bots",
     "ledger",
+    "identity",
     "memory_broker",
     "redis_core",
     "crowded",

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.identity.secrets import Digests
 
 NO_BOT = 0
 """For what is encrypted of no bot: the check of the key."""
@@ -32,6 +33,9 @@ class Seal:
     """Encrypts texts so that only the same ``SECRET_KEY`` decrypts them, for the same bot.
 
     The bot's id is authenticated with the text, so an encrypted token cannot be moved to another bot's row.
+
+    Attributes:
+        digests: What API tokens and sessions are stored as, by another key derived from it.
 
     >>> seal = Seal("a key that no trial finds")
     >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
@@ -58,6 +62,7 @@ class Seal:
         if former == secret_key:
             raise SettingsError("FORMER_SECRET_KEY is the same as SECRET_KEY; leave it out, or set the one before")
         self._ciphers = [AESGCM(_derived(key, b"tempogram tokens at rest", 32)) for key in keys.values()]
+        self.digests = Digests(*keys.values())
         self._writing = 0
         self.fingerprints = tuple(
             int.from_bytes(_derived(key, b"tempogram key fingerprint", FINGERPRINT_BYTES)) for key in keys.values()
@@ -85,12 +90,12 @@ class Seal:
 
     def write_with_secret_key(self) -> None:
         """Encrypt with ``SECRET_KEY`` from now on."""
-        self._writing = 0
+        self._writing = self.digests.writing = 0
 
     def write_as(self, sealed: bytes, *, bot_id: int) -> None:
         """Encrypt with the key with which this is encrypted, from now on."""
         opening = (each for each, cipher in enumerate(self._ciphers) if _opened(cipher, sealed, bot_id) is not None)
-        self._writing = next(opening, self._writing)
+        self._writing = self.digests.writing = next(opening, self._writing)
 
 
 def _derived(secret_key: str, info: bytes, length: int) -> bytes:

@@ -11,6 +11,7 @@
     watches     what was observed        after ``OBSERVATIONS_MS``; items that no chat watches after ``UNWATCHED_MS``
     broadcast_recipients, and its files  ``BROADCASTS_MS`` after the end of their broadcast, whose counts stay
     alerts      that ended, and notices  ``ALERTS_MS`` after their end; sightings an hour after they were written
+    api_sessions, login_links            ``LOG_INS_MS`` after they expired
     audit                                after ``AUDIT_DAYS``
     campaign_claims                      ``CLAIMS_MS`` after their local date has ended
 
@@ -40,6 +41,7 @@ from tempogram.storage.database.models import (
     alert_notices,
     alert_sightings,
     alerts,
+    api_sessions,
     attempts,
     audit,
     broadcast_recipients,
@@ -49,6 +51,7 @@ from tempogram.storage.database.models import (
     fsm_states,
     handles,
     holds,
+    login_links,
     messages,
     payloads,
     referrals,
@@ -80,6 +83,8 @@ BROADCASTS_MS = 30 * 24 * HOUR_MS
 CLAIMS_MS = 7 * 24 * HOUR_MS
 """Nothing reads them once no clock shows their date any more; this leaves time to look at them."""
 OBSERVATIONS_MS = 90 * 24 * HOUR_MS
+
+LOG_INS_MS = 24 * HOUR_MS
 
 UNWATCHED_MS = 7 * 24 * HOUR_MS
 
@@ -187,6 +192,8 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "call_uses": _purge(call_uses, call_uses.c.at_ms < now_ms - CALL_USES_MS),
         "campaign_claims": _purge(campaign_claims, campaign_claims.c.day_ends_ms < now_ms - CLAIMS_MS),
+        "api_sessions": _purge(api_sessions, api_sessions.c.expires_at < now_ms - LOG_INS_MS),
+        "login_links": _purge(login_links, login_links.c.expires_at_ms < now_ms - LOG_INS_MS),
         "fsm_states": _purge(fsm_states, is_cleared),
         "broadcast_recipients": _purge(broadcast_recipients, broadcast_recipients.c.broadcast_id.in_(old_broadcasts)),
         "alerts": _purge(alerts, _has_ended(alerts, now_ms - ALERTS_MS)),

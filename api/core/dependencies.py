@@ -25,6 +25,7 @@ from tempogram.api.core.ports import (
     Removals,
 )
 from tempogram.api.core.repositories import Audit, Bots, Chats, Keys, StoredLimits
+from tempogram.api.security.identity import Identity
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.broadcasts.billing import Billing
@@ -78,6 +79,7 @@ class Dependencies(Monitored):
         services: What is called besides Telegram.
         dry_runs: Whom bots would re-engage.
         door: None: the Bot API is not served here.
+        identity: Users, and the tokens that are made while it runs.
         alert_trial: Sends a notice to try each channel of alerts.
     """
 
@@ -105,6 +107,7 @@ class Dependencies(Monitored):
     broadcasts: Broadcasts
     broadcast_media: BroadcastMedia
     billing: Billing
+    identity: Identity
     door: Door | None = None
     alerts: AlertStore = field(default_factory=MemoryAlertStore)
     alert_trial: Trial = field(default_factory=lambda: Trial({}, clock=SystemClock()))

@@ -26,6 +26,7 @@ from tempogram.engine.model.errors import (
 from tempogram.engine.scheduler.board import TaskConflict, UnknownTask
 from tempogram.engine.services.errors import UnknownService
 from tempogram.storage.files.spool import FileTooLarge
+from tempogram.storage.identity.users import NameTaken
 
 
 class ApiError(Exception):
@@ -151,6 +152,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     Conflict: ErrorFormat(409, "conflict"),
     TaskConflict: ErrorFormat(409, "conflict"),
     BroadcastConflict: ErrorFormat(409, "conflict"),
+    NameTaken: ErrorFormat(409, "name_taken"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
     TooLarge: ErrorFormat(413, "too_large"),
     FileTooLarge: ErrorFormat(413, "file_too_large"),
@@ -177,8 +179,8 @@ ROUTING: Mapping[int, tuple[str, str]] = {
 }
 """Errors that the framework raises, by status."""
 
-ALWAYS = (NotAuthenticated, NotAllowed, TooManyWrongTokens)
-"""Errors that every guarded route may give."""
+ALWAYS = (NotAuthenticated, NotAllowed, TooManyWrongTokens, LedgerError)
+"""Errors that every guarded route may give: whether an API token is valid is read from the database."""
 
 INTERNAL = ErrorFormat(500, "internal")
 
@@ -195,7 +197,7 @@ def error_response(error: Exception) -> JSONResponse:
 
 def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a route's errors."""
-    formats = [TABLE[kind] for kind in ALWAYS] + [TABLE[kind] for kind in kinds]
+    formats = [TABLE[kind] for kind in dict.fromkeys((*ALWAYS, *kinds))]
     return {
         status: {
             "model": ErrorOut,

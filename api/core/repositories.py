@@ -11,6 +11,9 @@ from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
+from tempogram.storage.identity.roles import Role
+from tempogram.storage.identity.tokens import ApiToken, NewToken
+from tempogram.storage.identity.users import User
 from tempogram.storage.key_rotation import UnderKeys
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import ChatMessage, MessageState
@@ -93,3 +96,56 @@ class Chats(Protocol):
     async def page(self, bot_id: int, *, after: str, limit: int, tag: str | None = None) -> list[KnownChat]: ...
 
     async def set_facts(self, bot_id: int, facts: Sequence[ChatFacts]) -> None: ...
+
+
+class Users(Protocol):
+    """See ``storage.identity.users.Users``."""
+
+    async def add(self, name: str, role: Role, *, password_digest: str | None = None, now_ms: int) -> User: ...
+
+    async def get(self, user_id: str) -> User | None: ...
+
+    async def named(self, name: str) -> User | None: ...
+
+    async def all(self) -> list[User]: ...
+
+    async def password_digest(self, user_id: str) -> str | None: ...
+
+    async def change(self, user_id: str, *, role: Role | None = None, is_active: bool | None = None) -> User | None: ...
+
+    async def set_password(self, user_id: str, password_digest: str) -> bool: ...
+
+    async def remove(self, user_id: str) -> bool: ...
+
+
+class ApiTokens(Protocol):
+    """See ``storage.identity.tokens.ApiTokens``."""
+
+    async def add(
+        self,
+        name: str,
+        role: Role,
+        *,
+        user_id: str | None = None,
+        bots: Collection[int] | None = None,
+        expires_at_ms: int | None = None,
+        now_ms: int,
+    ) -> NewToken: ...
+
+    async def get(self, token_id: str) -> ApiToken | None: ...
+
+    async def all(self, *, user_id: str | None = None) -> list[ApiToken]: ...
+
+    async def of_text(self, text: str, *, now_ms: int) -> ApiToken | None: ...
+
+    async def note_use(self, token_id: str, *, now_ms: int) -> None: ...
+
+    async def revoke(self, token_id: str, *, now_ms: int) -> bool: ...
+
+
+class LoginLinks(Protocol):
+    """See ``storage.identity.links.LoginLinks``."""
+
+    async def add(self, user_id: str, *, now_ms: int) -> str: ...
+
+    async def use(self, text: str, *, now_ms: int) -> str | None: ...

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tempogram.api.core.redaction import short
 
-SECRET_FIELDS = frozenset({"token"})
+SECRET_FIELDS = frozenset({"token", "password"})
 """Fields whose value is never quoted."""
 
 SUBJECT = re.compile(r"^(?:Input|String|List|Dictionary|Value|Number) should ")

@@ -14,6 +14,7 @@ from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, Telegr
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut, WebhookSecretOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
 from tempogram.api.security.auth import GuardedRoute, refuse_below, requires
+from tempogram.api.security.bounds import BoundsOf
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases.known_bots import bot_of_path, no_bot
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -27,10 +28,11 @@ router = APIRouter(tags=["bots"], route_class=GuardedRoute)
 BotPath = Annotated[BotId, Path()]
 
 
-@router.get("/bots", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError))
-async def show_all(dependencies: DependenciesOf) -> BotsOut:
+@router.get("/bots", dependencies=[requires(Role.VIEWER, is_bounded=True)], responses=error_responses(LedgerError))
+async def show_all(dependencies: DependenciesOf, bounds: BoundsOf) -> BotsOut:
     """List every bot, in the order of their ids."""
-    return BotsOut(bots=[_shown(dependencies, each) for each in await dependencies.bots.all()])
+    found = [each for each in await dependencies.bots.all() if bounds.has(each.bot_id)]
+    return BotsOut(bots=[_shown(dependencies, each) for each in found])
 
 
 @router.post(

@@ -22,6 +22,7 @@ from tempogram.api.schemas.history import (
     read_cursor,
 )
 from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.bounds import BoundsOf
 from tempogram.api.security.principals import Role
 from tempogram.engine.model.errors import LedgerError
 
@@ -32,9 +33,17 @@ router = APIRouter(tags=["history"], route_class=GuardedRoute)
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
-@router.get("/messages", dependencies=[requires(Role.VIEWER)], responses=error_responses(Refusal, Invalid, LedgerError))
+@router.get(
+    "/messages",
+    dependencies=[requires(Role.VIEWER, is_bounded=True)],
+    responses=error_responses(Refusal, Invalid, LedgerError),
+)
 async def find(
-    dependencies: DependenciesOf, chat_id: ChatField, telegram_message_id: TelegramNumber, bot: BotId | None = None
+    dependencies: DependenciesOf,
+    bounds: BoundsOf,
+    chat_id: ChatField,
+    telegram_message_id: TelegramNumber,
+    bot: BotId | None = None,
 ) -> FoundOut:
     """Find messages by Telegram's number in their chat: which of ours did a user answer?
 
@@ -42,10 +51,12 @@ async def find(
     in a group or channel, under this ``chat_id``: each bot has a message of its own for what was received. An album is
     found by the number of any of its items.
     """
+    if bot is not None:
+        bounds.check(bot)
     if bot is None and isinstance(chat_id, int) and chat_id > 0:
         raise Refusal("bot is missing: in a private chat each bot has its own numbers")
     found = await dependencies.history.of_number(chat_id, telegram_message_id, bot_id=bot)
-    return FoundOut(messages=[HistoryOut.of(each) for each in found])
+    return FoundOut(messages=[HistoryOut.of(each) for each in found if bounds.has(each.bot_id)])
 
 
 @router.get(

@@ -25,8 +25,9 @@ from tempogram.api.schemas.messages import (
     TagCancelledOut,
 )
 from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.bounds import BoundsOf
 from tempogram.api.security.principals import Role
-from tempogram.api.usecases.queued_message import cancel, explain, state_of
+from tempogram.api.usecases.queued_message import cancel, check_bounds, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Submitted
 from tempogram.api.usecases.tagged_messages import cancel_tagged
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
@@ -63,20 +64,23 @@ WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait this many 
     PATH,
     status_code=202,
     response_model=StatusOut,
-    dependencies=[requires(Role.OPERATOR)],
+    dependencies=[requires(Role.OPERATOR, is_bounded=True)],
     responses=ENDED_IN_TIME
     | error_responses(
         Malformed, Refusal, ChatUnreachable, TargetLost, TooLarge, FileTooLarge, Invalid, QueueFull, LedgerError
     ),
     openapi_extra=form_body(MessageIn, {"chat_id": "5"}),
 )
-async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
+async def submit(
+    wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, bounds: BoundsOf, wait: WaitS = 0
+) -> Response:
     """Submit a message, as JSON or, with files, as a form. 202: it is accepted, and will end in exactly one
     final status.
 
     In a form `params` may be left out: each further field is a parameter of the method, and each file is the
     parameter of its name, or what `attach://<name>` refers to in another one.
     """  # noqa: D205 - the description shows it as one paragraph
+    bounds.check(wanted.bot)
     return _submitted(await submissions.submit(wanted, files, wait_s=wait))
 
 
@@ -84,41 +88,43 @@ async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, 
     BATCH_PATH,
     status_code=202,
     response_model=list[StatusOut | RefusedOut],
-    dependencies=[requires(Role.OPERATOR)],
+    dependencies=[requires(Role.OPERATOR, is_bounded=True)],
     responses=error_responses(Malformed, TooLarge, Invalid, LedgerError),
 )
-async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
+async def submit_many(entries: BatchIn, submissions: SubmissionsOf, bounds: BoundsOf) -> Response:
     """Submit up to 10,000 messages; one answer for each, in order. A refused one does not affect the others."""
-    return _submitted_many(await submissions.submit_many(entries))
+    return _submitted_many(await submissions.submit_many(entries, bounds))
 
 
 @router.get(
     "/messages/{message_id}",
-    dependencies=[requires(Role.VIEWER)],
+    dependencies=[requires(Role.VIEWER, is_bounded=True)],
     responses=error_responses(NotFound, Invalid, LedgerError),
 )
-async def show(message_id: MessageId, dependencies: DependenciesOf) -> MessageOut:
+async def show(message_id: MessageId, dependencies: DependenciesOf, bounds: BoundsOf) -> MessageOut:
     """Show the state of a message, with every attempt."""
-    return MessageOut.of(await state_of(dependencies, message_id))
+    return MessageOut.of(await state_of(dependencies, message_id, bounds))
 
 
 @router.get(
     "/messages/{message_id}/explain",
-    dependencies=[requires(Role.VIEWER)],
+    dependencies=[requires(Role.VIEWER, is_bounded=True)],
     responses=error_responses(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
 )
-async def explain_message(message_id: MessageId, dependencies: DependenciesOf) -> ExplanationOut:
+async def explain_message(message_id: MessageId, dependencies: DependenciesOf, bounds: BoundsOf) -> ExplanationOut:
     """Show which limit keeps a message waiting, how many are before it, and the earliest time at which it is sent."""
+    await check_bounds(dependencies, message_id, bounds)
     return ExplanationOut.of(await explain(dependencies, message_id))
 
 
 @router.delete(
     "/messages/{message_id}",
-    dependencies=[requires(Role.OPERATOR)],
+    dependencies=[requires(Role.OPERATOR, is_bounded=True)],
     responses=error_responses(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
 )
-async def cancel_message(message_id: MessageId, dependencies: DependenciesOf) -> StatusOut:
+async def cancel_message(message_id: MessageId, dependencies: DependenciesOf, bounds: BoundsOf) -> StatusOut:
     """Cancel a waiting message."""
+    await check_bounds(dependencies, message_id, bounds)
     await cancel(dependencies, message_id)
     return StatusOut(id=message_id, status=Status.CANCELLED)
 

@@ -23,6 +23,7 @@ from tempogram.api.schemas.watches import (
     WatchesOut,
 )
 from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.bounds import BoundsOf
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases import watches
 from tempogram.engine.model.errors import LedgerError
@@ -64,15 +65,19 @@ async def observations(dependencies: DependenciesOf, source: Source, key: Key, l
     return await watches.observations(dependencies, Item(source, key), limit=limit)
 
 
-@router.put("/watches/subscriptions", dependencies=[requires(Role.OPERATOR)], responses=CHANGES)
-async def subscribe(wanted: SubscriptionIn, dependencies: DependenciesOf) -> SubscriptionOut:
+@router.put("/watches/subscriptions", dependencies=[requires(Role.OPERATOR, is_bounded=True)], responses=CHANGES)
+async def subscribe(wanted: SubscriptionIn, dependencies: DependenciesOf, bounds: BoundsOf) -> SubscriptionOut:
     """Let a chat watch an item; refused if it has as many as its plan allows."""
+    bounds.check(wanted.bot)
     return await watches.subscribe(dependencies, wanted)
 
 
-@router.delete("/watches/subscriptions", dependencies=[requires(Role.OPERATOR)], responses=READS)
-async def end(meant: Annotated[SubscriptionIn, Query()], dependencies: DependenciesOf) -> SubscriptionOut:
+@router.delete("/watches/subscriptions", dependencies=[requires(Role.OPERATOR, is_bounded=True)], responses=READS)
+async def end(
+    meant: Annotated[SubscriptionIn, Query()], dependencies: DependenciesOf, bounds: BoundsOf
+) -> SubscriptionOut:
     """Let a chat watch an item no longer; it is not notified of what has changed before."""
+    bounds.check(meant.bot)
     return await watches.end(dependencies, meant)
 
 
@@ -90,7 +95,8 @@ async def put_plan(
     return await watches.put_plan(dependencies, name, wanted)
 
 
-@router.put("/watches/members", dependencies=[requires(Role.OPERATOR)], responses=CHANGES)
-async def give_plan(wanted: MemberIn, dependencies: DependenciesOf) -> PlanOut:
+@router.put("/watches/members", dependencies=[requires(Role.OPERATOR, is_bounded=True)], responses=CHANGES)
+async def give_plan(wanted: MemberIn, dependencies: DependenciesOf, bounds: BoundsOf) -> PlanOut:
     """Give a chat a plan."""
+    bounds.check(wanted.bot)
     return await watches.give_plan(dependencies, wanted)

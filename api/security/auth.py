@@ -15,17 +15,28 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from tempogram.api.core.audit import noting
 from tempogram.api.core.errors import NotAllowed
 from tempogram.api.core.json_depth import TOO_DEEP, is_too_deep
+from tempogram.api.schemas.fields import read_bot
 from tempogram.api.security.audited import is_audited, write_down
+from tempogram.api.security.bounds import Bounds
 from tempogram.api.security.principals import Role
-from tempogram.api.security.requests import principal_of
+from tempogram.api.security.requests import principal_of, refuse_bound
 
-BEARER = HTTPBearer(auto_error=False, description="A token of the role viewer, operator or admin.")
+BEARER = HTTPBearer(auto_error=False, description="A token of the settings, or an API token.")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class GuardedRoute(APIRoute):
-    """Refuses a request without a valid token before its body is read; FastAPI reads the body before any dependency."""
+    """Refuses a request without a valid token before its body is read; FastAPI reads the body before any dependency.
+
+    Its description says which role it needs (``x-role``), and whether a token that is bound to bots may use it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for each in self.dependencies:
+            if isinstance(each.dependency, Requirement):
+                self.openapi_extra = {**(self.openapi_extra or {}), **each.dependency.described}
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -33,7 +44,7 @@ class GuardedRoute(APIRoute):
         action = f"{min(self.methods or {''})} {self.path}"
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = principal_of(request, request.app.state.dependencies)
+            request.state.principal = await principal_of(request, request.app.state.dependencies)
             async with self.read(request) as strict:
                 if not is_audited(action):
                     return await handle(strict)
@@ -65,15 +76,39 @@ class StrictRequest(Request):
         return value
 
 
-def requires(role: Role) -> Any:
-    """Return a dependency that refuses roles below this one."""
+class Requirement:
+    """What a route needs of a caller."""
 
-    async def check(
-        request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+    def __init__(self, role: Role, *, is_bounded: bool) -> None:
+        self._role = role
+        self._is_bounded = is_bounded
+
+    async def __call__(
+        self, request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
     ) -> None:
-        refuse_below(role, request)
+        """Refuse roles below, and bots that the token is not for."""
+        refuse_below(self._role, request)
+        principal, bot_id = request.state.principal, request.path_params.get("bot_id")
+        if bot_id is not None:
+            Bounds(principal.bots).check(_number(bot_id))
+        elif not self._is_bounded:
+            refuse_bound(principal)
 
-    return Depends(check)
+    @property
+    def described(self) -> dict[str, str]:
+        """What the OpenAPI description says of it."""
+        return {"x-role": self._role.name.lower()}
+
+
+def requires(role: Role, *, is_bounded: bool = False) -> Any:
+    """Return a dependency that refuses roles below this one, and bots that the token is not for.
+
+    Args:
+        role: The lowest one that may.
+        is_bounded: The endpoint itself asks ``BoundsOf`` which bots the token is for. Else a token that is bound to
+            bots is refused, unless the path names its bot.
+    """
+    return Depends(Requirement(role, is_bounded=is_bounded))
 
 
 def refuse_below(role: Role, request: Request) -> None:
@@ -84,3 +119,11 @@ def refuse_below(role: Role, request: Request) -> None:
     """
     if request.state.principal.role < role:
         raise NotAllowed(f"this needs the role {role.name.lower()}")
+
+
+def _number(bot_id: str) -> int:
+    """Return the bot of a path; 0, which no token is for, for what is none."""
+    try:
+        return read_bot(bot_id)
+    except ValueError:
+        return 0

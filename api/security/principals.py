@@ -1,4 +1,4 @@
-"""The callers of the API: each bearer token, and the role that it gives. Users come here later, beside the settings."""
+"""The callers of the API, and the bearer tokens of the settings. Those of users are in ``api_tokens``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from hashlib import sha256
 
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.identity.roles import Role
+
+__all__ = ["BearerTokens", "Principal", "Role", "fault_of"]
 
 TOKEN_CHARACTERS_MIN = 16
 """Sixteen random letters and digits are found by no number of requests."""
@@ -18,23 +20,28 @@ VISIBLE = re.compile(r"[!-~]+")
 """What every client and proxy passes on as it is. Source: https://www.rfc-editor.org/rfc/rfc9110#section-5.5"""
 
 
-class Role(IntEnum):
-    """Each role includes those below it.
-
-    ``VIEWER`` reads, ``OPERATOR`` acts on messages and pauses bots, ``ADMIN`` changes bots, limits and secrets.
-    """
-
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
-
-
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: the name for logs, and what it may do."""
+    """Who asks: the name for logs, and what it may do.
+
+    Attributes:
+        bots: The only ones that it sees and acts on; None: all.
+        token_id: Of an API token; None: it has one of the settings.
+        user_id: Whose API token it is; None: it is no user.
+        expires_at_ms: When its API token expires; None: never.
+    """
 
     name: str
     role: Role
+    bots: frozenset[int] | None = None
+    token_id: str | None = None
+    user_id: str | None = None
+    expires_at_ms: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells its bearer token from any other."""
+        return self.token_id or self.name
 
 
 class BearerTokens:

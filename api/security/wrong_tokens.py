@@ -62,6 +62,11 @@ class WrongTokens:
         self._proven: dict[tuple[str, str], None] = {}
         self._line_at_ms = 0
 
+    def looks_at(self, host: str, key: str) -> bool:
+        """Tell whether an API token from an address is worth a query; see ``Principal.key``."""
+        address = address_of(host)
+        return (address, key) in self._proven or self._is_free(self._addresses.get(address), self._clock())
+
     def admits(self, host: str, principal: Principal | None) -> bool:
         """Take note of a token that came from an address; tell whether it is looked at.
 
@@ -70,15 +75,19 @@ class WrongTokens:
             principal: Whose token it is; None: it is wrong.
         """
         address, now_ms = address_of(host), self._clock()
-        if principal is not None and (address, principal.name) in self._proven:
+        if principal is not None and (address, principal.key) in self._proven:
             return True
         state = self._addresses.get(address)
-        is_free = state is None or state.free_at_ms - now_ms <= (AT_ONCE - 1) * EVERY_MS
+        is_free = self._is_free(state, now_ms)
         if principal is not None and is_free:
-            _keep(self._proven, (address, principal.name), None)
+            _keep(self._proven, (address, principal.key), None)
             return True
         self._note_refused(address, state or Address(), now_ms, takes_place=is_free)
         return is_free
+
+    @staticmethod
+    def _is_free(state: Address | None, now_ms: int) -> bool:
+        return state is None or state.free_at_ms - now_ms <= (AT_ONCE - 1) * EVERY_MS
 
     def _note_refused(self, address: str, state: Address, now_ms: int, *, takes_place: bool) -> None:
         self._count()

@@ -17,6 +17,7 @@ Read in this order:
     cron_health      how tasks, loops and budgets are
     broadcasts       makes, previews and controls broadcasts
     selections       counts and lists the chats of a selection
+    access/          who is let in: users and their tokens
     dead_letters     lists, replays and purges dead letters
     bot_api          calls of the Bot API: awaited for a while, and taken back
     monitoring       whether the process works, and its metrics

@@ -10,7 +10,9 @@ from tempogram.api.core.counted import counted
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import Refusal
 from tempogram.api.schemas.broadcasts import BroadcastIn, BroadcastOut, BroadcastsOut, ForecastOut
+from tempogram.api.security.bounds import ALL, Bounds
 from tempogram.api.usecases.known_bots import check_bot
+from tempogram.engine.broadcasts.board import UnknownBroadcast
 from tempogram.engine.model.broadcasts import Broadcast
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.files.spool import Spooled
@@ -39,6 +41,18 @@ async def create(
         raise
     note(after={"id": broadcast.id, "bot": wanted.bot})
     return await shown(dependencies, broadcast)
+
+
+async def check_bounds(dependencies: Dependencies, broadcast_id: int, bounds: Bounds) -> None:
+    """Refuse a broadcast of a bot that the caller's token is not for, as if there were none.
+
+    Raises:
+        UnknownBroadcast: It is, or there is no such broadcast.
+
+    Cost: nothing for a token that is for all bots, else one read.
+    """
+    if bounds != ALL and not bounds.has((await dependencies.broadcasts.get(broadcast_id)).bot_id):
+        raise UnknownBroadcast(f"there is no broadcast {broadcast_id}")
 
 
 async def page(dependencies: Dependencies, *, before: int | None, limit: int) -> BroadcastsOut:

@@ -11,9 +11,9 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tempogram.api.core.errors import NotAuthenticated, TooManyWrongTokens
+from tempogram.api.core.errors import NotAllowed, NotAuthenticated, TooManyWrongTokens
 from tempogram.api.core.monitored import Monitored
-from tempogram.api.security.requests import principal_of
+from tempogram.api.security.requests import unbound_principal_of
 from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 from tempogram.engine.observability.task_metrics import Statuses
@@ -34,7 +34,7 @@ async def health(monitored: Monitored, request: Request) -> Response:
     """Tell whether the ledger can be read and the engine's loops run; with a bearer token, also what is wrong."""
     is_up = await _is_up(monitored.healthy)
     body: dict[str, object] = {"status": "up" if is_up else "down"}
-    if _may_see(request, monitored):
+    if await _may_see(request, monitored):
         body["conditions"] = monitored.conditions.current
     return JSONResponse(body, status_code=200 if is_up else 503)
 
@@ -47,11 +47,11 @@ async def metrics(monitored: Monitored, format_: str | None, accept: str) -> Res
     return Response(as_text(collector), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _may_see(request: Request, monitored: Monitored) -> bool:
-    """Tell whether a token is valid; a request without one is answered, too, because load balancers have none."""
+async def _may_see(request: Request, monitored: Monitored) -> bool:
+    """Tell whether a token is valid and for all bots; without one a load balancer is answered, too."""
     try:
-        principal_of(request, monitored)
-    except (NotAuthenticated, TooManyWrongTokens):
+        await unbound_principal_of(request, monitored)
+    except (NotAuthenticated, TooManyWrongTokens, NotAllowed, LedgerError):
         return False
     return True
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
 from tempogram.api.core.redaction import short
+from tempogram.api.security.bounds import ALL, Bounds
 from tempogram.engine.model.messages import OPEN, PARKED_MS, Status
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.engine.recovery.cancellations import Cancellation
@@ -50,10 +51,22 @@ async def explain(dependencies: Dependencies, message_id: str) -> Explanation:
     return replace(explanation, waits_at=WaitsAt.REFERENCE, earliest_at_ms=None, waits_for=waits_for)
 
 
-async def state_of(dependencies: Dependencies, message_id: str) -> MessageState:
+async def check_bounds(dependencies: Dependencies, message_id: str, bounds: Bounds) -> None:
+    """Refuse a message of a bot that the caller's token is not for, as if there were none.
+
+    Raises:
+        NotFound: It is, or there is no such message.
+
+    Cost: nothing for a token that is for all bots, else one read.
+    """
+    if bounds != ALL:
+        await state_of(dependencies, message_id, bounds)
+
+
+async def state_of(dependencies: Dependencies, message_id: str, bounds: Bounds = ALL) -> MessageState:
     """Return the state of a message; raises ``NotFound``."""
     state = await dependencies.history.message(message_id)
-    if state is None:
+    if state is None or not bounds.has(state.bot_id):
         raise NotFound(f"there is no message {short(message_id)}")
     return state
 

@@ -17,6 +17,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import first_sentence
 from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
+from tempogram.api.security.bounds import ALL, Bounds
 from tempogram.api.usecases.known_bots import KnownBots, unknown_bot
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import (
@@ -85,7 +86,7 @@ class Submissions:
             await self._keep(message, files)
         return await self._submit(message)
 
-    async def submit_many(self, entries: Sequence[Any]) -> list[Submitted | str]:
+    async def submit_many(self, entries: Sequence[Any], bounds: Bounds = ALL) -> list[Submitted | str]:
         """Accept messages; return one answer for each, in order, or a sentence if it is refused.
 
         Raises:
@@ -94,15 +95,15 @@ class Submissions:
         """
         if len(entries) > BATCH_MAX:
             raise Invalid(f"a batch may have at most {BATCH_MAX:,} messages, and this one has {len(entries):,}")
-        composed = await self._compose_many(entries)
+        composed = await self._compose_many(entries, bounds)
         messages = [message for message in composed if isinstance(message, Outgoing)]
         answers = iter(zip(messages, await self._dispatch(messages), strict=True))
         return [_outcome(*next(answers)) if isinstance(each, Outgoing) else each for each in composed]
 
-    async def _compose_many(self, entries: Sequence[Any]) -> list[Outgoing | str]:
+    async def _compose_many(self, entries: Sequence[Any], bounds: Bounds) -> list[Outgoing | str]:
         read: list[MessageIn | str] = []
         for index, entry in enumerate(entries):
-            read.append(_read(entry))
+            read.append(_in_bounds(_read(entry), bounds))
             await _yield_to_others(index)
         missing = await self.known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
         messages: list[Outgoing | str] = []
@@ -212,6 +213,13 @@ def _text_params(dependencies: Dependencies, request: MessageIn) -> dict[str, An
 
 def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:
     return None if request.expires_in_s is None else from_ms + round(request.expires_in_s * 1_000)
+
+
+def _in_bounds(entry: MessageIn | str, bounds: Bounds) -> MessageIn | str:
+    """Return a sentence in place of a message of a bot that the caller's token is not for."""
+    if isinstance(entry, str) or bounds.has(entry.bot):
+        return entry
+    return f"this token is not for bot {entry.bot}"
 
 
 def _read(entry: Any) -> MessageIn | str:

@@ -9,6 +9,7 @@ from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.audit import audit
 from tempogram.bot.commands.broadcasts import commands as broadcasts
+from tempogram.bot.commands.identity import tokens, users
 from tempogram.bot.commands.load import load as load_command
 from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
@@ -34,6 +35,8 @@ app.add_typer(broadcasts.app, name="broadcast")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(chats.app, name="chats")
 app.add_typer(plan.app, name="plan")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(simulator.app, name="simulator")
 app.command()(audit)

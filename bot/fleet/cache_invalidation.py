@@ -10,7 +10,15 @@ from typing import Protocol
 import structlog
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed, ServiceChanged
+from tempogram.engine.ports.changes import (
+    AccessChanged,
+    BotChanged,
+    Change,
+    Changes,
+    ChatChanged,
+    Missed,
+    ServiceChanged,
+)
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
@@ -69,6 +77,8 @@ class Stale:
                 self.chats.add((bot_id, chat_id))
             case ServiceChanged():
                 self.every_service = True
+            case AccessChanged():
+                pass  # it is forgotten at once, and read when it is needed
             case Missed():
                 self.everything = True
 
@@ -78,6 +88,7 @@ class CacheInvalidation:
 
     Args:
         services: None: this process calls none.
+        forget_access: Called when a user or an API token was changed, or may have been.
     """
 
     def __init__(
@@ -87,6 +98,7 @@ class CacheInvalidation:
         fleet: BotCache,
         reachability: ChatCache,
         services: ServiceCache | None = None,
+        forget_access: Callable[[], None] = lambda: None,
         conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -94,6 +106,7 @@ class CacheInvalidation:
         self._fleet = fleet
         self._reachability = reachability
         self._services = services
+        self._forget_access = forget_access
         self._conditions = conditions
         self._sleep = sleep
         self._stale = Stale()
@@ -110,6 +123,8 @@ class CacheInvalidation:
     async def _receive(self, item: Change) -> None:
         if isinstance(item, ServiceChanged) and self._services is not None:
             self._services.closed(item.name, item.closed)
+        if isinstance(item, AccessChanged | Missed):
+            self._forget_access()
         self._stale.add(item)
         self._wakeup.set()
 

@@ -13,6 +13,7 @@ from tempogram.engine.scheduler.board import TaskBoard
 
 if TYPE_CHECKING:
     from tempogram.api.core.dependencies import Dependencies
+    from tempogram.api.security.identity import Identity
     from tempogram.bot.wiring.front import Front
     from tempogram.engine.watches.watches import Watches
 
@@ -33,6 +34,7 @@ def app_of(built: Program) -> App:
             healthy=built.healthy,
             tokens=built.access.tokens,
             wrong_tokens=wrong_tokens(built),
+            api_tokens=built.api_tokens,
             tasks=task_board(built),
             services=None if built.front_if_any is None else built.front_if_any.services,
             watches=None if built.front_if_any is None else watches(built.front_if_any),
@@ -80,12 +82,27 @@ def dependencies(built: Program) -> Dependencies:
         clock=built.context.clock,
         tokens=built.access.tokens,
         wrong_tokens=wrong_tokens(built),
+        api_tokens=built.api_tokens,
+        identity=identity_of(built),
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
         door=front.door,
         watches=watches(front),
         alerts=storage.alerts,
         alert_trial=front.alerting.trial,
+    )
+
+
+def identity_of(built: Program) -> Identity:
+    from tempogram.api.security.identity import Identity
+
+    storage = built.storage
+    return Identity(
+        users=storage.users,
+        tokens=storage.api_tokens,
+        links=storage.login_links,
+        known=built.api_tokens,
+        announce=built.queue.changes.announce,
     )
 
 

@@ -24,6 +24,9 @@ from tempogram.storage.database.engines import name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
+from tempogram.storage.identity.links import LoginLinks
+from tempogram.storage.identity.tokens import ApiTokens
+from tempogram.storage.identity.users import Users
 from tempogram.storage.key_rotation import KeyRotation
 from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
@@ -74,6 +77,7 @@ class Storage:
     keys: KeyRotation
     alerts: SqlAlertStore
     alert_readings: SqlAlertReadings
+    api_tokens: ApiTokens
     audience: SqlAudience
     audit: SqlAudit
     beats: SqlBeats
@@ -84,6 +88,7 @@ class Storage:
     handles: SqlHandles
     history: MessageHistory
     limits: StoredLimits
+    login_links: LoginLinks
     services: SqlServices
     states: States
     sweeps: SqlSweeps
@@ -91,6 +96,7 @@ class Storage:
     texts: Texts
     totals: SqlTotals
     updates: Updates
+    users: Users
     watches: SqlWatchStore
     uploads: Uploads
     retention: Retention
@@ -138,6 +144,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     keys=KeyRotation(database, key, members),
                     alerts=SqlAlertStore(database),
                     alert_readings=SqlAlertReadings(database),
+                    api_tokens=ApiTokens(database, key.digests),
                     audience=SqlAudience(database),
                     audit=SqlAudit(database, clock=clock),
                     beats=SqlBeats(database),
@@ -148,6 +155,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     handles=SqlHandles(database),
                     history=MessageHistory(database),
                     limits=StoredLimits(database, settings.limits()),
+                    login_links=LoginLinks(database, key.digests),
                     services=SqlServices(database),
                     states=States(database),
                     sweeps=SqlSweeps(database),
@@ -156,6 +164,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     totals=SqlTotals(database),
                     updates=Updates(database, process=process),
                     uploads=Uploads(database),
+                    users=Users(database),
                     watches=SqlWatchStore(database),
                     retention=Retention(database, keep=keep, clock=clock),
                 )

@@ -19,7 +19,15 @@ from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.reconnect import AWAY
 from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import number_of
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed, ServiceChanged
+from tempogram.engine.ports.changes import (
+    AccessChanged,
+    BotChanged,
+    Change,
+    ChatChanged,
+    Listener,
+    Missed,
+    ServiceChanged,
+)
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.retry import Sleep
 
@@ -175,6 +183,8 @@ def _pack(item: Change) -> bytes:
             row = "chat", bot_id, chat_id
         case ServiceChanged(name, closed):
             row = "service", name, closed
+        case AccessChanged():
+            row = ("access",)
         case Missed():
             row = ("missed",)
     return msgspec.msgpack.encode(row)
@@ -193,6 +203,8 @@ def _unpack(data: bytes) -> Change | None:
             return ChatChanged(bot_id, chat_id)
         case ["service", str(name), [*closed]] if all(isinstance(each, str) for each in closed):
             return ServiceChanged(name, tuple(closed))
+        case ["access"]:
+            return AccessChanged()
         case ["missed"]:
             return Missed()
     log.warning("change_not_understood", possible_cause="another version of tempogram announced it")

@@ -37,11 +37,16 @@ class ServiceChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessChanged:
+    """A user or an API token was changed: look at each token again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """Some changes may have been missed: read everything again."""
 
 
-Change = BotChanged | ChatChanged | ServiceChanged | Missed
+Change = BotChanged | ChatChanged | ServiceChanged | AccessChanged | Missed
 Listener = Callable[[Change], Awaitable[None]]
 
 

@@ -37,6 +37,10 @@
     upload_parts the bytes of a file, in rows of 1 MiB
     file_ids     Telegram's ids of files                       deleted with the last message that has the file
     epochs       which queue leases come from                  one row; none is epoch 0
+    users        people with a name and a role               ``folded_name``: two names differ in more than case
+    api_tokens   what programs are let in by                 ``digest``: see ``storage.identity.secrets``
+    login_links  what a user is let in by once               deleted when it is used
+    api_sessions  what browsers are let in by                ``expires_at`` is named as in its indexes
     totals       what is counted over all processes             one row each; only ever grows
     fsm_states   aiogram's states and their data               ``…_before``: what the update of ``update_id`` found
 
@@ -843,4 +847,66 @@ fsm_states = Table(
     Column("data_before", LargeBinary),
     CheckConstraint("(update_id IS NULL) = (run IS NULL)", name="run_is_of_an_update"),
     Index("fsm_states_cleared", "update_id", sqlite_where=IS_CLEARED, postgresql_where=IS_CLEARED),
+)
+
+HAS_KNOWN_ROLE = "role IN ('viewer', 'operator', 'admin')"
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("folded_name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_digest", Text),  # None: none was chosen yet
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    CheckConstraint(HAS_KNOWN_ROLE, name="user_role_is_known"),
+    Index("users_named", "folded_name", unique=True),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_id", Text),  # None: it belongs to no user
+    Column("bots", JSON(none_as_null=True)),  # None: all
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("last_used_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    CheckConstraint(HAS_KNOWN_ROLE, name="token_role_is_known"),
+    Index("api_tokens_of_user", "user_id"),
+)
+
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("login_links_of_user", "user_id"),
+    Index("login_links_expire", "expires_at_ms"),
+)
+
+api_sessions = Table(
+    "api_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_id", Text, nullable=False),  # the id in the cookie
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("ends_at_ms", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_sessions_token_active_expires", "token_id", "is_active", "expires_at"),
+    Index("ix_sessions_expires_active", "expires_at", "is_active"),
+    Index("api_sessions_of_user", "user_id"),
 )

@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import DryRun, PlannedMessage, Refusal, RemovalProgress
+from tempogram.api.security.api_tokens import KnownTokens
+from tempogram.api.security.identity import Identity
 from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
@@ -59,6 +61,7 @@ from tempogram.engine.ports import (
     Settled,
 )
 from tempogram.engine.ports.audience import PAGE, Claim, LeftOver
+from tempogram.engine.ports.changes import Change as Announced
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -78,6 +81,7 @@ from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import AttemptState, ChatMessage, MessageState
+from tests.api.identity import MemoryApiTokens, MemoryLinks, MemoryUsers
 from tests.api.memory_chats import MemoryChats
 from tests.bot.memory_handles import MemoryHandles
 from tests.engine.scheduler.memory_beats import MemoryBeats
@@ -673,6 +677,10 @@ class World:
     nanostars_billed: int | None = None
     beats: MemoryBeats = field(default_factory=MemoryBeats)
     broadcasts: MemoryBroadcastStore = field(default_factory=MemoryBroadcastStore)
+    users: MemoryUsers = field(default_factory=MemoryUsers)
+    links: MemoryLinks = field(default_factory=MemoryLinks)
+    announced: list[Announced] = field(default_factory=list)
+    api_tokens: MemoryApiTokens = field(init=False)
     tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
@@ -746,6 +754,8 @@ class World:
         self.dry_runs = ListedDryRuns()
         self.services = Services(SERVICES, MemoryCallLimiter(clock=self.clock, after_start=False), clock=self.clock)
         composer = PlainComposer(self.clock)
+        self.api_tokens = MemoryApiTokens(self.users)
+        known_tokens = KnownTokens(self.api_tokens, clock=self.clock)
         self.dependencies = Dependencies(
             intake=self.intake,
             composer=composer,
@@ -776,6 +786,14 @@ class World:
             healthy=self.health,
             tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
+            api_tokens=known_tokens,
+            identity=Identity(
+                users=self.users,
+                tokens=self.api_tokens,
+                links=self.links,
+                known=known_tokens,
+                announce=self._announce,
+            ),
             tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
             broadcasts=self._broadcasts(closer, composer),
             broadcast_media=self.media,
@@ -784,6 +802,9 @@ class World:
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
+
+    async def _announce(self, item: Announced) -> None:
+        self.announced.append(item)
 
     async def _billed(self, bot_id: int, since_ms: int, until_ms: int) -> int | None:
         return self.nanostars_billed
@@ -827,6 +848,15 @@ class World:
     def of(self, role: Role) -> httpx.AsyncClient:
         """Return a client with the token of a role."""
         return self._client({"Authorization": f"Bearer {TOKENS[f'{role.name}_TOKEN']}"})
+
+    def bearing(self, token: str) -> httpx.AsyncClient:
+        """Return a client with a token."""
+        return self._client({"Authorization": f"Bearer {token}"})
+
+    async def bound(self, *bots: int, role: Role = Role.ADMIN) -> httpx.AsyncClient:
+        """Return a client whose token is bound to bots."""
+        made = await self.api_tokens.add("bound", role, bots=bots, now_ms=self.clock())
+        return self.bearing(made.text)
 
     def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.app)

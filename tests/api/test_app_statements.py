@@ -31,6 +31,7 @@ from tempogram.engine.ports.alert_store import Alert
 from tempogram.engine.ports.ledger import Fault
 from tempogram.engine.ports.task_store import TaskRow
 from tempogram.simulator import Simulator, SimulatorSettings
+from tempogram.storage.identity.roles import Role
 from tempogram.storage.messages import Incoming
 from tests.end_to_end.program import ADMIN_TOKEN
 from tests.storage.backends import became
@@ -79,6 +80,9 @@ class Stocked:
             ]
         )
         await self.stock_watches(now_ms)
+        for number in range(count):
+            user = await storage.users.add(f"user{number}", Role.ADMIN, now_ms=now_ms)
+            await storage.api_tokens.add("ci", Role.ADMIN, user_id=user.id, now_ms=now_ms)
         for _ in range(count):
             await self.broadcast("start")
         for chat in (CHAT, CHAT + 1):
@@ -157,6 +161,17 @@ def at(path: str, **request: Any) -> Callable[[Stocked], Any]:
         return path, request
 
     return ask
+
+
+def of_user(what: str, **request: Any) -> Callable[[Stocked], Any]:
+    async def ask(world: Stocked) -> Ask:
+        return f"/users/{(await world.built.storage.users.all())[0].id}{what}", request
+
+    return ask
+
+
+async def of_token(world: Stocked) -> Ask:
+    return f"/tokens/{(await world.built.storage.api_tokens.all())[0].id}", {}
 
 
 def of_waiting(path: str) -> Callable[[Stocked], Any]:
@@ -272,6 +287,14 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "PUT /watches/members": at("/watches/members", json={"bot": BOT, "chat_id": 1_000, "plan": "plan0"}),
     "PUT /watches/subscriptions": at("/watches/subscriptions", json=WATCHED | {"key": "new"}),
     "DELETE /watches/subscriptions": at("/watches/subscriptions", params=WATCHED | {"key": "item0"}),
+    "GET /users": at("/users"),
+    "POST /users": at("/users", json={"name": "ada", "role": "viewer"}),
+    "PATCH /users/{user_id}": of_user("", json={"role": "operator", "is_active": False}),
+    "POST /users/{user_id}/link": of_user("/link"),
+    "DELETE /users/{user_id}": of_user(""),
+    "GET /tokens": at("/tokens"),
+    "POST /tokens": at("/tokens", json={"name": "ci", "role": "viewer"}),
+    "DELETE /tokens/{token_id}": of_token,
     "GET /queue/stats": at("/queue/stats"),
     "GET /queue/dlq": at("/queue/dlq"),
     "POST /queue/dlq/replay": replayed,

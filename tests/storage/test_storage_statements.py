@@ -57,6 +57,7 @@ Case = Callable[[Database, int], Awaitable[Ask]]
 """Makes what there must be before, and returns the call that is counted."""
 
 OF_ONE = {
+    "ApiTokens.add",
     "Bots.add",
     "Bots.set_behaviours",
     "Bots.set_defaults",

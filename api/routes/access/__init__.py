@@ -2,6 +2,8 @@
 
 Read in this order:
 
-    audit  what was changed, and by whom
-    keys   under which key secrets are encrypted
+    users   see, add, change and remove users
+    tokens  see, make and revoke API tokens
+    audit   what was changed, and by whom
+    keys    under which key secrets are encrypted
 """

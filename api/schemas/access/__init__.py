@@ -2,6 +2,8 @@
 
 Read in this order:
 
-    audit  what was changed, and by whom
-    keys   under which key secrets are encrypted
+    users   a user
+    tokens  an API token
+    audit   what was changed, and by whom
+    keys    under which key secrets are encrypted
 """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from structlog.testing import capture_logs
@@ -22,6 +23,10 @@ CANARY = "canary-4711"
             {"version": 2, "group": {"count": 5, "window_s": 60.0, "burst": None}},
         ),
         ("PATCH", "/bots/42", {"weight": 3}, "PATCH /bots/{bot_id}", {"weight": 1}, {"weight": 3}),
+        ("POST", "/users", {"name": "ada", "role": "viewer", "password": f"{CANARY} {CANARY}"}, "POST /users", {},
+         {"id": ANY, "name": "ada", "role": "viewer", "is_active": True}),
+        ("POST", "/tokens", {"name": "ci", "role": "viewer", "bots": [42]}, "POST /tokens", {},
+         {"id": ANY, "name": "ci", "role": "viewer", "user": None, "bots": [42], "expires_at_ms": None}),
         ("PATCH", "/services/shop", {"retries": 1}, "PATCH /services/{name}", {}, {"retries": 1}),
         ("PUT", "/services/shop/hold", {"seconds": 60, "reason": CANARY}, "PUT /services/{name}/hold", {},
          {"held_for_s": 60.0}),

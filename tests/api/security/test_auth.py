@@ -74,6 +74,14 @@ NEEDED = {
     ("PUT", "/watches/plans/{name}"): Role.OPERATOR,
     ("PUT", "/watches/subscriptions"): Role.OPERATOR,
     ("DELETE", "/watches/subscriptions"): Role.OPERATOR,
+    ("GET", "/users"): Role.ADMIN,
+    ("POST", "/users"): Role.ADMIN,
+    ("PATCH", "/users/{user_id}"): Role.ADMIN,
+    ("DELETE", "/users/{user_id}"): Role.ADMIN,
+    ("POST", "/users/{user_id}/link"): Role.ADMIN,
+    ("GET", "/tokens"): Role.VIEWER,
+    ("POST", "/tokens"): Role.VIEWER,
+    ("DELETE", "/tokens/{token_id}"): Role.VIEWER,
     ("GET", "/limits"): Role.VIEWER,
     ("GET", "/bots/{bot_id}/incoming"): Role.VIEWER,
     ("GET", "/bots/{bot_id}/messages"): Role.VIEWER,
@@ -136,6 +144,8 @@ NAMED = {
     "service": "poll",
     "chat_id": 7,
     "broadcast_id": 7,
+    "user_id": "none",
+    "token_id": "none",
 }
 
 

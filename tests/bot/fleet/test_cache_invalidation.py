@@ -18,7 +18,15 @@ from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, C
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed, ServiceChanged
+from tempogram.engine.ports.changes import (
+    AccessChanged,
+    BotChanged,
+    Change,
+    ChatChanged,
+    Listener,
+    Missed,
+    ServiceChanged,
+)
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 from tempogram.storage.database.database import Database
@@ -90,6 +98,7 @@ class Invalidation:
     fleet: Reader = field(default_factory=Reader)
     reachability: Reader = field(default_factory=Reader)
     services: Reader = field(default_factory=Reader)
+    forgotten: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     minute: asyncio.Event = field(default_factory=asyncio.Event)
     moment: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +118,7 @@ class Invalidation:
             fleet=self.fleet,
             reachability=self.reachability,
             services=self.services,
+            forget_access=lambda: self.forgotten.append("access"),
             conditions=Conditions(Clock()),
             sleep=self.sleep,
         )
@@ -135,6 +145,13 @@ async def test_only_what_another_process_changed_is_read_again(invalidation: Inv
     await turns()
 
     assert (invalidation.fleet.read, invalidation.reachability.read) == ([{42}], [{(42, -5)}])
+
+
+@pytest.mark.parametrize("item", [AccessChanged(), Missed()])
+async def test_who_has_access_is_forgotten_at_once(invalidation: Invalidation, item: Change) -> None:
+    await invalidation.wire.deliver(item)
+
+    assert invalidation.forgotten == ["access"]
 
 
 async def test_changes_announced_during_a_read_are_read_together_after_it(invalidation: Invalidation) -> None:

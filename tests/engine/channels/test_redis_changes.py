@@ -16,7 +16,7 @@ from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges
 from tempogram.engine.channels.redis_channel import RedisChannel
-from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed, ServiceChanged
+from tempogram.engine.ports.changes import AccessChanged, BotChanged, Change, ChatChanged, Missed, ServiceChanged
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep
 from tests.engine.redis_server import connected, own_redis, port_of
@@ -70,6 +70,13 @@ async def test_a_change_of_a_service_says_whose_breakers_were_closed(redis: Redi
         await one.announce(ServiceChanged("twilio", closed=("sms", "voice")))
 
         await other.receives(ServiceChanged("twilio"), ServiceChanged("twilio", closed=("sms", "voice")))
+
+
+async def test_a_change_of_access_reaches_every_other_process(redis: Redis) -> None:
+    async with process(redis, 1) as (one, _), process(redis, 2) as (_, other):
+        await one.announce(AccessChanged())
+
+        await other.receives(AccessChanged())
 
 
 async def test_a_change_announced_between_begin_and_run_is_received(redis: Redis) -> None:

@@ -26,6 +26,11 @@ from tempogram.storage.database.models import broadcasts, metadata
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.files.writes import Attachment, MessageFiles, attach
 from tempogram.storage.handles import SqlHandles
+from tempogram.storage.identity.links import LoginLinks
+from tempogram.storage.identity.secrets import Credential, Digests, Kind
+from tempogram.storage.identity.sessions import ApiSessions
+from tempogram.storage.identity.tokens import ApiTokens
+from tempogram.storage.identity.users import Users
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import Retention, RetentionPeriods
@@ -67,6 +72,8 @@ async def forget_a_file(database: Database) -> None:
 
 FOR_UNIQUENESS = {"alerts_open", "campaign_claims_slots"}
 """They keep a second row out, and no query needs them."""
+
+DIGESTS = Digests("a key that no trial finds")
 
 RULES = Rules(campaign="spring")
 BROADCAST = Broadcast(id=1, name="spring", plan=plan())
@@ -147,6 +154,15 @@ ASKED: dict[str, Ask] = {
     "alert_notices_waiting": lambda database: SqlAlertStore(database).waiting(["slack"], NOW_MS, limit=9),
     "alert_notices_ended": purge,
     "alert_sightings_at": lambda database: SqlAlertStore(database).sighted(NOW_MS),
+    "users_named": lambda database: Users(database).named("ada"),
+    "api_tokens_of_user": lambda database: ApiTokens(database, DIGESTS).all(user_id="a"),
+    "login_links_of_user": lambda database: LoginLinks(database, DIGESTS).add("a", now_ms=NOW_MS),
+    "login_links_expire": purge,
+    "ix_sessions_token_active_expires": lambda database: ApiSessions(database, DIGESTS).of_cookie(
+        Credential.new(Kind.SESSION).text, now_ms=NOW_MS
+    ),
+    "ix_sessions_expires_active": purge,
+    "api_sessions_of_user": lambda database: ApiSessions(database, DIGESTS).of_user("a", now_ms=NOW_MS),
     "fsm_states_cleared": purge,
 }
 

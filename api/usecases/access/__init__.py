@@ -1,0 +1,7 @@
+"""Who is let in.
+
+Read in this order:
+
+    users   adds, changes and removes users
+    tokens  makes, lists and revokes API tokens
+"""
