@@ -81,14 +81,13 @@ def of_error(
     error: Exception, now_ms: int, *, throttled_codes: tuple[int, ...] = (), classify: Classify | None = None
 ) -> Attempted:
     """Judge what a call raised."""
-    response = getattr(error, "response", None)
-    said = said_by(response if response is not None else error, now_ms)
+    answer = answer_of(error)
+    said = said_by(answer, now_ms)
     verdict = _classified(classify, error)
     # Only where it is wanted: aiohttp warns of reading it.
     if verdict is None and throttled_codes and getattr(error, "code", None) in throttled_codes:
         verdict = Verdict.THROTTLED
-    status = status_of(response) if response is not None else status_of(error)
-    verdict = verdict or _of_status(status, said) or _of_kind(error)
+    verdict = verdict or _of_status(status_of(answer), said) or _of_kind(error)
     return Attempted(verdict, was_sent=not is_unsent(error), said=said)
 
 
@@ -102,6 +101,12 @@ def _classified(classify: Classify | None, value: Any) -> Verdict | None:
     except Exception:
         log.exception("call_not_classified")
         return None
+
+
+def answer_of(error: Exception) -> Any:
+    """Return the response that an error of a client brings, or the error itself, which may have a status."""
+    response = getattr(error, "response", None)
+    return error if response is None else response
 
 
 def status_of(value: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import structlog
 
 from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.services.answers import Attempted, Verdict, of_error, of_result
 from tempogram.engine.services.breaker import BreakerState
 from tempogram.engine.services.calling import steps
@@ -130,22 +132,46 @@ class Attempts:
         began_s = asyncio.get_running_loop().time()
         endpoint.counts.waiting += 1
         try:
-            await endpoint.unless_open(self._stand_in_line(endpoint, call))
+            await endpoint.unless_open(self._stand_in_line(job, call))
         finally:
             endpoint.counts.waiting -= 1
         waited_s = asyncio.get_running_loop().time() - began_s
         endpoint.counts.wait.observe(waited_s)
         steps.placed(endpoint, job.number, waited_s=waited_s)
 
-    async def _stand_in_line(self, endpoint: Endpoint, call: Call) -> None:
-        await endpoint.shared.line.enter(call.priority)
+    async def _stand_in_line(self, job: Job, call: Call) -> None:
+        endpoint, line = job.endpoint, job.endpoint.shared.line
+        if line.is_full:
+            steps.waits(endpoint, job.number, waits_for="room in line")
+        await line.enter(call.priority)
         try:
             if endpoint.breaker.back_off_ms():
+                steps.waits(endpoint, job.number, waits_for="pause after failures")
                 await endpoint.spaced.turn(endpoint.breaker.back_off_ms, call.priority)
             if call.charges:
-                await self._limiter.begin(call)
+                await self._take_places(job, call)
         finally:
-            endpoint.shared.line.leave()
+            line.leave()
+
+    async def _take_places(self, job: Job, call: Call) -> None:
+        if not job.endpoint.is_verbose:
+            await self._limiter.begin(call)
+            return
+        logging = asyncio.create_task(self._log_waiting(job, call))
+        try:
+            await self._limiter.begin(call)
+        finally:
+            logging.cancel()
+
+    async def _log_waiting(self, job: Job, call: Call) -> None:
+        """Log at which limiter a call stands, if it has to wait. Cost: over Redis a look for each such call."""
+        with contextlib.suppress(BrokerUnavailable):
+            await self._limiter.settled()  # before that Redis does not know it
+            stands_at = call.stands_at
+            if not stands_at and (seen := await self._limiter.explain(call.call_id)) is not None:
+                stands_at = seen.stands_at
+            if stands_at:
+                steps.waits(job.endpoint, job.number, waits_for=stands_at, call_id=call.call_id)
 
     async def _call(self, job: Job, call: Call, term: int) -> Made:
         endpoint, options = job.endpoint, job.options
@@ -174,7 +200,7 @@ class Attempts:
                 verdict = Verdict.FAILED if job.has_hung(took_s) else Verdict.WRONG
                 self._judge(endpoint, term, verdict, int(1_000 * took_s))
         self._judge(endpoint, term, made.verdict, int(1_000 * took_s))
-        steps.attempted(endpoint, job.number, made.attempted, made.error, took_s=took_s)
+        steps.attempted(endpoint, job.number, made.attempted, result=made.result, error=made.error, took_s=took_s)
         return made
 
     def _keep(self, job: Job, call: Call, term: int, body: OpenAnswer) -> None:
