@@ -76,22 +76,31 @@ def watch(
     ] = None,
     url: Url = None,
     interval: Annotated[float, typer.Option(min=0.2, max=3_600, help="Seconds from one look to the next.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each look, and no table.")] = False,  # noqa: FBT002
 ) -> None:
     """Show tokens, lines, holds and breakers, each second anew, until Ctrl-C; with a NAME the calls that wait, too."""
     from rich.console import Console
 
     from tempogram.bot.commands.services.tables import all_services, service_with_calls
     from tempogram.bot.commands.services.watch import watch as watch_until_interrupted
+    from tempogram.bot.commands.services.watch import watch_as_json
 
     client = api(url)
 
-    def look() -> Any:
+    def ask() -> Any:
         if name is None:
-            return all_services(client.get("/services"))
+            return client.get("/services")
         calls = client.get(f"{_path(name)}/calls", [("limit", str(WATCHED_CALLS))])
-        return service_with_calls(client.get(_path(name)), calls)
+        return client.get(_path(name)) | calls
 
-    watch_until_interrupted(look, Console(highlight=False), every_s=interval)
+    def look() -> Any:
+        answer = ask()
+        return all_services(answer) if name is None else service_with_calls(answer)
+
+    if as_json:
+        watch_as_json(ask, every_s=interval)
+    else:
+        watch_until_interrupted(look, Console(highlight=False), every_s=interval)
 
 
 @app.command()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-HEADINGS = ("service", "operation", "used", "left", "waiting", "held", "breaker")
+HEADINGS = ("service", "operation", "used", "left", "waiting", "held until", "breaker")
 NUMBERS = {"used", "left", "waiting"}
 
 
@@ -54,11 +54,11 @@ def waiting_calls(answer: dict[str, Any]) -> Table | str:
     return table
 
 
-def service_with_calls(service: dict[str, Any], calls: dict[str, Any]) -> Group:
-    """Return one service, and below it the first of the calls that wait."""
+def service_with_calls(answer: dict[str, Any]) -> Group:
+    """Return one service, and below it the first of the calls that wait: ``calls`` in the same answer."""
     from rich.console import Group
 
-    return Group(one_service(service), waiting_calls(calls))
+    return Group(one_service(answer), waiting_calls(answer))
 
 
 def in_words(call: dict[str, Any]) -> str:
@@ -169,7 +169,12 @@ def _count(number: int) -> str:
 
 
 def _said(hold: str | None) -> str:
-    return _plain(hold or "")
+    """Return until when something is held, and by whom; the heading says ``held until``, so that it fits a line.
+
+    >>> _said("until 14:32:10, said by the service")
+    '14:32:10, said by the service'
+    """
+    return _plain((hold or "").removeprefix("until "))
 
 
 def _plain(text: str) -> str:

@@ -148,15 +148,14 @@ class Attempts:
             if endpoint.breaker.back_off_ms():
                 steps.waits(endpoint, job.number, waits_for="pause after failures")
                 await endpoint.spaced.turn(endpoint.breaker.back_off_ms, call.priority)
-            if call.charges:
-                await self._take_places(job, call)
+            if call.charges and endpoint.is_verbose:
+                await self._begin_in_the_log(job, call)
+            elif call.charges:
+                await self._limiter.begin(call)
         finally:
             line.leave()
 
-    async def _take_places(self, job: Job, call: Call) -> None:
-        if not job.endpoint.is_verbose:
-            await self._limiter.begin(call)
-            return
+    async def _begin_in_the_log(self, job: Job, call: Call) -> None:
         logging = asyncio.create_task(self._log_waiting(job, call))
         try:
             await self._limiter.begin(call)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tempogram.bot.commands.client import CallFailed, NotNow
 from tempogram.bot.commands.services.tables import all_services, one_service, waiting_calls
-from tempogram.bot.commands.services.watch import watch
+from tempogram.bot.commands.services.watch import watch, watch_as_json
 
 LIMIT = {"count": 1, "window_ms": 1_000, "burst": None, "apart_ms": 0, "concurrency": 0}
 HOLD = "until 14:32:10, said by the service"
@@ -72,6 +72,33 @@ def test_not_on_a_terminal_it_is_printed_once() -> None:
     watch(after("table", "never"), console, every_s=1)
 
     assert text(console) == "table\n"
+
+
+def test_as_json_each_look_is_a_line_and_an_answer_that_is_missing_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    away = NotNow("nothing answers at http://x")
+    pauses = list[float]()
+
+    watch_as_json(after("first", away, away, "second"), every_s=0.5, sleep=pauses.append)
+
+    printed = capsys.readouterr()
+    assert printed.out == '"first"\n"second"\n'
+    assert printed.err == "nothing answers at http://x\n"
+    assert pauses == [0.5] * 4
+
+
+def test_a_hold_that_the_service_asked_for_takes_one_line_of_100_columns() -> None:
+    console = screen(is_terminal=False, width=100)
+    operation = {
+        "count": 1, "window_ms": 1_000, "left": 0, "tokens_left": 100_000, "under_way": 3, "waiting": 12,
+        "hold": HOLD, "breaker": "half_open",
+    }  # fmt: skip
+    service = {"name": "quickbase", "under_way": 3, "concurrency": 10, "waiting": 0, "hold": None}
+
+    console.print(all_services({"services": [service | {"operations": {"reengagement": operation}}]}))
+
+    assert "14:32:10, said by the service" in text(console)
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
