@@ -14,7 +14,7 @@ from tempogram.bot.commands.env_file import OF_COMPOSE, SECRETS, main
 from tempogram.bot.config.settings import Settings, load
 from tests import ROOT
 
-GIVEN = {"bot_tokens", "telegram_proxy", "llm_api_key", "alert_smtp_url", "alert_webhook_secret"}
+GIVEN = {"former_secret_key", "bot_tokens", "telegram_proxy", "llm_api_key", "alert_smtp_url", "alert_webhook_secret"}
 """Secrets that another party makes."""
 
 
