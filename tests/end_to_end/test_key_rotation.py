@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import Program, program
 from tests.end_to_end.test_killed import database_settings  # noqa: F401 - a fixture
@@ -59,17 +57,3 @@ async def test_a_key_is_changed_while_messages_go_out_over_kills(
     assert arrived == {f"hello {chat}" for chat in range(1, 101)}
     assert [call["code"] for call in calls if call["code"] in {401, 404}] == []
     assert report.broke_no_window
-
-
-async def test_the_former_key_alone_is_refused_afterwards(tmp_path: Path) -> None:
-    async with (
-        running_simulator() as telegram,
-        program(tmp_path, telegram.url, SECRET_KEY=FORMER) as tempogram,
-    ):
-        await restarted(tempogram, SECRET_KEY=PRESENT, FORMER_SECRET_KEY=FORMER, BOT_TOKENS="")
-        assert (await tempogram.call("POST", "/keys/rotate"))[0] == 200
-        await tempogram.kill()
-        tempogram.set(SECRET_KEY=FORMER, FORMER_SECRET_KEY="")
-
-        with pytest.raises(AssertionError, match="SECRET_KEY is not the one with which the tokens of 1 bot"):
-            await tempogram.start()
