@@ -15,6 +15,7 @@ from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
+from tempogram.api.http.security_headers import SecurityHeaders
 from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import (
     alerts,
@@ -27,6 +28,7 @@ from tempogram.api.routes import (
     limits,
     messages,
     metrics,
+    pages,
     queue,
     reengagement,
     selections,
@@ -34,7 +36,7 @@ from tempogram.api.routes import (
     tasks,
     watches,
 )
-from tempogram.api.routes.access import audit, keys, tokens, users
+from tempogram.api.routes.access import audit, keys, sessions, tokens, users
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -63,14 +65,20 @@ ROUTERS = (
     watches.router,
     users.router,
     tokens.router,
+    sessions.open_router,
+    sessions.router,
     metrics.router,
     health.router,
     cron_health.router,
+    pages.router,
 )
 
 LARGE = (messages.BATCH_PATH, selections.PREVIEW, selections.CHATS)
 """Paths that take a list of many."""
 
+
+SMALL = (sessions.PATH, sessions.PASSWORD_PATH, pages.LOG_IN, pages.LOG_OUT)
+"""Paths that anyone may ask."""
 
 FORMS = (messages.PATH, broadcasts.PATH)
 """Paths that take files."""
@@ -110,11 +118,15 @@ def _middleware(dependencies: Dependencies, memory: BodyMemory) -> list[Middlewa
     """Return them from the outermost to the innermost."""
     return [
         Middleware(AccessLog, clock=dependencies.clock),
+        Middleware(SecurityHeaders),
         Middleware(UnhandledErrors),
         Middleware(
             BodyLimits,
             bytes_max=dependencies.body_bytes_max,
-            bytes_max_of=dict.fromkeys(LARGE, dependencies.batch_bytes_max),
+            bytes_max_of={
+                **dict.fromkeys(LARGE, dependencies.batch_bytes_max),
+                **dict.fromkeys(SMALL, sessions.BODY_BYTES_MAX),
+            },
             bytes_max_of_forms=dict.fromkeys(FORMS, dependencies.form_bytes_max),
             bytes_max_of_lists={chats.IMPORT_PATH: dependencies.batch_bytes_max},
             memory=memory,

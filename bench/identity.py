@@ -23,7 +23,7 @@ from sqlalchemy import Connection, insert, text
 
 from bench.harness import Checks, main, quantile
 from bench.ledger import postgres, sqlite
-from tempogram.api.security.api_tokens import BELIEVED_MS, KnownTokens
+from tempogram.api.security.known_credentials import BELIEVED_MS, KnownCredentials
 from tempogram.api.security.principals import BearerTokens
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import api_sessions, api_tokens, users
@@ -31,6 +31,7 @@ from tempogram.storage.identity.roles import Role
 from tempogram.storage.identity.secrets import Credential, Digests, Kind, new_id
 from tempogram.storage.identity.sessions import ApiSessions
 from tempogram.storage.identity.tokens import ApiTokens
+from tempogram.storage.identity.users import Users
 from tests.storage.statements import noted
 
 SESSIONS, TOKENS, USERS = 100_000, 10_000, 1_000
@@ -77,13 +78,15 @@ async def of_sessions(checks: Checks, name: str, database: Database, cookies: Se
 
 async def of_tokens(checks: Checks, name: str, database: Database, texts: Sequence[str]) -> None:
     settings, now_ms = BearerTokens({"ADMIN_TOKEN": (Role.ADMIN, SETTING)}), NOW_MS
-    known = KnownTokens(ApiTokens(database, DIGESTS), clock=lambda: now_ms)
+    known = KnownCredentials(
+        ApiTokens(database, DIGESTS), ApiSessions(database, DIGESTS), Users(database), clock=lambda: now_ms
+    )
 
     async def of_settings(token: str) -> object:
         return settings.principal_of(token)
 
     async def of_api(token: str) -> object:
-        return settings.principal_of(token) or await known.principal_of(token, may_ask=lambda _: True)
+        return settings.principal_of(token) or await known.of_token(token, may_ask=lambda _: True)
 
     async def read_anew(token: str) -> object:
         nonlocal now_ms

@@ -26,6 +26,7 @@ from tempogram.engine.model.errors import (
 from tempogram.engine.scheduler.board import TaskConflict, UnknownTask
 from tempogram.engine.services.errors import UnknownService
 from tempogram.storage.files.spool import FileTooLarge
+from tempogram.storage.identity.passwords import TooManyPasswords, UnfitPassword
 from tempogram.storage.identity.users import NameTaken
 
 
@@ -54,6 +55,32 @@ class TooManyWrongTokens(ApiError):
 
 class NotAllowed(ApiError):
     """The token's role does not allow this."""
+
+
+class CrossSite(ApiError):
+    """A page of another site made a browser send this."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a page of another site may not change anything here; a browser says so by Sec-Fetch-Site or Origin, and a "
+            "program uses a bearer token"
+        )
+
+
+class LogInAgain(ApiError):
+    """What a browser may do only soon after its log-in."""
+
+
+class WrongLogIn(ApiError):
+    """The name, the password or the link is wrong; which one is not said."""
+
+
+class TooManyLogIns(ApiError):
+    """Too many wrong passwords came from this address, or for this account; this one was not compared."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many wrong passwords came; try again in {retry_after_s} s, or use a log-in link")
+        self.headers = {"Retry-After": str(retry_after_s)}
 
 
 class WrongSecret(ApiError):
@@ -140,6 +167,9 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     UnstorableValue: ErrorFormat(400, "refused"),
     NotAuthenticated: ErrorFormat(401, "not_authenticated", {"WWW-Authenticate": "Bearer"}),
     NotAllowed: ErrorFormat(403, "not_allowed"),
+    WrongLogIn: ErrorFormat(401, "wrong_log_in", {"WWW-Authenticate": "Bearer"}),
+    CrossSite: ErrorFormat(403, "cross_site"),
+    LogInAgain: ErrorFormat(403, "log_in_again"),
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
     UnknownService: ErrorFormat(404, "not_found"),
@@ -157,11 +187,14 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     TooLarge: ErrorFormat(413, "too_large"),
     FileTooLarge: ErrorFormat(413, "file_too_large"),
     Invalid: ErrorFormat(422, "invalid"),
+    UnfitPassword: ErrorFormat(422, "unfit_password"),
     UnknownToken: ErrorFormat(422, "unknown_token"),
     QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
     TooManyWrongTokens: ErrorFormat(429, "too_many_wrong_tokens", AGAIN_SOON),
+    TooManyLogIns: ErrorFormat(429, "too_many_log_ins"),
     HeadTooLarge: ErrorFormat(431, "head_too_large"),
     Busy: ErrorFormat(503, "busy", AGAIN_SOON | CLOSED),
+    TooManyPasswords: ErrorFormat(503, "log_ins_busy", AGAIN_SOON),
     Ending: ErrorFormat(503, "ending", AGAIN_SOON | CLOSED),
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
@@ -192,7 +225,8 @@ def format_of(error: Exception) -> ErrorFormat:
 def error_response(error: Exception) -> JSONResponse:
     """Return the response to an error."""
     format_ = format_of(error)
-    return response(format_.status, format_.code, format_.message or str(error), format_.headers)
+    headers = {**format_.headers, **getattr(error, "headers", {})}
+    return response(format_.status, format_.code, format_.message or str(error), headers)
 
 
 def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tempogram.api.core.repositories import MessageHistory
-from tempogram.api.security.api_tokens import KnownTokens
+from tempogram.api.security.browsers import Browsers
+from tempogram.api.security.known_credentials import KnownCredentials
 from tempogram.api.security.principals import BearerTokens
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.engine.observability.fleet_counts import FleetCounts
@@ -28,7 +29,8 @@ class Monitored:
     Attributes:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
         tokens: The bearer tokens of the settings.
-        api_tokens: Those that were made while it ran; None: there are none.
+        credentials: Those that were made while it ran; None: there are none.
+        browsers: Lets browsers in; None: only programs are let in.
         services: What is called besides Telegram; None: nothing is, here.
         watches: What chats watch; None: no source is declared, so nothing can be watched.
         fleet_counts: None: there is only this process, or each shows what it has counted itself.
@@ -47,4 +49,5 @@ class Monitored:
     services: Services | None = None
     watches: Watches | None = None
     fleet_counts: FleetCounts | None = None
-    api_tokens: KnownTokens | None = None
+    credentials: KnownCredentials | None = None
+    browsers: Browsers | None = None

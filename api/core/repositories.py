@@ -12,6 +12,7 @@ from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chat_facts import ChatFacts
 from tempogram.storage.chats import KnownChat
 from tempogram.storage.identity.roles import Role
+from tempogram.storage.identity.sessions import ApiSession, NewSession
 from tempogram.storage.identity.tokens import ApiToken, NewToken
 from tempogram.storage.identity.users import User
 from tempogram.storage.key_rotation import UnderKeys
@@ -149,3 +150,21 @@ class LoginLinks(Protocol):
     async def add(self, user_id: str, *, now_ms: int) -> str: ...
 
     async def use(self, text: str, *, now_ms: int) -> str | None: ...
+
+
+class ApiSessions(Protocol):
+    """See ``storage.identity.sessions.ApiSessions``."""
+
+    async def add(
+        self, user_id: str, *, address: str, now_ms: int, password_digest: str | None = None
+    ) -> NewSession | None: ...
+
+    async def of_cookie(self, cookie: str, *, now_ms: int) -> ApiSession | None: ...
+
+    async def note_use(self, session_id: str, *, now_ms: int) -> None: ...
+
+    async def of_user(self, user_id: str, *, now_ms: int) -> list[ApiSession]: ...
+
+    async def end(self, session_id: str, *, user_id: str) -> bool: ...
+
+    async def end_all(self, user_id: str) -> int: ...

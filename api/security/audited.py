@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, Protocol
+
 import structlog
 from fastapi import Request, Response
 
 from tempogram.api.core import audit
 from tempogram.api.core.audit import Noted
+from tempogram.api.core.repositories import Audit
+from tempogram.api.security.principals import Principal
 from tempogram.engine.model.errors import EngineError
 from tempogram.storage.audit import Change
 
@@ -25,6 +30,13 @@ UNAUDITED = frozenset(
 )
 
 
+class Audited(Protocol):
+    """What has an audit log: see ``Dependencies``."""
+
+    @property
+    def audit(self) -> Audit: ...
+
+
 def is_audited(action: str) -> bool:
     return action.partition(" ")[0] not in SAFE and action not in UNAUDITED
 
@@ -37,17 +49,32 @@ async def write_down(request: Request, action: str, noted: Noted, response: Resp
     if response.status_code >= 400:
         return
     before, after = audit.difference(noted)
-    principal = request.state.principal
-    change = Change(
-        who=principal.name,
-        role=principal.role.name.lower(),
+    change = _change(
+        request.state.principal,
         address="" if request.client is None else request.client.host,
         action=action,
         target=audit.target_of(request.path_params),
-        before=before,
-        after=after,
     )
+    await _add(request.app.state.dependencies.audit, replace(change, before=before, after=after))
+
+
+async def write_down_of(
+    dependencies: Audited, principal: Principal, *, address: str, action: str, target: str, **after: Any
+) -> None:
+    """Write down what a request did that had no credential yet: a log-in."""
+    await _add(
+        dependencies.audit, replace(_change(principal, address=address, action=action, target=target), after=after)
+    )
+
+
+def _change(principal: Principal, *, address: str, action: str, target: str) -> Change:
+    return Change(who=principal.name, role=principal.role.name.lower(), address=address, action=action, target=target)
+
+
+async def _add(changes: Audit, change: Change) -> None:
     try:
-        await request.app.state.dependencies.audit.add(change)
+        await changes.add(change)
     except EngineError as error:
-        log.error("change_not_audited", who=change.who, action=action, target=change.target, reason=str(error))  # noqa: TRY400
+        log.error(  # noqa: TRY400
+            "change_not_audited", who=change.who, action=change.action, target=change.target, reason=str(error)
+        )

@@ -1,4 +1,4 @@
-"""The callers of the API, and the bearer tokens of the settings. Those of users are in ``api_tokens``."""
+"""The callers of the API, and the bearer tokens of the settings. Those of users are in ``known_credentials``."""
 
 from __future__ import annotations
 
@@ -26,22 +26,26 @@ class Principal:
 
     Attributes:
         bots: The only ones that it sees and acts on; None: all.
-        token_id: Of an API token; None: it has one of the settings.
-        user_id: Whose API token it is; None: it is no user.
+        credential_id: Of an API token or a session; None: it has a token of the settings, or a proxy names it.
+        user_id: Which user it is; None: none.
         expires_at_ms: When its API token expires; None: never.
+        session_id: Of a browser that has logged in.
+        logged_in_at_ms: When a person last logged in, in this browser; None: it is a program.
     """
 
     name: str
     role: Role
     bots: frozenset[int] | None = None
-    token_id: str | None = None
+    credential_id: str | None = None
     user_id: str | None = None
     expires_at_ms: int | None = None
+    session_id: str | None = None
+    logged_in_at_ms: int | None = None
 
     @property
     def key(self) -> str:
-        """What tells its bearer token from any other."""
-        return self.token_id or self.name
+        """What tells its credential from any other."""
+        return self.credential_id or self.name
 
 
 class BearerTokens:

@@ -8,13 +8,13 @@ behind one proxy, or on one machine, do not lock each other out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import TypeVar
 
 import structlog
 
+from tempogram.api.security.allowance import Allowance, keep
 from tempogram.api.security.principals import Principal
 from tempogram.engine.ports import Clock
 
@@ -25,9 +25,6 @@ EVERY_MS = 1_000
 """Wrong tokens of an address that are looked at, and how soon another one is. untuned: a person mistypes a few, and a
 Prometheus with an old token asks less often."""
 
-ADDRESSES_MAX = 10_000
-"""Addresses that are remembered, the oldest forgotten first: some 3 MB."""
-
 LINE_EVERY_MS = 60_000
 LINES_APART_MS = 1_000
 """Between two log lines about one address, and about any two: an attack must not fill the disk."""
@@ -35,17 +32,13 @@ LINES_APART_MS = 1_000
 NETWORK_BITS = 64
 """What one subscriber has at least. Source: https://www.rfc-editor.org/rfc/rfc6177"""
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
 
 @dataclass(slots=True)
-class Address:
-    """One address. ``free_at_ms``: when all its places are free again. ``refused``: since its last log line."""
+class Refused:
+    """Tokens of one address that were refused since its last log line."""
 
-    free_at_ms: int = 0
     line_at_ms: int = 0
-    refused: int = 0
+    count: int = 0
 
 
 class WrongTokens:
@@ -58,14 +51,15 @@ class WrongTokens:
     def __init__(self, *, clock: Clock, count: Callable[[], None]) -> None:
         self._clock = clock
         self._count = count
-        self._addresses: dict[str, Address] = {}
+        self._places = Allowance[str](at_once=AT_ONCE, every_ms=EVERY_MS, clock=clock)
+        self._refused: dict[str, Refused] = {}
         self._proven: dict[tuple[str, str], None] = {}
         self._line_at_ms = 0
 
     def looks_at(self, host: str, key: str) -> bool:
         """Tell whether an API token from an address is worth a query; see ``Principal.key``."""
         address = address_of(host)
-        return (address, key) in self._proven or self._is_free(self._addresses.get(address), self._clock())
+        return (address, key) in self._proven or self._places.is_free(address)
 
     def admits(self, host: str, principal: Principal | None) -> bool:
         """Take note of a token that came from an address; tell whether it is looked at.
@@ -74,30 +68,26 @@ class WrongTokens:
             host: The client's IP address; "" where there is none, as on a Unix socket.
             principal: Whose token it is; None: it is wrong.
         """
-        address, now_ms = address_of(host), self._clock()
+        address = address_of(host)
         if principal is not None and (address, principal.key) in self._proven:
             return True
-        state = self._addresses.get(address)
-        is_free = self._is_free(state, now_ms)
+        is_free = self._places.is_free(address)
         if principal is not None and is_free:
-            _keep(self._proven, (address, principal.key), None)
+            keep(self._proven, (address, principal.key), None)
             return True
-        self._note_refused(address, state or Address(), now_ms, takes_place=is_free)
+        if is_free:
+            self._places.take(address)
+        self._note_refused(address)
         return is_free
 
-    @staticmethod
-    def _is_free(state: Address | None, now_ms: int) -> bool:
-        return state is None or state.free_at_ms - now_ms <= (AT_ONCE - 1) * EVERY_MS
-
-    def _note_refused(self, address: str, state: Address, now_ms: int, *, takes_place: bool) -> None:
+    def _note_refused(self, address: str) -> None:
         self._count()
-        state.refused += 1
-        if takes_place:
-            state.free_at_ms = max(state.free_at_ms, now_ms) + EVERY_MS
-        _keep(self._addresses, address, state)
-        if state.line_at_ms <= now_ms and self._line_at_ms <= now_ms:
-            log.warning("tokens_refused", address=address, refused=state.refused)
-            state.line_at_ms, state.refused = now_ms + LINE_EVERY_MS, 0
+        now_ms, refused = self._clock(), self._refused.get(address) or Refused()
+        refused.count += 1
+        keep(self._refused, address, refused)
+        if refused.line_at_ms <= now_ms and self._line_at_ms <= now_ms:
+            log.warning("tokens_refused", address=address, refused=refused.count)
+            refused.line_at_ms, refused.count = now_ms + LINE_EVERY_MS, 0
             self._line_at_ms = now_ms + LINES_APART_MS
 
 
@@ -117,11 +107,3 @@ def address_of(host: str) -> str:
         return str(parsed.ipv4_mapped)
     rest = 128 - NETWORK_BITS
     return f"{IPv6Address(int(parsed) >> rest << rest)}/{NETWORK_BITS}"
-
-
-def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
-    """Put an entry last, and forget the first one of too many."""
-    kept.pop(key, None)
-    if len(kept) >= ADDRESSES_MAX:
-        del kept[next(iter(kept))]
-    kept[key] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 from zoneinfo import ZoneInfo
@@ -35,6 +36,8 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.watches import HOUR_MS, Preset, WatchRules
 from tempogram.engine.model.zones import zone_of
 from tempogram.engine.resilience.backoff import RetryPolicy
+
+HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 CHAT = re.compile(r"-?[0-9]{1,19}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 """Source: https://core.telegram.org/bots/api#sendmessage"""
@@ -90,6 +93,12 @@ class Settings(BaseSettings):
     )
     former_secret_key: SecretStr = Field(
         SecretStr(""), repr=False, description="The SECRET_KEY before, while it is changed; none: there is one key."
+    )
+    trusted_user_header: str = Field(
+        "", description="A header in which a proxy names the user whom it has logged in; none: no proxy is believed."
+    )
+    trusted_user_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks of the proxies that are believed, comma-separated."
     )
     public_url: str = Field("", description="Where Telegram reaches us; none: updates are fetched by polling.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -331,7 +340,7 @@ class Settings(BaseSettings):
         given = tuple(each for each in (env_settings, dotenv_settings) if isinstance(each, EnvSettingsSource))
         return init_settings, SecretFiles(settings_cls, given), env_settings, dotenv_settings
 
-    @field_validator("bot_tokens", "behaviours", "alert_mail_to", "alert_urgent", mode="before")
+    @field_validator("bot_tokens", "behaviours", "alert_mail_to", "alert_urgent", "trusted_user_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -352,6 +361,25 @@ class Settings(BaseSettings):
         token = value.get_secret_value()
         if token and (fault := principals.fault_of(token)):
             raise ValueError(f"it {fault}")
+        return value
+
+    @field_validator("trusted_user_header")
+    @classmethod
+    def _is_a_header(cls, value: str) -> str:
+        if value and not HEADER.fullmatch(value):
+            raise ValueError(f"{short(value)} is no name of a header, such as X-Forwarded-User")
+        return value
+
+    @field_validator("trusted_user_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                ip_network(each)
+            except ValueError:
+                raise ValueError(
+                    f"{short(each)} is neither an address nor a network, such as 10.0.0.7 or 10.0.0.0/24"
+                ) from None
         return value
 
     @field_validator("watch_slots")
@@ -449,6 +477,12 @@ class Settings(BaseSettings):
             raise ValueError("ALERT_BOT and ALERT_CHAT belong together; set both or none")
         if self.alert_webhook_secret.get_secret_value() and not self.alert_webhook_url:
             raise ValueError("ALERT_WEBHOOK_SECRET is set, but ALERT_WEBHOOK_URL is not; there is nothing to sign")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_its_proxies(self) -> Self:
+        if bool(self.trusted_user_header) != bool(self.trusted_user_proxies):
+            raise ValueError("TRUSTED_USER_HEADER and TRUSTED_USER_PROXIES belong together; set both or none")
         return self
 
     @model_validator(mode="after")
@@ -551,6 +585,10 @@ class Settings(BaseSettings):
     @property
     def keep_dead_ms(self) -> int | None:
         return _ms(self.retention_dead_days * 86_400) or None
+
+    @property
+    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
+        return [ip_network(each) for each in self.trusted_user_proxies]
 
     @property
     def keep_audit_ms(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tempogram.api.monitoring_app import App
+from tempogram.api.security.trusted_proxies import NotedPeer
 from tempogram.bot.config.settings import url_of
 from tempogram.bot.runtime.client_connections import ClientConnections
 from tempogram.bot.runtime.descriptors import CONNECTIONS_MAX
@@ -83,9 +87,13 @@ def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
         app: What it serves.
         connections_max: Of clients, at once.
     """
+    forwarded_by = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    # uvicorn would put it outermost, where nothing sees any more from where the connection comes.
+    served = NotedPeer(cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=forwarded_by)))
     protocol: Any = partial(HttpProtocol, clients=ClientConnections(connections_max))
     config = uvicorn.Config(
-        app,
+        served,
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         http=protocol,

@@ -14,6 +14,7 @@ from tempogram.engine.scheduler.board import TaskBoard
 if TYPE_CHECKING:
     from tempogram.api.core.dependencies import Dependencies
     from tempogram.api.security.identity import Identity
+    from tempogram.api.security.trusted_proxies import TrustedProxies
     from tempogram.bot.wiring.front import Front
     from tempogram.engine.watches.watches import Watches
 
@@ -34,7 +35,7 @@ def app_of(built: Program) -> App:
             healthy=built.healthy,
             tokens=built.access.tokens,
             wrong_tokens=wrong_tokens(built),
-            api_tokens=built.api_tokens,
+            credentials=built.credentials,
             tasks=task_board(built),
             services=None if built.front_if_any is None else built.front_if_any.services,
             watches=None if built.front_if_any is None else watches(built.front_if_any),
@@ -45,6 +46,7 @@ def app_of(built: Program) -> App:
 def dependencies(built: Program) -> Dependencies:
     """Return what the endpoints of the API use."""
     from tempogram.api.core.dependencies import Dependencies
+    from tempogram.api.security.browsers import Browsers
     from tempogram.bot.broadcasts.media import BroadcastMedia
     from tempogram.bot.broadcasts.star_bills import StarBills
 
@@ -82,7 +84,8 @@ def dependencies(built: Program) -> Dependencies:
         clock=built.context.clock,
         tokens=built.access.tokens,
         wrong_tokens=wrong_tokens(built),
-        api_tokens=built.api_tokens,
+        credentials=built.credentials,
+        browsers=Browsers(built.credentials, trusted_proxies(built)),
         identity=identity_of(built),
         healthy=built.healthy,
         fleet_counts=engine.fleet_counts,
@@ -93,15 +96,27 @@ def dependencies(built: Program) -> Dependencies:
     )
 
 
+def trusted_proxies(built: Program) -> TrustedProxies | None:
+    from tempogram.api.security.trusted_proxies import TrustedProxies
+
+    settings = built.context.settings
+    if not settings.trusted_user_header:
+        return None
+    return TrustedProxies(settings.trusted_user_header, settings.trusted_networks)
+
+
 def identity_of(built: Program) -> Identity:
     from tempogram.api.security.identity import Identity
+    from tempogram.api.security.log_in_throttle import LogInThrottle
 
     storage = built.storage
     return Identity(
         users=storage.users,
         tokens=storage.api_tokens,
         links=storage.login_links,
-        known=built.api_tokens,
+        sessions=storage.sessions,
+        known=built.credentials,
+        throttle=LogInThrottle(storage.digests, clock=built.context.clock),
         announce=built.queue.changes.announce,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tempogram.api.security.api_tokens import KnownTokens
+from tempogram.api.security.known_credentials import KnownCredentials
 from tempogram.api.security.principals import BearerTokens
 from tempogram.bot.config.data_dir import AdminToken, bearer_tokens, database_url, read_admin_token
 from tempogram.bot.config.file_modes import report_data_dir
@@ -54,7 +54,7 @@ class Program:
     Attributes:
         front_if_any: None in a process that only sends.
         update_sources_lock: The process that holds it runs the update sources.
-        api_tokens: What this process believes of API tokens.
+        credentials: What this process believes of API tokens and sessions.
         sightings: What this process finds wrong in itself, for the one that looks for all.
         upkeep_lock: The process that holds it does the upkeep: tasks, unfinished removals and alerts.
     """
@@ -68,7 +68,7 @@ class Program:
     front_if_any: Front | None
     sightings: Sightings
     cache_invalidation: CacheInvalidation
-    api_tokens: KnownTokens
+    credentials: KnownCredentials
     update_sources_lock: Leadership
     upkeep_lock: Leadership
     loops: Loops
@@ -181,7 +181,7 @@ async def _program(
     stack: AsyncExitStack,
 ) -> Program:
     url = database_url(context.settings)
-    api_tokens = KnownTokens(storage.api_tokens, clock=context.clock)
+    credentials = KnownCredentials(storage.api_tokens, storage.sessions, storage.users, clock=context.clock)
     return Program(
         context=context,
         access=access,
@@ -196,10 +196,10 @@ async def _program(
             fleet=telegram.bots,
             reachability=engine.reachability,
             services=None if front is None else front.changed_services,
-            forget_access=api_tokens.forget,
+            forget_access=credentials.forget,
             conditions=queue.conditions,
         ),
-        api_tokens=api_tokens,
+        credentials=credentials,
         update_sources_lock=await stack.enter_async_context(leadership(url, UPDATE_SOURCES_LOCK, storage.held_locks)),
         upkeep_lock=await stack.enter_async_context(leadership(url, UPKEEP_LOCK, storage.held_locks)),
         loops=Loops(),

@@ -25,6 +25,8 @@ from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
 from tempogram.storage.identity.links import LoginLinks
+from tempogram.storage.identity.secrets import Digests
+from tempogram.storage.identity.sessions import ApiSessions
 from tempogram.storage.identity.tokens import ApiTokens
 from tempogram.storage.identity.users import Users
 from tempogram.storage.key_rotation import KeyRotation
@@ -62,12 +64,14 @@ class Storage:
         process: The number of this process among those that share the database.
         ledger_id: The number of the database itself.
         check_key: See ``identity.check_key``; for after the stored tokens were read.
+        digests: What signs the cookies of browsers.
         ids: Makes message ids that sort after every stored one.
     """
 
     process: int
     ledger_id: str
     check_key: Callable[[], Awaitable[None]]
+    digests: Digests
     ids: Ids
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
@@ -90,6 +94,7 @@ class Storage:
     limits: StoredLimits
     login_links: LoginLinks
     services: SqlServices
+    sessions: ApiSessions
     states: States
     sweeps: SqlSweeps
     tasks: SqlTaskStore
@@ -133,6 +138,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     process=process,
                     ledger_id=await ledger_id(database),
                     check_key=partial(check_key, database, key),
+                    digests=key.digests,
                     ids=Ids(await ledger.last_id(), process=process),
                     exclusive_lock=use,
                     ledger=ledger,
@@ -157,6 +163,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     limits=StoredLimits(database, settings.limits()),
                     login_links=LoginLinks(database, key.digests),
                     services=SqlServices(database),
+                    sessions=ApiSessions(database, key.digests),
                     states=States(database),
                     sweeps=SqlSweeps(database),
                     tasks=SqlTaskStore(database),

@@ -106,6 +106,19 @@ class Digests:
         """Tell whether a digest is to be made anew, as the key has changed."""
         return not hmac.compare_digest(digest, self.of(credential))
 
+    def signature(self, text: str) -> str:
+        """Return a signature of a text that is kept elsewhere, as in a cookie."""
+        return self._signature(text, self._keys[self.writing])
+
+    def is_signature(self, signature: str, text: str) -> bool:
+        """Compare in constant time."""
+        given = signature.encode(errors="surrogatepass")
+        return any(hmac.compare_digest(given, self._signature(text, key).encode()) for key in self._keys)
+
+    @staticmethod
+    def _signature(text: str, key: bytes) -> str:
+        return hmac.new(key, b"signed " + text.encode(errors="surrogatepass"), sha256).hexdigest()
+
     @staticmethod
     def _of(credential: Credential, key: bytes) -> bytes:
         return hmac.new(key, credential.text.encode(), sha256).digest()

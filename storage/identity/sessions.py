@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, insert, select, update
 
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import api_sessions, users
@@ -17,6 +17,9 @@ IDLE_MS = 12 * 3_600_000
 ABSOLUTE_MS = 7 * 24 * 3_600_000
 """How long a session lives without a request, and however many there are. untuned: a working day, and a week."""
 
+OF_ONE_USER_MAX = 50
+"""Sessions that a user has at once; a further one ends the oldest. untuned: more browsers than a person has."""
+
 SEEN_EVERY_MS = 60_000
 """How often a session's last request is written at the most."""
 
@@ -26,6 +29,7 @@ class ApiSession:
     """One session without its secret, so that it can be logged and shown.
 
     Attributes:
+        token_id: What finds it, from its cookie.
         role: Of its user.
         expires_at_ms: When it ends without a further request.
         ends_at_ms: When it ends in any case.
@@ -33,6 +37,7 @@ class ApiSession:
     """
 
     id: str
+    token_id: str
     user_id: str
     user_name: str
     role: Role
@@ -58,8 +63,13 @@ class ApiSessions:
         self._database = database
         self._digests = digests
 
-    async def add(self, user_id: str, *, address: str, now_ms: int) -> NewSession:
-        """Begin a session with an id of its own."""
+    async def add(
+        self, user_id: str, *, address: str, now_ms: int, password_digest: str | None = None
+    ) -> NewSession | None:
+        """Begin a session with an id of its own; None: its user was removed or disabled.
+
+        ``password_digest`` is the one with which the password was compared: None, too, if it is another one now.
+        """
         credential, session_id = Credential.new(Kind.SESSION), new_id()
         row = {
             "id": session_id,
@@ -73,10 +83,11 @@ class ApiSessions:
             "ends_at_ms": now_ms + ABSOLUTE_MS,
             "address": address,
         }
-        await self._database.write_alone(lambda connection: connection.execute(insert(api_sessions).values(row)))
+        if not await self._database.write_alone(lambda connection: _begin(connection, row, password_digest)):
+            return None
         async with self._database.reading() as connection:
-            made = (await connection.execute(_sessions().where(api_sessions.c.id == session_id))).one()
-        return NewSession(_session(made), credential.text)
+            made = (await connection.execute(_sessions().where(api_sessions.c.id == session_id))).first()
+        return None if made is None else NewSession(_session(made), credential.text)
 
     async def of_cookie(self, cookie: str, *, now_ms: int) -> ApiSession | None:
         """Return whose session this is; None: it is not valid, has expired or ended, or its user is disabled.
@@ -120,6 +131,21 @@ class ApiSessions:
         return await self._database.write_alone(lambda connection: connection.execute(gone).rowcount)
 
 
+def _begin(connection: Connection, row: dict[str, Any], password_digest: str | None) -> bool:
+    """Store a session unless its user has changed; the lock of the user keeps it from changing meanwhile."""
+    is_let_in = [users.c.id == row["user_id"], users.c.is_active]
+    if password_digest is not None:
+        is_let_in.append(users.c.password_digest == password_digest)
+    if connection.execute(select(users.c.id).where(*is_let_in).with_for_update()).first() is None:
+        return False
+    of_user = select(api_sessions.c.id).where(api_sessions.c.user_id == row["user_id"])
+    newest_first = of_user.order_by(api_sessions.c.created_at_ms.desc(), api_sessions.c.id)
+    too_many = connection.execute(newest_first.offset(OF_ONE_USER_MAX - 1)).scalars().all()
+    connection.execute(delete(api_sessions).where(api_sessions.c.id.in_(too_many)))
+    connection.execute(insert(api_sessions).values(row))
+    return True
+
+
 def _sessions() -> Select[Any]:
     columns = users.c.name.label("user_name"), users.c.role.label("user_role")
     return select(api_sessions, *columns).join(users, users.c.id == api_sessions.c.user_id)
@@ -137,6 +163,7 @@ def _valid(token_id: str, now_ms: int) -> Select[Any]:
 def _session(row: Row[Any]) -> ApiSession:
     return ApiSession(
         id=row.id,
+        token_id=row.token_id,
         user_id=row.user_id,
         user_name=row.user_name,
         role=role_of(row.user_role),

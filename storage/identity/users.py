@@ -123,8 +123,9 @@ class Users:
         write = update(users).where(users.c.id == user_id).values(password_digest=password_digest)
 
         def change(connection: Connection) -> bool:
+            is_there = connection.execute(write).rowcount == 1  # first: a session that begins waits for it
             _end_log_ins(connection, user_id)
-            return connection.execute(write).rowcount == 1
+            return is_there
 
         return await self._database.write_alone(change)
 
@@ -132,9 +133,10 @@ class Users:
         """Delete a user with all that lets it in; False: there is no such user."""
 
         def remove(connection: Connection) -> bool:
+            was_there = connection.execute(delete(users).where(users.c.id == user_id)).rowcount == 1
             _end_log_ins(connection, user_id)
             connection.execute(delete(api_tokens).where(api_tokens.c.user_id == user_id))
-            return connection.execute(delete(users).where(users.c.id == user_id)).rowcount == 1
+            return was_there
 
         return await self._database.write_alone(remove)
 

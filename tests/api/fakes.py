@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -16,9 +17,12 @@ from fastapi import FastAPI
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Dependencies
 from tempogram.api.core.ports import DryRun, PlannedMessage, Refusal, RemovalProgress
-from tempogram.api.security.api_tokens import KnownTokens
+from tempogram.api.security.browsers import Browsers
 from tempogram.api.security.identity import Identity
+from tempogram.api.security.known_credentials import KnownCredentials
+from tempogram.api.security.log_in_throttle import LogInThrottle
 from tempogram.api.security.principals import BearerTokens, Role
+from tempogram.api.security.trusted_proxies import TrustedProxies
 from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.wiring.broadcasts import composed, read
@@ -76,12 +80,13 @@ from tempogram.engine.services.services import Services
 from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
+from tempogram.storage.identity.secrets import Digests
 from tempogram.storage.key_rotation import UnderKeys
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import AttemptState, ChatMessage, MessageState
-from tests.api.identity import MemoryApiTokens, MemoryLinks, MemoryUsers
+from tests.api.identity import MemoryApiTokens, MemoryLinks, MemorySessions, MemoryUsers
 from tests.api.memory_chats import MemoryChats
 from tests.bot.memory_handles import MemoryHandles
 from tests.engine.scheduler.memory_beats import MemoryBeats
@@ -100,6 +105,7 @@ BOT_ID = 42
 BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 UNKNOWN_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 SECRET = "a-webhook-secret"
+PROXY, PROXY_HEADER = "10.0.0.7", "X-Forwarded-User"
 UPLOAD_BYTES_MAX = 200_000
 
 
@@ -681,6 +687,7 @@ class World:
     links: MemoryLinks = field(default_factory=MemoryLinks)
     announced: list[Announced] = field(default_factory=list)
     api_tokens: MemoryApiTokens = field(init=False)
+    sessions: MemorySessions = field(init=False)
     tasks: MemoryTaskStore = field(init=False)
     storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
@@ -755,7 +762,9 @@ class World:
         self.services = Services(SERVICES, MemoryCallLimiter(clock=self.clock, after_start=False), clock=self.clock)
         composer = PlainComposer(self.clock)
         self.api_tokens = MemoryApiTokens(self.users)
-        known_tokens = KnownTokens(self.api_tokens, clock=self.clock)
+        self.sessions = MemorySessions(self.users)
+        self.users.on_log_ins_ended = self._end_log_ins
+        known = KnownCredentials(self.api_tokens, self.sessions, self.users, clock=self.clock)
         self.dependencies = Dependencies(
             intake=self.intake,
             composer=composer,
@@ -786,12 +795,15 @@ class World:
             healthy=self.health,
             tokens=BearerTokens({name: (Role[name.removesuffix("_TOKEN")], token) for name, token in TOKENS.items()}),
             wrong_tokens=WrongTokens(clock=self.clock, count=self.metrics.count_refused_token),
-            api_tokens=known_tokens,
+            credentials=known,
+            browsers=Browsers(known, TrustedProxies(PROXY_HEADER, [ip_network(PROXY)])),
             identity=Identity(
                 users=self.users,
                 tokens=self.api_tokens,
                 links=self.links,
-                known=known_tokens,
+                sessions=self.sessions,
+                known=known,
+                throttle=LogInThrottle(Digests("a key that no trial finds"), clock=self.clock),
                 announce=self._announce,
             ),
             tasks=TaskBoard(self.tasks, self.beats, clock=self.clock),
@@ -802,6 +814,10 @@ class World:
         self.app = create_app(self.dependencies)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
         self.anonymous = self._client({})
+
+    def _end_log_ins(self, user_id: str) -> None:
+        self.sessions.stored = {text: each for text, each in self.sessions.stored.items() if each.user_id != user_id}
+        self.links.stored = {text: each for text, each in self.links.stored.items() if each != user_id}
 
     async def _announce(self, item: Announced) -> None:
         self.announced.append(item)
@@ -858,9 +874,25 @@ class World:
         made = await self.api_tokens.add("bound", role, bots=bots, now_ms=self.clock())
         return self.bearing(made.text)
 
-    def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(app=self.app)
-        return httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=headers)
+    def browser(self, *, address: str = "203.0.113.7", scheme: str = "http", **headers: str) -> httpx.AsyncClient:
+        """Return a browser at our own pages, with cookies of its own."""
+        given = {"Sec-Fetch-Site": "same-origin"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._client(given, address=address, scheme=scheme)
+
+    async def logged_in(self, role: Role, *, scheme: str = "http") -> httpx.AsyncClient:
+        """Return the browser of a user of a role that has just logged in."""
+        user = await self.users.add(f"a-{role.name.lower()}-{len(self.users.stored)}", role, now_ms=self.clock())
+        browser = self.browser(scheme=scheme)
+        link = await self.links.add(user.id, now_ms=self.clock())
+        answer = await browser.post("/session", json={"link": link})
+        assert answer.status_code == 201, answer.text
+        return browser
+
+    def _client(
+        self, headers: dict[str, str], *, address: str = "127.0.0.1", scheme: str = "http"
+    ) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=self.app, client=(address, 1_024))
+        return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://tempogram", headers=headers)
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.api.security import wrong_tokens
+from tempogram.api.security import allowance
 from tempogram.api.security.principals import Principal, Role
 from tempogram.api.security.wrong_tokens import AT_ONCE, EVERY_MS, LINE_EVERY_MS, LINES_APART_MS, WrongTokens
 from tests.fakes import Clock
@@ -82,13 +82,18 @@ def test_the_addresses_of_one_subscriber_are_one(door: Door) -> None:
 
 
 def test_addresses_are_forgotten_before_they_fill_the_memory(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wrong_tokens, "ADDRESSES_MAX", 100)
+    monkeypatch.setattr(allowance, "KEYS_MAX", 100)
 
     for number in range(1_000):
         door.send(1, f"10.0.{number // 256}.{number % 256}")
         door.wrong_tokens.admits(f"10.1.{number // 256}.{number % 256}", ADMIN)
 
-    assert len(door.wrong_tokens._addresses) == len(door.wrong_tokens._proven) == 100
+    assert (
+        len(door.wrong_tokens._refused)
+        == len(door.wrong_tokens._places._free_at_ms)
+        == len(door.wrong_tokens._proven)
+        == 100
+    )
 
 
 def test_an_address_with_wrong_tokens_is_one_line_a_minute_with_their_number(door: Door) -> None:

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tempogram.storage.identity.passwords import CHARACTERS_MAX, CHARACTERS_MIN, Passwords, UnfitPassword
+from tempogram.storage.identity.passwords import (
+    AT_ONCE,
+    CHARACTERS_MAX,
+    CHARACTERS_MIN,
+    WAITING_MAX,
+    Passwords,
+    TooManyPasswords,
+    UnfitPassword,
+)
 
 PASSWORD = "correct horse battery staple"
 
@@ -48,4 +58,26 @@ async def test_a_damaged_digest_lets_no_password_in() -> None:
 async def test_half_of_a_surrogate_pair_is_a_password_like_any_other() -> None:
     passwords = Passwords()
 
-    assert await passwords.is_of(await passwords.digest("\ud800" * 12), "\ud800" * 12)
+    assert await passwords.is_of(await passwords.digest("kzv \ud800 Wq9 plum"), "kzv \ud800 Wq9 plum")
+
+
+@pytest.mark.parametrize(
+    "password", ["passwordpassword", "tempogram2026", "1qaz2wsx3edc4rfv", "ada.lovelace.7", "x" * CHARACTERS_MAX]
+)
+async def test_a_password_that_is_tried_soon_is_refused_unquoted(password: str) -> None:
+    with pytest.raises(UnfitPassword, match="too easy to guess") as raised:
+        await Passwords().digest(password, user_name="ada.lovelace")
+
+    assert password not in str(raised.value)
+
+
+async def test_more_log_ins_than_may_wait_are_refused_and_the_others_served() -> None:
+    passwords = Passwords()
+
+    answers = await asyncio.gather(
+        *(passwords.is_of(None, PASSWORD) for _ in range(AT_ONCE + WAITING_MAX + 5)), return_exceptions=True
+    )
+
+    assert sum(isinstance(each, TooManyPasswords) for each in answers) >= 1
+    assert sum(each is False for each in answers) >= WAITING_MAX
+    assert await passwords.is_of(await passwords.digest(PASSWORD), PASSWORD)

@@ -12,6 +12,7 @@ from tempogram.storage.identity.sessions import ApiSessions
 from tempogram.storage.identity.tokens import ApiTokens
 from tempogram.storage.identity.users import NameTaken, Users
 from tests.storage.backends import NOW_MS, OnPostgres, OnSqlite
+from tests.storage.identity.sessions import begin
 
 DIGESTS = Digests("a key that no trial finds")
 
@@ -68,7 +69,7 @@ class UsersContract:
     ) -> None:
         users, sessions, links = Users(database), ApiSessions(database, DIGESTS), LoginLinks(database, DIGESTS)
         ada = await users.add("ada", Role.VIEWER, now_ms=NOW_MS)
-        session = await sessions.add(ada.id, address="203.0.113.7", now_ms=NOW_MS)
+        session = await begin(sessions, ada.id, address="203.0.113.7", now_ms=NOW_MS)
         link = await links.add(ada.id, now_ms=NOW_MS)
 
         if how == "password":
@@ -84,7 +85,7 @@ class UsersContract:
         users, tokens, sessions = Users(database), ApiTokens(database, DIGESTS), ApiSessions(database, DIGESTS)
         ada = await users.add("ada", Role.VIEWER, now_ms=NOW_MS)
         token = await tokens.add("ci", Role.VIEWER, user_id=ada.id, now_ms=NOW_MS)
-        session = await sessions.add(ada.id, address="", now_ms=NOW_MS)
+        session = await begin(sessions, ada.id, address="", now_ms=NOW_MS)
 
         assert await users.remove(ada.id)
 

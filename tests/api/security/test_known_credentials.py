@@ -5,29 +5,30 @@ from collections.abc import Callable
 
 import pytest
 
-from tempogram.api.security import api_tokens
-from tempogram.api.security.api_tokens import BELIEVED_MS, KnownTokens
+from tempogram.api.security import known_credentials
+from tempogram.api.security.known_credentials import BELIEVED_MS, KnownCredentials
 from tempogram.api.security.principals import Principal, Role
 from tempogram.engine.model.errors import LedgerError
 from tempogram.storage.identity.secrets import Credential, Kind
 from tempogram.storage.identity.tokens import USED_EVERY_MS, ApiToken
-from tests.api.identity import MemoryApiTokens, MemoryUsers
+from tests.api.identity import MemoryApiTokens, MemorySessions, MemoryUsers
 from tests.fakes import Clock
 
 
 class Door:
-    """``KnownTokens`` over tokens in memory, with a clock."""
+    """``KnownCredentials`` over tokens in memory, with a clock."""
 
     def __init__(self) -> None:
         self.clock, self.users = Clock(), MemoryUsers()
         self.tokens = MemoryApiTokens(self.users)
-        self.known = KnownTokens(self.tokens, clock=self.clock)
+        self.sessions = MemorySessions(self.users)
+        self.known = KnownCredentials(self.tokens, self.sessions, self.users, clock=self.clock)
 
     async def made(self, **changes: object) -> str:
         return (await self.tokens.add("ci", Role.OPERATOR, now_ms=self.clock(), **changes)).text  # type: ignore[arg-type]
 
     async def show(self, text: str, *, may_ask: Callable[[str], bool] = lambda _: True) -> Principal | None:
-        return await self.known.principal_of(text, may_ask=may_ask)
+        return await self.known.of_token(text, may_ask=may_ask)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_what_ended_is_refused_within_a_second_without_a_notice(door: Door
     assert shown is not None
 
     if how == "revoked":
-        await door.tokens.revoke(str(shown.token_id), now_ms=door.clock())
+        await door.tokens.revoke(str(shown.credential_id), now_ms=door.clock())
     elif how == "disabled":
         await door.users.change(user.id, is_active=False)
     else:
@@ -86,7 +87,7 @@ async def test_after_a_notice_a_token_is_read_at_once(door: Door) -> None:
     text = await door.made()
     shown = await door.show(text)
     assert shown is not None
-    await door.tokens.revoke(str(shown.token_id), now_ms=door.clock())
+    await door.tokens.revoke(str(shown.credential_id), now_ms=door.clock())
 
     door.known.forget()
 
@@ -156,7 +157,7 @@ async def test_a_token_that_is_not_to_be_asked_for_is_refused_unread(door: Door)
 
 
 async def test_tokens_are_forgotten_before_they_fill_the_memory(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_tokens, "TOKENS_MAX", 10)
+    monkeypatch.setattr(known_credentials, "CREDENTIALS_MAX", 10)
 
     for _ in range(100):
         await door.show(await door.made())

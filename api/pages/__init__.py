@@ -1,0 +1,7 @@
+"""Pages for browsers, without scripts of others.
+
+Read in this order:
+
+    pages  turns templates into pages, and says what a browser may load for them
+    files  the files beside them: styles, and the viewer of the API's description
+"""
