@@ -86,7 +86,7 @@ async def change(request: Request, bot_id: BotPath, wanted: BotChange, dependenc
 
 @router.delete(
     "/bots/{bot_id}",
-    dependencies=[requires(Role.ADMIN)],
+    dependencies=[requires(Role.ADMIN, is_recent=True)],
     responses=error_responses(NotFound, Invalid, LedgerError)
     | {202: {"model": RemovedOut, "description": "It is removed, and its messages are still being cancelled."}},
 )
@@ -109,7 +109,7 @@ async def remove(
 
 @router.get(
     "/bots/{bot_id}/webhook-secret",
-    dependencies=[requires(Role.ADMIN)],
+    dependencies=[requires(Role.ADMIN, is_recent=True)],
     responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
 async def show_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf, response: Response) -> WebhookSecretOut:
@@ -129,7 +129,7 @@ async def show_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf, res
 @router.post(
     "/bots/{bot_id}/webhook-secret",
     status_code=202,
-    dependencies=[requires(Role.ADMIN)],
+    dependencies=[requires(Role.ADMIN, is_recent=True)],
     responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
 async def change_webhook_secret(bot_id: BotPath, dependencies: DependenciesOf) -> BotOut:

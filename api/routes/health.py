@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.schemas.health import HealthOut
+from tempogram.api.security.auth import StrictRoute
 from tempogram.api.usecases import monitoring
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StrictRoute)
 
 
 @router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut, "description": "It is down."}})

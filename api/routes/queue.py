@@ -71,7 +71,7 @@ async def replay(selection: Selection, dependencies: DependenciesOf, bounds: Bou
 
 @router.delete(
     "/queue/dlq",
-    dependencies=[requires(Role.OPERATOR, is_bounded=True)],
+    dependencies=[requires(Role.OPERATOR, is_bounded=True, is_recent=True)],
     responses=error_responses(Invalid, LedgerError),
 )
 async def purge(

@@ -17,6 +17,7 @@ from tempogram.api.core.errors import CrossSite
 from tempogram.api.security.known_credentials import KnownCredentials, MayAsk
 from tempogram.api.security.principals import Principal
 from tempogram.api.security.trusted_proxies import TrustedProxies
+from tempogram.storage.identity.secrets import Credential, Kind
 from tempogram.storage.identity.sessions import ABSOLUTE_MS
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,9 +80,9 @@ def refuse_cross_site(headers: Headers, *, is_sure: bool) -> None:
         raise CrossSite
 
 
-def has_cookie(request: Request) -> bool:
-    """Tell whether a browser has a cookie of a session, whether it is good or not."""
-    return cookie_of(request, SESSION) is not None
+def shows_session(request: Request) -> bool:
+    """Tell whether a browser has a cookie that may be of a session; what is malformed costs no query."""
+    return Credential.read(cookie_of(request, SESSION) or "", Kind.SESSION) is not None
 
 
 def cookie_of(request: Request, name: str) -> str | None:

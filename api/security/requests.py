@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from tempogram.api.core.errors import NotAllowed, NotAuthenticated, TooManyWrongTokens
 from tempogram.api.core.monitored import Monitored
-from tempogram.api.security.browsers import has_cookie
+from tempogram.api.security.browsers import shows_session
 from tempogram.api.security.principals import Principal
 
 
@@ -30,7 +30,7 @@ async def principal_of(request: Request, monitored: Monitored) -> Principal:
         principal = await monitored.browsers.principal_of(
             request, may_ask=partial(monitored.wrong_tokens.looks_at, host)
         )
-        is_shown = has_cookie(request)
+        is_shown = shows_session(request)
     else:
         principal, is_shown = None, False
     if is_shown and not monitored.wrong_tokens.admits(host, principal):

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from tempogram.api import app
+from tempogram.api.pages.files import version_of
 from tempogram.bot import wiring
 from tempogram.bot.behaviours.watches.declared import forget_all, watched
 from tempogram.bot.config.settings import Settings
@@ -174,6 +175,13 @@ async def of_token(world: Stocked) -> Ask:
     return f"/tokens/{(await world.built.storage.api_tokens.all())[0].id}", {}
 
 
+async def logged_in(world: Stocked) -> Ask:
+    storage = world.built.storage
+    user = (await storage.users.all())[0]
+    link = await storage.login_links.add(user.id, now_ms=world.built.context.clock())
+    return "/session", {"json": {"link": link}}
+
+
 def of_waiting(path: str) -> Callable[[Stocked], Any]:
     async def ask(world: Stocked) -> Ask:
         return path.format(await waiting(world)), {}
@@ -292,6 +300,19 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
     "PATCH /users/{user_id}": of_user("", json={"role": "operator", "is_active": False}),
     "POST /users/{user_id}/link": of_user("/link"),
     "DELETE /users/{user_id}": of_user(""),
+    "DELETE /users/{user_id}/sessions": of_user("/sessions"),
+    "POST /session": logged_in,
+    "GET /session": at("/session"),
+    "DELETE /session": at("/session"),
+    "PUT /session/password": at("/session/password", json={"password": "kzv Wq9 plum harbour"}),
+    "GET /sessions": at("/sessions"),
+    "DELETE /sessions": at("/sessions"),
+    "DELETE /sessions/{session_id}": at("/sessions/none"),
+    "GET /login": at("/login"),
+    "POST /login": at("/login", content=b"name=ada&password=wrong"),
+    "POST /logout": at("/logout"),
+    "GET /docs": at("/docs"),
+    "GET /assets/{version}/{name}": at(f"/assets/{version_of('pages.css')}/pages.css"),
     "GET /tokens": at("/tokens"),
     "POST /tokens": at("/tokens", json={"name": "ci", "role": "viewer"}),
     "DELETE /tokens/{token_id}": of_token,
@@ -342,12 +363,18 @@ CASES: dict[str, Callable[[Stocked], Any]] = {
 }
 
 REFUSED = {
+    "DELETE /session",
+    "PUT /session/password",
+    "DELETE /sessions",
+    "DELETE /sessions/{session_id}",
+    "POST /login",
+    "POST /logout",
     "POST /keys/rotate",
     "GET /bots/{bot_id}/webhook-secret",
     "POST /bots/{bot_id}/webhook-secret",
     "GET /services/calls/{call_id}/explain",
 }
-"""There is neither a webhook nor a call that waits, nor a second key."""
+"""There is neither a webhook nor a call that waits, nor a second key, and no browser asks."""
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,9 @@ async def show(dependencies: DependenciesOf) -> KeysOut:
     return KeysOut.of(await dependencies.keys.count(), has_two=dependencies.keys.has_two)
 
 
-@router.post("/keys/rotate", dependencies=[requires(Role.ADMIN)], responses=error_responses(Refusal, LedgerError))
+@router.post(
+    "/keys/rotate", dependencies=[requires(Role.ADMIN, is_recent=True)], responses=error_responses(Refusal, LedgerError)
+)
 async def rotate(dependencies: DependenciesOf) -> KeysOut:
     """Encrypt everything with SECRET_KEY that is under FORMER_SECRET_KEY, while everything runs.
 

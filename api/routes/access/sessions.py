@@ -94,7 +94,8 @@ async def log_out(request: Request, dependencies: DependenciesOf, response: Resp
     PASSWORD_PATH,
     dependencies=[requires(Role.VIEWER, is_bounded=True, is_recent=True)],
     responses=error_responses(
-        Malformed, WrongLogIn, TooLarge, Invalid, UnfitPassword, NotFound, TooManyLogIns, TooManyPasswords, LedgerError
+        *(Malformed, WrongLogIn, Conflict, TooLarge, Invalid, UnfitPassword, NotFound),
+        *(TooManyLogIns, TooManyPasswords, LedgerError),
     ),
 )
 async def change_password(
@@ -121,7 +122,7 @@ async def show_all(request: Request, dependencies: DependenciesOf) -> SessionsOu
     return SessionsOut(sessions=[SessionOut.of(each, this=principal.session_id) for each in found])
 
 
-@router.delete("/sessions", dependencies=ANY_ROLE, responses=error_responses(LedgerError))
+@router.delete("/sessions", dependencies=ANY_ROLE, responses=error_responses(Conflict, LedgerError))
 async def log_out_everywhere(request: Request, dependencies: DependenciesOf, response: Response) -> EndedOut:
     """End all of one's own sessions, this one too."""
     ended = await log_in.end_all(dependencies, log_in.user_id_of(request.state.principal))
@@ -131,7 +132,7 @@ async def log_out_everywhere(request: Request, dependencies: DependenciesOf, res
 
 
 @router.delete(
-    "/sessions/{session_id}", dependencies=ANY_ROLE, responses=error_responses(NotFound, Invalid, LedgerError)
+    "/sessions/{session_id}", dependencies=ANY_ROLE, responses=error_responses(Conflict, NotFound, Invalid, LedgerError)
 )
 async def end(request: Request, session_id: SessionPath, dependencies: DependenciesOf) -> EndedOut:
     """End one of one's own sessions."""

@@ -29,7 +29,7 @@ async def show_all(
 @router.post(
     "/tokens",
     status_code=201,
-    dependencies=[requires(Role.VIEWER)],
+    dependencies=[requires(Role.VIEWER, is_recent=True)],
     responses=error_responses(Malformed, NotFound, TooLarge, Invalid, LedgerError),
 )
 async def add(request: Request, wanted: TokenIn, dependencies: DependenciesOf, response: Response) -> NewTokenOut:
@@ -43,7 +43,7 @@ async def add(request: Request, wanted: TokenIn, dependencies: DependenciesOf, r
 
 @router.delete(
     "/tokens/{token_id}",
-    dependencies=[requires(Role.VIEWER)],
+    dependencies=[requires(Role.VIEWER, is_recent=True)],
     responses=error_responses(NotFound, Invalid, LedgerError),
 )
 async def revoke(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from tempogram.api.core.dependencies import Dependencies
-from tempogram.api.core.errors import Conflict, NotAllowed, NotFound, TooManyLogIns, WrongLogIn
+from tempogram.api.core.errors import Conflict, NotFound, TooManyLogIns, WrongLogIn
 from tempogram.api.security.audited import write_down_of
 from tempogram.api.security.browsers import DEVICE_S
 from tempogram.api.security.principals import Principal
@@ -94,7 +94,7 @@ async def change_password(
     """Change one's own password: all sessions end, and a new one begins.
 
     Raises:
-        NotAllowed: The caller is no user in a browser.
+        Conflict: The caller is no user in a browser.
         WrongLogIn: The present password is wrong.
         TooManyLogIns: It was not compared.
         UnfitPassword: The new one is too easy to guess.
@@ -153,9 +153,9 @@ async def end_all(dependencies: Dependencies, user_id: str) -> int:
 
 
 def user_id_of(caller: Principal) -> str:
-    """Return which user the caller is; raises ``NotAllowed`` if it is none."""
+    """Return which user the caller is; raises ``Conflict`` if it is none."""
     if caller.user_id is None:
-        raise NotAllowed(NO_USER)
+        raise Conflict(NO_USER)
     return caller.user_id
 
 
@@ -187,7 +187,7 @@ async def _end(dependencies: Dependencies, caller: Principal) -> None:
 
 async def _user_in_browser(dependencies: Dependencies, caller: Principal) -> User:
     if caller.session_id is None:
-        raise NotAllowed("one's own password is changed in a session of a browser; an admin sets that of another user")
+        raise Conflict("one's own password is changed in a session of a browser; an admin sets that of another user")
     user = await dependencies.identity.users.get(user_id_of(caller))
     if user is None:
         raise NotFound("this user was removed")

@@ -27,8 +27,9 @@ async def add(dependencies: Dependencies, wanted: UserIn) -> UserOut:
 
     Raises:
         NameTaken: Another one has the name.
+        UnfitPassword: The password is too easy to guess.
     """
-    digest = await _digest(dependencies, wanted.password)
+    digest = await _digest(dependencies, wanted.password, wanted.name)
     user = await dependencies.identity.users.add(
         wanted.name, role_of(wanted.role), password_digest=digest, now_ms=dependencies.clock()
     )
@@ -42,10 +43,11 @@ async def change(dependencies: Dependencies, user_id: str, wanted: UserChange) -
 
     Raises:
         NotFound: There is no such user.
+        UnfitPassword: The password is too easy to guess.
     """
     identity = dependencies.identity
-    digest = await _digest(dependencies, wanted.password)
     before = await user_of(dependencies, user_id)
+    digest = await _digest(dependencies, wanted.password, before.name)
     if digest is not None:
         await identity.users.set_password(user_id, digest)
     role = None if wanted.role is None else role_of(wanted.role)
@@ -86,8 +88,10 @@ async def user_of(dependencies: Dependencies, user_id: str) -> User:
     return user
 
 
-async def _digest(dependencies: Dependencies, password: SecretStr | None) -> str | None:
-    return None if password is None else await dependencies.identity.passwords.digest(password.get_secret_value())
+async def _digest(dependencies: Dependencies, password: SecretStr | None, user_name: str) -> str | None:
+    if password is None:
+        return None
+    return await dependencies.identity.passwords.digest(password.get_secret_value(), user_name=user_name)
 
 
 def _noted(user: User) -> dict[str, Any]:

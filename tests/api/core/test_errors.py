@@ -192,6 +192,10 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/services/{name}/hold",
         "/services/{name}/operations/{operation}/breaker",
         "/services/{name}/operations/{operation}/hold",
+        "/session",
+        "/session/password",
+        "/sessions",
+        "/sessions/{session_id}",
         "/tasks",
         "/tasks/{name}",
         "/tasks/{name}/run",
@@ -200,6 +204,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/users",
         "/users/{user_id}",
         "/users/{user_id}/link",
+        "/users/{user_id}/sessions",
         "/watches",
         "/watches/items",
         "/watches/members",
@@ -210,7 +215,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
     ]
     submit = described["paths"]["/messages"]["post"]
     assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "409", "413", "422", "429", "503"]
-    assert submit["security"] == [{"HTTPBearer": []}]
+    assert submit["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     assert submit["responses"]["422"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/ErrorOut"
     }

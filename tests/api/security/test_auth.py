@@ -9,13 +9,15 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tempogram.api import app
-from tempogram.api.routes import health
+from tempogram.api.routes import health, pages
+from tempogram.api.routes.access import sessions
 from tempogram.api.security.auth import GuardedRoute
 from tempogram.api.security.principals import Role
 from tempogram.api.security.wrong_tokens import AT_ONCE
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, TOKENS, World, error_of
 
-ROUTERS = [router for router in (*app.ROUTERS, app.openapi) if router is not health.router]
+OPEN = [health.router, sessions.open_router, pages.router]
+ROUTERS = [router for router in (*app.ROUTERS, app.openapi) if router not in OPEN]
 
 
 def guarded() -> Iterator[tuple[str, str]]:
@@ -40,12 +42,30 @@ async def test_a_request_without_a_valid_token_is_refused(
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_every_route_but_health_is_guarded_and_names_a_role() -> None:
+def test_every_route_is_guarded_but_health_the_log_in_and_the_pages() -> None:
     for router in ROUTERS:
         for route in router.routes:
             assert isinstance(route, GuardedRoute)
             assert len(route.dependencies) == 1
-    assert len(health.router.routes) == 1
+    assert [route.path for router in OPEN for route in router.routes if isinstance(route, APIRoute)] == [
+        "/health",
+        "/session",
+        "/login",
+        "/login",
+        "/logout",
+        "/docs",
+        "/assets/{version}/{name}",
+    ]
+
+
+async def test_every_route_says_in_the_description_which_role_it_needs(world: World) -> None:
+    paths = (await world.client.get("/openapi.json")).json()["paths"]
+
+    said = {
+        (method.upper(), path): each["x-role"] for path, methods in paths.items() for method, each in methods.items()
+    }
+    needed = {route: role.name.lower() for route, role in NEEDED.items() if route != ("GET", "/openapi.json")}
+    assert said == needed | {("GET", "/health"): "none", ("POST", "/session"): "none"}
 
 
 NEEDED = {
@@ -82,6 +102,13 @@ NEEDED = {
     ("GET", "/tokens"): Role.VIEWER,
     ("POST", "/tokens"): Role.VIEWER,
     ("DELETE", "/tokens/{token_id}"): Role.VIEWER,
+    ("DELETE", "/users/{user_id}/sessions"): Role.ADMIN,
+    ("GET", "/session"): Role.VIEWER,
+    ("DELETE", "/session"): Role.VIEWER,
+    ("PUT", "/session/password"): Role.VIEWER,
+    ("GET", "/sessions"): Role.VIEWER,
+    ("DELETE", "/sessions"): Role.VIEWER,
+    ("DELETE", "/sessions/{session_id}"): Role.VIEWER,
     ("GET", "/limits"): Role.VIEWER,
     ("GET", "/bots/{bot_id}/incoming"): Role.VIEWER,
     ("GET", "/bots/{bot_id}/messages"): Role.VIEWER,
@@ -146,6 +173,7 @@ NAMED = {
     "broadcast_id": 7,
     "user_id": "none",
     "token_id": "none",
+    "session_id": "none",
 }
 
 

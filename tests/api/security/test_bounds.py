@@ -13,7 +13,15 @@ from tests.api.security.test_auth import NAMED, NEEDED
 
 OWN, OTHER = 42, 43
 
-OPEN = {("GET", "/openapi.json")}
+OPEN = {
+    ("GET", "/openapi.json"),
+    ("GET", "/session"),
+    ("DELETE", "/session"),
+    ("PUT", "/session/password"),
+    ("GET", "/sessions"),
+    ("DELETE", "/sessions"),
+    ("DELETE", "/sessions/{session_id}"),
+}
 """They show nothing of any bot."""
 
 BOUNDED = {
