@@ -14,6 +14,7 @@ VIEWER = "fastapi_swagger.resources"
 FILES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
         "pages.css": ("tempogram.api.pages", "static/pages.css", "text/css"),
+        "icon.svg": ("tempogram.api.pages", "static/icon.svg", "image/svg+xml"),
         "viewer.js": ("tempogram.api.pages", "static/viewer.js", "text/javascript"),
         "swagger-ui.css": (VIEWER, "swagger-ui.css", "text/css"),
         "swagger-ui-bundle.js": (VIEWER, "swagger-ui-bundle.js", "text/javascript"),

@@ -39,6 +39,11 @@ class Client:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
 
+    @property
+    def url(self) -> str:
+        """Where the API is, without a slash at the end."""
+        return self._url
+
     def get(self, path: str, params: Params = ()) -> Any:
         return asyncio.run(self._call("GET", path, params=list(params)))
 

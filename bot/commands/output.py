@@ -31,7 +31,8 @@ def show(answer: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> Non
         return
     from rich.console import Console
 
-    Console(highlight=False).print(shown(answer))
+    words = shown(answer)
+    Console(highlight=False).print(words, soft_wrap=isinstance(words, str))  # a line that was broken cannot be copied
 
 
 def ask(question: str) -> None:

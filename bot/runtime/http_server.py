@@ -87,12 +87,9 @@ def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
         app: What it serves.
         connections_max: Of clients, at once.
     """
-    forwarded_by = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
-    # uvicorn would put it outermost, where nothing sees any more from where the connection comes.
-    served = NotedPeer(cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=forwarded_by)))
     protocol: Any = partial(HttpProtocol, clients=ClientConnections(connections_max))
     config = uvicorn.Config(
-        served,
+        behind_proxies(app),
         proxy_headers=False,
         log_config=None,
         access_log=False,
@@ -104,6 +101,15 @@ def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config)
+
+
+def behind_proxies(app: App) -> ASGIApp:
+    """Read the client's address and scheme from what trusted proxies say, as uvicorn does, and keep the proxy's own.
+
+    ``FORWARDED_ALLOW_IPS`` names the proxies, as for uvicorn.
+    """
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return NotedPeer(cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=trusted)))
 
 
 def listening(host: str, port: int) -> socket.socket:

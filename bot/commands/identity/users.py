@@ -75,7 +75,15 @@ def link(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa:
     """Make a link with which a user logs in once, within a day. It is shown once."""
     made = api(url)
     answer = made.post(f"/users/{id_of(made, name)}/link", {})
-    show(answer, as_json, lambda answer: str(answer["link"]))
+    show(answer, as_json, lambda answer: f"{made.url}/login?link={answer['link']}")
+
+
+@app.command("log-out")
+def log_out(name: Name, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """End all sessions of a user. Its tokens stay."""
+    made = api(url)
+    answer = made.delete(f"/users/{id_of(made, name)}/sessions")
+    show(answer, as_json, lambda answer: f"Sessions of {name} that were ended: {answer['ended']}.")
 
 
 @app.command()

@@ -60,10 +60,19 @@ def test_a_user_is_changed_by_its_name_in_any_case(
     assert api.asked[-1] == ("PATCH", "/users/0a1b", changes)
 
 
-def test_a_link_is_all_that_is_printed(api: Api) -> None:
-    api.answers["POST", "/users/0a1b/link"] = {"link": "tpgl_a_b_c", "expires_at": "2026-01-01T00:00:00Z"}
+def test_a_link_is_all_that_is_printed_and_in_one_line(api: Api) -> None:
+    link = f"tpgl_{'a' * 12}_{'b' * 43}_{'0' * 8}"
+    api.answers["POST", "/users/0a1b/link"] = {"link": link, "expires_at": "2026-01-01T00:00:00Z"}
 
-    assert typed("link", "ada") == (0, "tpgl_a_b_c\n")
+    result = CliRunner().invoke(users.app, ["link", "ada", "--url", "http://127.0.0.1:8000/"], env={"COLUMNS": "60"})
+
+    assert result.output == f"http://127.0.0.1:8000/login?link={link}\n"
+
+
+def test_all_sessions_of_a_user_are_ended(api: Api) -> None:
+    api.answers["DELETE", "/users/0a1b/sessions"] = {"ended": 2}
+
+    assert typed("log-out", "ada") == (0, "Sessions of ada that were ended: 2.\n")
 
 
 def test_a_user_is_removed(api: Api) -> None:
