@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from sqlalchemy import make_url
+from aiohttp import ClientSession, web
+from sqlalchemy import make_url, select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tempogram.api.routes.webhook import SECRET_HEADER
 from tempogram.simulator import Fault
 from tempogram.simulator.client import RunningSimulator, running_simulator
+from tempogram.storage.database import models
 from tests.end_to_end.program import Program, program, update
 from tests.engine.redis_server import connected, own_redis
 from tests.forked import type_in
@@ -30,6 +32,7 @@ BOT = f"42:{CANARY}-bot-token-0123456789"
 OTHER_BOT = f"43:{CANARY}-bot-token-0123456789"
 TEXT = "sp4rrow says hello"
 PASSWORD = f"{CANARY}-password"
+OF_USERS = (models.users, models.api_tokens, models.api_sessions, models.login_links, models.audit)
 ROLES = ("api", "worker", "scheduler")
 
 pytestmark = pytest.mark.postgres
@@ -124,6 +127,58 @@ async def answers(to: Program, *, echoes: set[str]) -> list[str]:
     return said
 
 
+async def log_ins(to: Program) -> tuple[list[str], list[str]]:
+    """Log a user in and out in every way; return the secrets that this made, and what others are shown afterwards."""
+    phrase, other = f"{CANARY} harbour Wq9 plum", f"{CANARY} tulip 7 Gravel oxen"
+    user = await answer_of(to, "POST", "/users", json={"name": "ada", "role": "operator", "password": phrase})
+    link = (await answer_of(to, "POST", f"/users/{user['id']}/link"))["link"]
+    token = (await answer_of(to, "POST", "/tokens", json={"name": "ci", "role": "viewer", "user": user["id"]}))["text"]
+    attempts: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", f"/login?link={CANARY}", {}),
+        ("POST", "/session", {"json": {"name": "ada", "password": f"{CANARY} wrong"}}),
+        ("POST", "/session", {"json": {"name": "ada", "password": phrase, "link": link}}),
+        ("POST", "/session", {"json": {"name": "ada", "password": phrase}}),
+        ("POST", "/login", {"data": {"name": "ada", "password": f"{CANARY} wrong"}}),
+        ("POST", "/login", {"data": {"name": CANARY * 99, "password": phrase}}),
+        ("POST", "/login", {"data": {"link": link, "password": other}}),
+        ("POST", "/session", {"json": {"link": link}}),
+    ]
+    said, cookies = [], []
+    async with ClientSession(to.url, headers={"Sec-Fetch-Site": "same-origin"}) as browser:
+        for method, path, more in attempts:
+            async with browser.request(method, path, allow_redirects=False, **more) as answer:
+                cookies += [each.value for each in answer.cookies.values()]
+                said += [] if method == "GET" else [await answer.text()]
+        browser.headers["Cookie"] = f"tempogram_session={cookies[2]}"
+        for path in ("/session", "/sessions", "/tokens", "/docs"):
+            async with browser.get(path) as answer:
+                said.append(await answer.text())
+        async with browser.put("/session/password", json={"present": phrase, "password": phrase}) as answer:
+            said.append(await answer.text())
+        async with browser.delete("/session") as answer:
+            said.append(await answer.text())
+    said += [json.dumps(await answer_of(to, "GET", path)) for path in ("/users", "/tokens", "/audit")]
+    first, device, second, _ = cookies
+    signature = device.split(".")[-1]
+    return [phrase, other, link, token, first, second, signature], said
+
+
+async def answer_of(to: Program, method: str, path: str, **more: Any) -> Any:
+    async with to.session.request(method, to.url + path, **more) as answer:
+        assert answer.status < 300, (path, await answer.text())
+        return await answer.json()
+
+
+async def stored(database: str) -> list[str]:
+    """Return what the database keeps of users and what lets them in."""
+    engine = create_async_engine(database)
+    try:
+        async with engine.connect() as connection:
+            return [str((await connection.execute(select(each))).all()) for each in OF_USERS]
+    finally:
+        await engine.dispose()
+
+
 def command_lines(processes: list[Program]) -> list[str]:
     return [Path(f"/proc/{each.process.pid}/cmdline").read_bytes().decode() for each in processes]
 
@@ -151,6 +206,8 @@ async def test_no_secret_and_no_text_comes_out_of_any_process(tmp_path: Path, da
         running = await started(stack, tmp_path, telegram, environment)
         said = command_lines(running)
         said += await answers(running[0], echoes={f"/bot{BOT}/sendMessage"})
+        planted, shown = await log_ins(running[0])
+        said += [*shown, *await stored(database)]
         said += await commands(tmp_path, running[0], environment | {"TELEGRAM_API_URL": telegram.url})
         await take_redis_and_database_away(redis_url, database)
         said += await answers(running[0], echoes=set())
@@ -159,8 +216,10 @@ async def test_no_secret_and_no_text_comes_out_of_any_process(tmp_path: Path, da
     assert "\n".join(line for each in (*said, *logs) for line in each.splitlines() if CANARY in line) == ""
     assert "\n".join(line for each in logs for line in each.splitlines() if TEXT in line) == ""
     assert [each.count("TELEGRAM_GROUP_LIMITS") for each in logs] == [1] * len(ROLES)
+    assert [each for each in planted if each in "".join((*said, *logs))] == []
+    assert len(planted) == len(set(planted)) == 7
     events = {json.loads(line)["event"] for each in logs for line in each.splitlines() if line.startswith("{")}
-    assert {"request", "message_dead", "condition_began"} <= events
+    assert {"request", "message_dead", "condition_began", "logged_in", "log_in_refused", "session_ended"} <= events
 
 
 async def started(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import ClientSession
 
 from tests.chaos.processes import SupervisedProcess
 from tests.chaos.servers import missing_programs
@@ -48,6 +49,30 @@ async def statuses(fleet: Several, token: str) -> list[int]:
     return [await status_of(each, token) for each in fleet.fleet.members]
 
 
+async def logged_in(fleet: Several, member: SupervisedProcess, user_id: str) -> str:
+    """Log a user in by a link, and return the cookie."""
+    link = await made(fleet, f"/users/{user_id}/link")
+    async with (
+        ClientSession(member.process.url) as browser,
+        browser.post("/session", json={"link": link["link"]}) as response,
+    ):
+        assert response.status == 201
+        return response.cookies["tempogram_session"].value
+
+
+async def ask_as(member: SupervisedProcess, session: str, method: str = "GET") -> int:
+    headers = {"Cookie": f"tempogram_session={session}", "Sec-Fetch-Site": "same-origin"}
+    async with (
+        ClientSession(member.process.url, headers=headers) as browser,
+        browser.request(method, "/session") as response,
+    ):
+        return response.status
+
+
+async def all_refuse(members: Sequence[SupervisedProcess], session: str) -> bool:
+    return [await ask_as(each, session) for each in members] == [401] * len(members)
+
+
 async def until_all_refuse(fleet: Several, token: str) -> None:
     async def refuse() -> bool:
         return await statuses(fleet, token) == [401] * len(fleet.fleet.members)
@@ -75,6 +100,20 @@ async def test_a_disabled_user_acts_no_more_in_any_process_and_enabled_it_does_a
     await fleet.ask("PATCH", f"/users/{user['id']}", {"is_active": True})
 
     assert before == await statuses(fleet, token["text"]) == [200, 200, 200]
+
+
+async def test_a_session_that_was_logged_out_and_one_of_a_disabled_user_act_no_more_in_any_api(fleet: Several) -> None:
+    user = await made(fleet, "/users", name="grace", role="viewer")
+    first, second = fleet.all_of("api")
+    sessions = [await logged_in(fleet, first, user["id"]) for _ in range(2)]
+    before = [await ask_as(each, session) for each in (first, second) for session in sessions]
+
+    assert await ask_as(second, sessions[0], "DELETE") == 204
+    await fleet.until(lambda: all_refuse((first, second), sessions[0]), within_s=WITHIN_S)
+    await fleet.ask("PATCH", f"/users/{user['id']}", {"is_active": False})
+    await fleet.until(lambda: all_refuse((first, second), sessions[1]), within_s=WITHIN_S)
+
+    assert before == [200] * 4
 
 
 async def test_without_redis_a_revoked_token_acts_no_more_either(fleet: Several) -> None:
