@@ -19,6 +19,10 @@ CHUNK = 50
 """Bots in one transaction, as others that write wait for it. untuned: a chunk takes milliseconds."""
 
 
+class RotationRefused(SettingsError):
+    """The key cannot be changed as the processes are now. Nothing was changed."""
+
+
 @dataclass(slots=True)
 class UnderKeys:
     """Under which key the secrets of bots are: each bot counts once, under the worst.
@@ -67,13 +71,13 @@ class KeyRotation:
         """Encrypt everything with ``SECRET_KEY``, in chunks, and return what is under which key then.
 
         Raises:
-            SettingsError: This process, or another one, does not have both keys. Nothing was changed.
+            RotationRefused: This process does not have both keys, or another one not the new key.
             LedgerError: The database cannot be reached; call it again to go on.
         """
         if not self._seal.has_two:
-            raise SettingsError("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")
+            raise RotationRefused("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")
         if without := await self._members.without_key(self._seal.fingerprints[0]):
-            raise SettingsError(
+            raise RotationRefused(
                 f"{len(without)} of the processes that run do not have the new SECRET_KEY; "
                 "start each with both keys first, and call this again"
             )

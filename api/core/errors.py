@@ -28,6 +28,7 @@ from tempogram.engine.services.errors import UnknownService
 from tempogram.storage.files.spool import FileTooLarge
 from tempogram.storage.identity.passwords import TooManyPasswords, UnfitPassword
 from tempogram.storage.identity.users import NameTaken
+from tempogram.storage.key_rotation import RotationRefused
 
 
 class ApiError(Exception):
@@ -182,6 +183,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     Conflict: ErrorFormat(409, "conflict"),
     TaskConflict: ErrorFormat(409, "conflict"),
     BroadcastConflict: ErrorFormat(409, "conflict"),
+    RotationRefused: ErrorFormat(409, "conflict"),
     NameTaken: ErrorFormat(409, "name_taken"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
     TooLarge: ErrorFormat(413, "too_large"),

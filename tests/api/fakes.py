@@ -37,7 +37,7 @@ from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.broadcasts import Plan
-from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     OPEN,
@@ -81,7 +81,7 @@ from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.identity.secrets import Digests
-from tempogram.storage.key_rotation import UnderKeys
+from tempogram.storage.key_rotation import RotationRefused, UnderKeys
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
@@ -483,7 +483,7 @@ class OneKey:
         return UnderKeys(present=2)
 
     async def rotate(self) -> UnderKeys:
-        raise SettingsError("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")
+        raise RotationRefused("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")
 
 
 class ListedAudience:
