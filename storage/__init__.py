@@ -26,6 +26,7 @@ Read in this order:
     processes/     locks, living processes, and the epoch
     retention      deletes what is old
     keys           ``SECRET_KEY``, and what is encrypted with it
+    present_key    which key the database has, and whether that is being changed
     key_rotation   changes ``SECRET_KEY`` while everything runs
     sealed_tokens  which tokens can be read, entered anew, or encrypted with another key
     migrations/    the history of the tables

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, case, exists, false, func, null, select,
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import bots, identity
+from tempogram.storage.database.models import bots
 from tempogram.storage.files import writes as file_writes
 from tempogram.storage.fsm import writes as state_writes
-from tempogram.storage.keys import NO_BOT, Seal
+from tempogram.storage.keys import Seal
+from tempogram.storage.present_key import follow
 
 
 class Source(StrEnum):
@@ -119,17 +120,20 @@ class Bots:
 
         One that only a user's own ``Bot`` brought here gets the behaviours, too.
         """
-        seal = await self._present_seal()
         row = {
             "bot_id": bot_id,
-            "sealed_token": seal.seal(token, bot_id=bot_id),
             "username": username,
             "first_name": first_name,
             "behaviours": dict(behaviours),
             "behaviours_by": chosen_by.value,
             "added_at_ms": now_ms,
         }
-        await self._database.write_alone(lambda connection: _add(connection, row))
+
+        def add(connection: Connection) -> None:
+            follow(connection, self._seal.digests)
+            _add(connection, row | {"sealed_token": self._seal.seal(token, bot_id=bot_id)})
+
+        await self._database.write_alone(add)
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """Delete a bot's token, secrets and settings; False if there was no such bot.
@@ -194,13 +198,11 @@ class Bots:
 
     async def set_webhook_secret(self, bot_id: int, secret: str) -> bool:
         """Store the secret that comes with every update, replacing both; False if there is no such bot."""
-        sealed = (await self._present_seal()).seal(secret, bot_id=bot_id)
-        return await self._change(bot_id, sealed_webhook_secret=sealed, sealed_next_webhook_secret=None)
+        return await self._change_secrets(bot_id, sealed_webhook_secret=secret, sealed_next_webhook_secret=None)
 
     async def set_next_webhook_secret(self, bot_id: int, secret: str) -> bool:
         """Store the secret that will replace the present one; False if there is no such bot."""
-        sealed = (await self._present_seal()).seal(secret, bot_id=bot_id)
-        return await self._change(bot_id, sealed_next_webhook_secret=sealed)
+        return await self._change_secrets(bot_id, sealed_next_webhook_secret=secret)
 
     async def set_webhook_fingerprint(self, bot_id: int, fingerprint: str | None) -> bool:
         """Store which settings Telegram accepted; None: the webhook is deleted. False if there is no such bot."""
@@ -228,14 +230,6 @@ class Bots:
         """Store how many turns a bot gets for one of a bot of weight 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
 
-    async def _present_seal(self) -> Seal:
-        """Encrypt as the database is: another process may have changed the key while there are two."""
-        if self._seal.has_two:
-            async with self._database.reading() as connection:
-                check = (await connection.execute(select(identity.c.key_check))).scalar()
-            self._seal.write_as(check or b"", bot_id=NO_BOT)
-        return self._seal
-
     def _stored(self, row: Row[Any]) -> StoredBot:
         token = self._seal.open(row.sealed_token, bot_id=row.bot_id)
         return StoredBot(registered=self._registered(row), token=token, webhook=self._webhook(row))
@@ -254,8 +248,17 @@ class Bots:
         return StoredWebhook(secret=secret, next_secret=next_secret, fingerprint=row.webhook_told)
 
     async def _change(self, bot_id: int, **values: object) -> bool:
-        change = update(bots).where(IS_ADDED, bots.c.bot_id == bot_id).values(**values)
-        return await self._database.write_alone(lambda connection: connection.execute(change).rowcount == 1)
+        return await self._database.write_alone(lambda connection: _change(connection, bot_id, values))
+
+    async def _change_secrets(self, bot_id: int, **texts: str | None) -> bool:
+        """Store texts, encrypted with the key that the database has then."""
+
+        def write(connection: Connection) -> bool:
+            follow(connection, self._seal.digests)
+            sealed = {name: text and self._seal.seal(text, bot_id=bot_id) for name, text in texts.items()}
+            return _change(connection, bot_id, sealed)
+
+        return await self._database.write_alone(write)
 
 
 IS_ADDED = bots.c.sealed_token.is_not(None) | (bots.c.removal.is_(None) & (bots.c.added_at_ms > 0))
@@ -279,6 +282,11 @@ _REMOVED: dict[str, Any] = {
     "paused": False,
     "weight": 1,
 }
+
+
+def _change(connection: Connection, bot_id: int, values: Mapping[str, object]) -> bool:
+    change = update(bots).where(IS_ADDED, bots.c.bot_id == bot_id).values(**values)
+    return connection.execute(change).rowcount == 1
 
 
 def _add(connection: Connection, row: dict[str, Any]) -> None:

@@ -25,10 +25,6 @@ SECRET_KEY_CHARACTERS_MIN = 16
 """A shorter key could be found by trial from a copy of the database: it is not stretched."""
 
 
-FINGERPRINT_BYTES = 4
-"""By which processes tell one another which keys they have; a key cannot be found from it."""
-
-
 class Seal:
     """Encrypts texts so that only the same ``SECRET_KEY`` decrypts them, for the same bot.
 
@@ -63,13 +59,14 @@ class Seal:
             raise SettingsError("FORMER_SECRET_KEY is the same as SECRET_KEY; leave it out, or set the one before")
         self._ciphers = [AESGCM(_derived(key, b"tempogram tokens at rest", 32)) for key in keys.values()]
         self.digests = Digests(*keys.values())
-        self._writing = 0
-        self.fingerprints = tuple(
-            int.from_bytes(_derived(key, b"tempogram key fingerprint", FINGERPRINT_BYTES)) for key in keys.values()
-        )
 
     def __repr__(self) -> str:
         return "Seal(…)"
+
+    @property
+    def fingerprints(self) -> tuple[int, ...]:
+        """Of ``SECRET_KEY``, and of the former one if there is one: see ``Digests``."""
+        return self.digests.fingerprints
 
     @property
     def has_two(self) -> bool:
@@ -77,25 +74,29 @@ class Seal:
 
     def seal(self, text: str, *, bot_id: int) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._ciphers[self._writing].encrypt(nonce, text.encode(), _owner(bot_id))
+        return nonce + self._ciphers[self.digests.writing].encrypt(nonce, text.encode(), _owner(bot_id))
 
     def open(self, sealed: bytes, *, bot_id: int) -> str | None:
         """Return the text; None: it was encrypted with another key, or changed since."""
         opened = (_opened(cipher, sealed, bot_id) for cipher in self._ciphers)
         return next((text for text in opened if text is not None), None)
 
+    def key_of(self, sealed: bytes, *, bot_id: int) -> int | None:
+        """Return the fingerprint of the key with which it is encrypted; None: with none of these."""
+        pairs = zip(self.fingerprints, self._ciphers, strict=True)
+        return next((key for key, cipher in pairs if _opened(cipher, sealed, bot_id) is not None), None)
+
     def is_under_secret_key(self, sealed: bytes, *, bot_id: int) -> bool:
         """Tell whether it is encrypted with ``SECRET_KEY``, not with the former one."""
-        return _opened(self._ciphers[0], sealed, bot_id) is not None
+        return self.key_of(sealed, bot_id=bot_id) == self.fingerprints[0]
 
     def write_with_secret_key(self) -> None:
         """Encrypt with ``SECRET_KEY`` from now on."""
-        self._writing = self.digests.writing = 0
+        self.digests.writing = 0
 
     def write_as(self, sealed: bytes, *, bot_id: int) -> None:
         """Encrypt with the key with which this is encrypted, from now on."""
-        opening = (each for each, cipher in enumerate(self._ciphers) if _opened(cipher, sealed, bot_id) is not None)
-        self._writing = self.digests.writing = next(opening, self._writing)
+        self.digests.write_as(self.key_of(sealed, bot_id=bot_id))
 
 
 def _derived(secret_key: str, info: bytes, length: int) -> bytes:

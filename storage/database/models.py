@@ -814,6 +814,9 @@ identity = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("ledger_id", Text, nullable=False),
     Column("key_check", LargeBinary),  # sealed by the SECRET_KEY of all processes
+    Column("key_fingerprint", BigInteger),  # of that key; None: no process of this version has started yet
+    Column("changing_from", BigInteger),  # the fingerprints of two keys while that is changed
+    Column("changing_to", BigInteger),
     CheckConstraint("id = 1", name="there_is_one_identity"),
 )
 
@@ -878,6 +881,7 @@ api_tokens = Table(
     Column("expires_at_ms", BigInteger),
     Column("last_used_at_ms", BigInteger),
     Column("revoked_at_ms", BigInteger),
+    Column("key_fingerprint", BigInteger),  # of the digest's key; None: unknown
     CheckConstraint(HAS_KNOWN_ROLE, name="token_role_is_known"),
     Index("api_tokens_of_user", "user_id"),
 )
@@ -889,6 +893,7 @@ login_links = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
+    Column("key_fingerprint", BigInteger),  # of the digest's key; None: unknown
     Index("login_links_of_user", "user_id"),
     Index("login_links_expire", "expires_at_ms"),
 )
@@ -906,6 +911,7 @@ api_sessions = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("ends_at_ms", BigInteger, nullable=False),
     Column("address", Text, nullable=False),
+    Column("key_fingerprint", BigInteger),  # of the digest's key; None: unknown
     Index("ix_sessions_token_active_expires", "token_id", "is_active", "expires_at"),
     Index("ix_sessions_expires_active", "expires_at", "is_active"),
     Index("api_sessions_of_user", "user_id"),

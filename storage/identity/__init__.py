@@ -9,4 +9,5 @@ Read in this order:
     tokens     what programs are let in by
     links      what a user is let in by once
     sessions   what a browser is let in by
+    under_keys  which of these end with a former ``SECRET_KEY``
 """

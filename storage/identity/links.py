@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import login_links, users
 from tempogram.storage.identity.secrets import Credential, Digests, Kind
+from tempogram.storage.present_key import follow
 
 LINK_MS = 24 * 3_600_000
 """How long a link is valid. untuned: it reaches a person by chat or mail within a day."""
@@ -24,14 +25,14 @@ class LoginLinks:
         credential = Credential.new(Kind.LINK)
         row = {
             "id": credential.id,
-            "digest": self._digests.of(credential),
             "user_id": user_id,
             "expires_at_ms": now_ms + valid_ms,
         }
 
         def add(connection: Connection) -> None:
             connection.execute(delete(login_links).where(login_links.c.user_id == user_id))
-            connection.execute(insert(login_links).values(row))
+            follow(connection, self._digests)
+            connection.execute(insert(login_links).values(row | self._digests.stored(credential)))
 
         await self._database.write_alone(add)
         return credential.text

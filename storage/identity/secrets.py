@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from string import ascii_letters, ascii_lowercase, digits
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
 
 ID_CHARACTERS = 12
 SECRET_CHARACTERS = 43
@@ -85,26 +89,50 @@ class Digests:
     While ``SECRET_KEY`` is changed there is a former one, whose digests are good, too.
 
     Attributes:
-        writing: Which of the keys new digests are made with.
+        fingerprints: Of the keys, by which processes and rows name them; a key cannot be found from its fingerprint.
     """
 
     def __init__(self, *secret_keys: str) -> None:
         self._keys = [_derived(each) for each in secret_keys]
+        self.fingerprints = tuple(fingerprint(each) for each in secret_keys)
         self.writing = 0
 
     def __repr__(self) -> str:
         return "Digests(…)"
+
+    @property
+    def fingerprint(self) -> int:
+        """Of the key with which new digests are made."""
+        return self.fingerprints[self.writing]
+
+    def write_as(self, fingerprint: int | None) -> None:
+        """Make new digests with the key of this fingerprint, if it is here."""
+        if fingerprint in self.fingerprints:
+            self.writing = self.fingerprints.index(fingerprint)
+
+    def stored(self, credential: Credential) -> dict[str, Any]:
+        """Return what a row keeps of a text."""
+        return {"digest": self.of(credential), "key_fingerprint": self.fingerprint}
 
     def of(self, credential: Credential) -> bytes:
         return self._of(credential, self._keys[self.writing])
 
     def is_of(self, digest: bytes, credential: Credential) -> bool:
         """Compare in constant time."""
-        return any(hmac.compare_digest(digest, self._of(credential, key)) for key in self._keys)
+        return self.key_of(digest, credential) is not None
 
-    def is_outdated(self, digest: bytes, credential: Credential) -> bool:
-        """Tell whether a digest is to be made anew, as the key has changed."""
-        return not hmac.compare_digest(digest, self.of(credential))
+    def key_of(self, digest: bytes, credential: Credential) -> int | None:
+        """Return the fingerprint of the key of a digest, found in constant time; None: it is not of this text."""
+        matching = [hmac.compare_digest(digest, self._of(credential, key)) for key in self._keys]
+        return self.fingerprints[matching.index(True)] if True in matching else None
+
+    def is_outdated(self, row: Row[Any], key: int) -> bool:
+        """Tell whether a digest under this key is to be made anew, or its key to be noted.
+
+        The row has the fingerprint of the database's key, as ``present_key``.
+        """
+        present = row.present_key if row.present_key in self.fingerprints else self.fingerprint
+        return key != present or row.key_fingerprint != key
 
     def signature(self, text: str) -> str:
         """Return a signature of a text that is kept elsewhere, as in a cookie."""
@@ -122,6 +150,14 @@ class Digests:
     @staticmethod
     def _of(credential: Credential, key: bytes) -> bytes:
         return hmac.new(key, credential.text.encode(), sha256).digest()
+
+
+FINGERPRINT_BYTES = 4
+
+
+def fingerprint(secret_key: str) -> int:
+    derived = HKDF(algorithm=SHA256(), length=FINGERPRINT_BYTES, salt=None, info=b"tempogram key fingerprint")
+    return int.from_bytes(derived.derive(secret_key.encode()))
 
 
 def _derived(secret_key: str) -> bytes:

@@ -12,6 +12,7 @@ from tempogram.storage.database.models import api_sessions, users
 from tempogram.storage.identity.roles import Role
 from tempogram.storage.identity.secrets import Credential, Digests, Kind, new_id
 from tempogram.storage.identity.users import role_of
+from tempogram.storage.present_key import PRESENT_KEY, follow, renew
 
 IDLE_MS = 12 * 3_600_000
 ABSOLUTE_MS = 7 * 24 * 3_600_000
@@ -74,7 +75,6 @@ class ApiSessions:
         row = {
             "id": session_id,
             "token_id": credential.id,
-            "digest": self._digests.of(credential),
             "user_id": user_id,
             "is_active": True,
             "created_at_ms": now_ms,
@@ -83,7 +83,12 @@ class ApiSessions:
             "ends_at_ms": now_ms + ABSOLUTE_MS,
             "address": address,
         }
-        if not await self._database.write_alone(lambda connection: _begin(connection, row, password_digest)):
+
+        def write(connection: Connection) -> bool:
+            follow(connection, self._digests)
+            return _begin(connection, row | self._digests.stored(credential), password_digest)
+
+        if not await self._database.write_alone(write):
             return None
         async with self._database.reading() as connection:
             made = (await connection.execute(_sessions().where(api_sessions.c.id == session_id))).first()
@@ -92,6 +97,8 @@ class ApiSessions:
     async def of_cookie(self, cookie: str, *, now_ms: int) -> ApiSession | None:
         """Return whose session this is; None: it is not valid, has expired or ended, or its user is disabled.
 
+        After a change of ``SECRET_KEY`` its digest is made anew with the next use.
+
         Cost: one query by ``ix_sessions_token_active_expires``.
         """
         credential = Credential.read(cookie, Kind.SESSION)
@@ -99,8 +106,13 @@ class ApiSessions:
             return None
         async with self._database.reading() as connection:
             row = (await connection.execute(_valid(credential.id, now_ms))).first()
-        if row is None or not self._digests.is_of(row.digest, credential):
+        if row is None or (key := self._digests.key_of(row.digest, credential)) is None:
             return None
+        if self._digests.is_outdated(row, key):
+            is_meant = api_sessions.c.id == row.id
+            await self._database.write_alone(
+                lambda connection: renew(connection, update(api_sessions).where(is_meant), self._digests, credential)
+            )
         return _session(row)
 
     async def note_use(self, session_id: str, *, now_ms: int) -> None:
@@ -152,11 +164,15 @@ def _sessions() -> Select[Any]:
 
 
 def _valid(token_id: str, now_ms: int) -> Select[Any]:
-    return _sessions().where(
-        api_sessions.c.token_id == token_id,
-        api_sessions.c.is_active,
-        api_sessions.c.expires_at > now_ms,
-        users.c.is_active,
+    return (
+        _sessions()
+        .add_columns(PRESENT_KEY.label("present_key"))
+        .where(
+            api_sessions.c.token_id == token_id,
+            api_sessions.c.is_active,
+            api_sessions.c.expires_at > now_ms,
+            users.c.is_active,
+        )
     )
 
 

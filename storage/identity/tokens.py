@@ -6,13 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import api_tokens, users
 from tempogram.storage.identity.roles import Role
 from tempogram.storage.identity.secrets import Credential, Digests, Kind
 from tempogram.storage.identity.users import role_of
+from tempogram.storage.present_key import PRESENT_KEY, follow, renew
 
 USED_EVERY_MS = 60_000
 """How often the last use of a token is written at the most."""
@@ -73,13 +74,17 @@ class ApiTokens:
             "id": credential.id,
             "name": name,
             "role": role.name.lower(),
-            "digest": self._digests.of(credential),
             "user_id": user_id,
             "bots": None if bots is None else sorted(bots),
             "created_at_ms": now_ms,
             "expires_at_ms": expires_at_ms,
         }
-        await self._database.write_alone(lambda connection: connection.execute(insert(api_tokens).values(row)))
+
+        def write(connection: Connection) -> None:
+            follow(connection, self._digests)
+            connection.execute(insert(api_tokens).values(row | self._digests.stored(credential)))
+
+        await self._database.write_alone(write)
         made = await self.get(credential.id)
         assert made is not None, "it was just written"  # noqa: S101
         return NewToken(made, credential.text)
@@ -109,11 +114,13 @@ class ApiTokens:
             return None
         async with self._database.reading() as connection:
             row = (await connection.execute(_valid(credential.id, now_ms))).first()
-        if row is None or not self._digests.is_of(row.digest, credential):
+        if row is None or (key := self._digests.key_of(row.digest, credential)) is None:
             return None
-        if self._digests.is_outdated(row.digest, credential):
-            renew = update(api_tokens).where(api_tokens.c.id == row.id).values(digest=self._digests.of(credential))
-            await self._database.write_alone(lambda connection: connection.execute(renew))
+        if self._digests.is_outdated(row, key):
+            is_meant = api_tokens.c.id == row.id
+            await self._database.write_alone(
+                lambda connection: renew(connection, update(api_tokens).where(is_meant), self._digests, credential)
+            )
         return _token(row)
 
     async def note_use(self, token_id: str, *, now_ms: int) -> None:
@@ -138,11 +145,15 @@ def _tokens() -> Select[Any]:
 
 def _valid(token_id: str, now_ms: int) -> Select[Any]:
     expires = api_tokens.c.expires_at_ms
-    return _tokens().where(
-        api_tokens.c.id == token_id,
-        api_tokens.c.revoked_at_ms.is_(None),
-        or_(expires.is_(None), expires > now_ms),
-        or_(api_tokens.c.user_id.is_(None), users.c.is_active),
+    return (
+        _tokens()
+        .add_columns(PRESENT_KEY.label("present_key"))
+        .where(
+            api_tokens.c.id == token_id,
+            api_tokens.c.revoked_at_ms.is_(None),
+            or_(expires.is_(None), expires > now_ms),
+            or_(api_tokens.c.user_id.is_(None), users.c.is_active),
+        )
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.bots import Bots
@@ -16,8 +16,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import bots, identity
 from tempogram.storage.keys import NO_BOT, Seal
-
-ROW = 1
+from tempogram.storage.present_key import ROW, change_under_way, end_change, locked_change
 
 CHECKED = "tempogram"
 """What is encrypted as the check."""
@@ -51,13 +50,15 @@ async def check_key(database: Database, seal: Seal) -> None:
     """Compare ``SECRET_KEY`` with that of the processes before; the first one that asks sets it.
 
     A key that decrypts any bot's token is the right one, whatever became of other rows. Where nothing is encrypted, any
-    key is, unless other processes may run with another one.
+    key is, unless other processes may run with another one. While the key is being changed both are needed, as rows are
+    under either; see ``KeyRotation``.
 
     Raises:
         SettingsError: It is another one: what one process stores, the others could not read.
         LedgerError: It cannot be compared.
     """
     await ledger_id(database)  # the row is there
+    await check_change(database, seal)
     tokens = (await Bots(database, seal).tokens()).values()
     may_be_right = not tokens or any(token is not None for token in tokens)
     if may_be_right:
@@ -79,6 +80,22 @@ async def check_key(database: Database, seal: Seal) -> None:
             "bot tokens; give every process the same SECRET_KEY, or the same file secret_key in DATA_DIR (if none runs "
             "with the former one, tempogram keys rotate makes this one theirs)"
         )
+
+
+async def check_change(database: Database, seal: Seal) -> None:
+    """Refuse a process without both keys while the key is being changed, but for one that reads every row.
+
+    Raises:
+        SettingsError: It would leave out the bots under the other key, or take back what was changed.
+        LedgerError: It cannot be found out.
+    """
+    if await change_under_way(database) is None:
+        return
+    if await database.write_alone(lambda connection: end_change(connection, seal)):
+        return
+    change = await change_under_way(database)
+    if change is not None and not change.has_both(seal):
+        raise SettingsError(CHANGE_UNDER_WAY)
 
 
 async def check_no_key(database: Database, path: Path) -> None:
@@ -107,19 +124,45 @@ async def is_key(database: Database, seal: Seal) -> bool:
 
 async def take_present_key(database: Database, seal: Seal) -> bool:
     """Encrypt with the key of this database from now on; False: it is none of these."""
+    stored_key = select(identity.c.key_check, identity.c.key_fingerprint).where(identity.c.id == ROW)
     async with database.reading() as connection:
-        stored = (await connection.execute(select(identity.c.key_check).where(identity.c.id == ROW))).scalar()
-    if stored is None or seal.open(stored, bot_id=NO_BOT) != CHECKED:
+        stored = (await connection.execute(stored_key)).first()
+    if stored is None or stored.key_check is None or seal.open(stored.key_check, bot_id=NO_BOT) != CHECKED:
         return False
-    seal.write_as(stored, bot_id=NO_BOT)
+    seal.write_as(stored.key_check, bot_id=NO_BOT)
+    if stored.key_fingerprint != seal.digests.fingerprint:  # of a version that did not store it
+        await _set_check(database, seal, identity.c.key_check == stored.key_check)
     return True
 
 
 async def adopt_key(database: Database, seal: Seal) -> None:
-    """Make ``SECRET_KEY`` the one of this database, whatever the former one was."""
+    """Make ``SECRET_KEY`` the one of this database, whatever the former one was.
+
+    Raises:
+        SettingsError: A change has begun for which this process does not have both keys; nothing was changed.
+    """
     await ledger_id(database)
+
+    def adopt(connection: Connection) -> None:
+        change = locked_change(connection)
+        if change is not None and not change.has_both(seal):
+            raise SettingsError(CHANGE_UNDER_WAY)
+        adopt_in(connection, seal)
+
+    await database.write_alone(adopt)
+
+
+def adopt_in(connection: Connection, seal: Seal) -> None:
+    """Make ``SECRET_KEY`` the one of this database with this transaction."""
     seal.write_with_secret_key()
-    await _set_check(database, seal, true())
+    connection.execute(update(identity).where(identity.c.id == ROW).values(_checked_by(seal)))
+
+
+CHANGE_UNDER_WAY = (
+    "SECRET_KEY is being changed, and this process does not have both keys; start it with the new one as SECRET_KEY "
+    "and the former one as FORMER_SECRET_KEY, and call tempogram keys rotate --running until it says that the former "
+    "one is not needed any more (if one of the two is lost: tempogram keys rotate --other-lost)"
+)
 
 
 WAY_OUT = (
@@ -133,9 +176,9 @@ def bots_in_words(count: int) -> str:
 
 
 async def _set_check(database: Database, seal: Seal, condition: ColumnElement[bool]) -> None:
-    own = seal.seal(CHECKED, bot_id=NO_BOT)
+    write = update(identity).where(identity.c.id == ROW, condition).values(_checked_by(seal))
+    await database.write_alone(lambda connection: connection.execute(write))
 
-    def write(connection: Connection) -> None:
-        connection.execute(update(identity).where(identity.c.id == ROW, condition).values(key_check=own))
 
-    await database.write_alone(write)
+def _checked_by(seal: Seal) -> dict[str, object]:
+    return {"key_check": seal.seal(CHECKED, bot_id=NO_BOT), "key_fingerprint": seal.digests.fingerprint}

@@ -183,14 +183,20 @@ async def test_a_handler_that_still_runs_does_not_add_a_removed_bot_again(
 async def test_a_bot_removed_during_a_change_stays_removed(
     world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, change: Callable[[Fleet], Awaitable[object]]
 ) -> None:
-    write, other = world.bots._change, await world.restarted()
+    other = await world.restarted()
 
-    async def write_after_the_removal(bot_id: int, **values: object) -> bool:
-        monkeypatch.undo()
-        await other.remove(bot_id, keep_messages=False)
-        return await write(bot_id, **values)
+    def after_the_removal(name: str) -> None:
+        write = getattr(world.bots, name)
 
-    monkeypatch.setattr(world.bots, "_change", write_after_the_removal)
+        async def write_after_the_removal(bot_id: int, **values: object) -> object:
+            monkeypatch.undo()
+            await other.remove(bot_id, keep_messages=False)
+            return await write(bot_id, **values)
+
+        monkeypatch.setattr(world.bots, name, write_after_the_removal)
+
+    after_the_removal("_change")
+    after_the_removal("_change_secrets")
     await change(fleet)
     await fleet.reload([BOT_ID])
 
