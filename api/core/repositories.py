@@ -15,7 +15,7 @@ from tempogram.storage.identity.roles import Role
 from tempogram.storage.identity.sessions import ApiSession, NewSession
 from tempogram.storage.identity.tokens import ApiToken, NewToken
 from tempogram.storage.identity.users import User
-from tempogram.storage.key_rotation import UnderKeys
+from tempogram.storage.key_rotation import KeyState, UnderKeys
 from tempogram.storage.lookups import After
 from tempogram.storage.messages import ChatMessage, MessageState
 
@@ -62,7 +62,7 @@ class Keys(Protocol):
     @property
     def has_two(self) -> bool: ...
 
-    async def count(self) -> UnderKeys: ...
+    async def state(self, *, now_ms: int) -> KeyState: ...
 
     async def rotate(self) -> UnderKeys: ...
 

@@ -36,8 +36,10 @@ def keys(context: typer.Context, as_json: AsJson = False) -> None:  # noqa: FBT0
     if context.invoked_subcommand is not None:
         return
     found = asyncio.run(_read(_settings()))
-    show({"bots": found}, as_json, lambda answer: _table(answer["bots"]))
-    raise typer.Exit(0 if all(each["readable"] for each in found) else 1)
+    show(found, as_json, lambda answer: _table(answer["bots"]))
+    if not as_json and (said := _of_a_change(found)):
+        typer.echo(said)
+    raise typer.Exit(0 if all(each["readable"] for each in found["bots"]) else 1)
 
 
 @app.command()
@@ -72,23 +74,29 @@ def remove(
 @app.command()
 def rotate(
     running: Annotated[bool, typer.Option("--running", help="While everything runs, over the API.")] = False,  # noqa: FBT002
+    other_lost: Annotated[  # noqa: FBT002
+        bool, typer.Option("--other-lost", help="End a change that was cut off; of its keys only SECRET_KEY is left.")
+    ] = False,
     url: Url = None,
 ) -> None:
     """Encrypt every token with the present SECRET_KEY; the former one is asked for, or read from standard input.
 
     With --running every process has it as FORMER_SECRET_KEY.
     """
+    if running and other_lost:
+        raise SettingsError("--running needs both keys, so it does not go with --other-lost")
     if running:
         counted = api(url).post("/keys/rotate", {})
         typer.echo(_counted(counted))
         raise typer.Exit(1 if counted["former"] or counted["unreadable"] else 0)
     from tempogram.storage.keys import Seal
 
-    former = Seal(read_secret("Former SECRET_KEY"))
+    former = None if other_lost else Seal(read_secret("Former SECRET_KEY"))
     rotation = _change(lambda tokens: tokens.rotate(former))
     typer.echo(f"{len(rotation.renewed)} encrypted with the present SECRET_KEY.")
     if rotation.left:
-        typer.echo(f"Neither key decrypts the tokens of {_listed(rotation.left)}; {_enter_anew(rotation.left)}")
+        keys = "SECRET_KEY does not decrypt" if other_lost else "Neither key decrypts"
+        typer.echo(f"{keys} the tokens of {_listed(rotation.left)}; {_enter_anew(rotation.left)}")
         raise typer.Exit(1)
 
 
@@ -101,24 +109,32 @@ def _settings() -> Settings:
     return settings
 
 
-async def _read(settings: Settings) -> list[dict[str, Any]]:
-    """Read the tokens beside whatever runs, with the key of a start; without one, with a key that fits none."""
+async def _read(settings: Settings) -> dict[str, Any]:
+    """Read what is under which key, beside whatever runs. If there is no key, one that fits none stands for it."""
     import secrets
+    import time
+    from dataclasses import asdict
 
     from tempogram.bot.config.data_dir import database_url, stored_seal
     from tempogram.storage.database.database import Database
     from tempogram.storage.database.engines import database_exists
+    from tempogram.storage.identity.under_keys import digests_under_keys
     from tempogram.storage.keys import Seal
+    from tempogram.storage.present_key import change_under_way
     from tempogram.storage.sealed_tokens import SealedTokens
 
     if not database_exists(database_url(settings)):
-        return []
+        return {"bots": []}
+    seal = stored_seal(settings) or Seal(secrets.token_urlsafe())
     database = Database.open_read_only(database_url(settings))
     try:
-        found = await SealedTokens(database, stored_seal(settings) or Seal(secrets.token_urlsafe())).all()
+        found = await SealedTokens(database, seal).all()
+        is_changing = await change_under_way(database) is not None
+        digests = await digests_under_keys(database, seal.digests, now_ms=time.time_ns() // 1_000_000)
     finally:
         await database.close()
-    return [{"id": str(each.bot_id), "username": each.username, "readable": each.is_readable} for each in found]
+    bots = [{"id": str(each.bot_id), "username": each.username, "readable": each.is_readable} for each in found]
+    return {"bots": bots, "has_former_key": seal.has_two, "is_changing": is_changing} | asdict(digests)
 
 
 def _change(work: Callable[[SealedTokens], Awaitable[Result]]) -> Result:
@@ -154,15 +170,49 @@ def _counted(counted: dict[str, Any]) -> str:
 
     >>> print(_counted({"present": 11, "former": 1, "unreadable": 0}))
     Bots under the present SECRET_KEY: 11. Still under the former one: 1; call this again.
+    >>> print(_counted({"present": 2, "former": 0, "unreadable": 0, "api_tokens": {"former": 1, "unknown": 1}}))
+    Bots under the present SECRET_KEY: 2. Without FORMER_SECRET_KEY these stop working, unless they are used before: \
+2 API tokens (1 of them perhaps).
     """
     said = [f"Bots under the present SECRET_KEY: {counted['present']}."]
     if counted["former"]:
         said.append(f"Still under the former one: {counted['former']}; call this again.")
     if counted["unreadable"]:
         said.append(f"Neither key decrypts {counted['unreadable']}; see tempogram keys.")
-    if not counted["former"] and not counted["unreadable"]:
+    if not counted["former"] and (ending := _ending(counted)):
+        said.append(ending)
+    elif not counted["former"] and not counted["unreadable"]:
         said.append("FORMER_SECRET_KEY is not needed any more: start every process without it.")
     return " ".join(said)
+
+
+def _of_a_change(found: dict[str, Any]) -> str:
+    said = []
+    if found.get("is_changing"):
+        said.append("SECRET_KEY is being changed: tempogram keys rotate --running goes on; see docs/operations.md.")
+    if found.get("has_former_key") and (ending := _ending(found)):
+        said.append(ending)
+    return "\n".join(said)
+
+
+def _ending(counted: dict[str, Any]) -> str:
+    """Say what ends with the former key, beside bots.
+
+    >>> print(_ending({"login_links": {"former": 1, "unknown": 0}}))
+    Without FORMER_SECRET_KEY these stop working, unless they are used before: 1 log-in link.
+    """
+    kinds = {"api_tokens": "API token", "login_links": "log-in link", "sessions": "session"}
+    ends = [_so_many(counted[kind], word) for kind, word in kinds.items() if kind in counted]
+    if not any(ends):
+        return ""
+    listed = ", ".join(filter(None, ends))
+    return f"Without FORMER_SECRET_KEY these stop working, unless they are used before: {listed}."
+
+
+def _so_many(count: dict[str, int], word: str) -> str:
+    ending, unknown = count["former"] + count["unknown"], count["unknown"]
+    perhaps = f" ({unknown} of them perhaps)" if unknown else ""
+    return f"{ending} {word}{'s' * (ending != 1)}{perhaps}" if ending else ""
 
 
 def _no_bot(bot_id: int) -> SettingsError:

@@ -62,13 +62,26 @@ def seal(settings: Settings) -> Seal:
 
 
 def stored_seal(settings: Settings) -> Seal | None:
-    """Read that key; None: there is none yet. Raises as ``read_admin_token`` does."""
+    """Read that key; None: there is none yet. It makes none, and raises as ``read_admin_token`` does.
+
+    Where only the former one is there, as a start has not made the new one yet, that reads.
+    """
     with _usable(settings.data_dir):
         key = stored_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
         former = _former_key(settings)
-    if key is None and former is not None:
-        return seal(settings)  # the new key is made: what is there can be read with the former one
-    return None if key is None else Seal(key, former)
+    if key is None:
+        return None if former is None else Seal(former)
+    return Seal(key, former)
+
+
+def seal_of_start(settings: Settings) -> Seal | None:
+    """Read the keys with which a start runs, and make the new one where only the former one is there.
+
+    None: there is none yet. Raises as ``read_admin_token`` does.
+    """
+    with _usable(settings.data_dir):
+        is_changed = _former_key(settings) is not None
+    return seal(settings) if is_changed else stored_seal(settings)
 
 
 def _former_key(settings: Settings) -> str | None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tempogram.bot.config.data_dir import database_url, seal, secret_key_file, stored_seal
+from tempogram.bot.config.data_dir import database_url, seal, seal_of_start, secret_key_file
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.terminal.steps import step
 from tempogram.engine.model.ids import Ids
@@ -110,7 +110,7 @@ class Storage:
 @asynccontextmanager
 async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
     """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
-    key, process = stored_seal(settings), secrets.randbits(PROCESS_BITS)
+    key, process = seal_of_start(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
         messages_ms=settings.keep_messages_ms,
         dead_ms=settings.keep_dead_ms,

@@ -81,7 +81,8 @@ from tempogram.storage.audit import Change
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.identity.secrets import Digests
-from tempogram.storage.key_rotation import RotationRefused, UnderKeys
+from tempogram.storage.identity.under_keys import DigestCount, DigestsUnderKeys
+from tempogram.storage.key_rotation import KeyState, RotationRefused, UnderKeys
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.lookups import After
@@ -479,8 +480,9 @@ class OneKey:
 
     has_two = False
 
-    async def count(self) -> UnderKeys:
-        return UnderKeys(present=2)
+    async def state(self, *, now_ms: int) -> KeyState:
+        digests = DigestsUnderKeys(api_tokens=DigestCount(), login_links=DigestCount(), sessions=DigestCount())
+        return KeyState(bots=UnderKeys(present=2), digests=digests, is_changing=False)
 
     async def rotate(self) -> UnderKeys:
         raise RotationRefused("there is no FORMER_SECRET_KEY, so there is nothing to change; set the key before")

@@ -50,7 +50,7 @@ async def test_a_key_is_changed_while_messages_go_out_over_kills(
         report = await telegram.report()
         calls = await telegram.calls()
 
-    assert before == {"has_former_key": True, "present": 0, "former": 1, "unreadable": 0}
+    assert (before["has_former_key"], before["present"], before["former"]) == (True, 0, 1)
     assert status == 0
     assert said.startswith("Bots under the present SECRET_KEY: 1. FORMER_SECRET_KEY is not needed any more")
     arrived = {call["text"] for call in calls if call["code"] == 200 and call["cost"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from tempogram.api.core.audit import note
-from tempogram.api.core.dependencies import DependenciesOf
+from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import error_responses
 from tempogram.api.schemas.access.keys import KeysOut
 from tempogram.api.security.auth import GuardedRoute, requires
@@ -18,8 +18,8 @@ router = APIRouter(tags=["keys"], route_class=GuardedRoute)
 
 @router.get("/keys", dependencies=[requires(Role.ADMIN)], responses=error_responses(LedgerError))
 async def show(dependencies: DependenciesOf) -> KeysOut:
-    """Count the bots by the key under which their secrets are."""
-    return KeysOut.of(await dependencies.keys.count(), has_two=dependencies.keys.has_two)
+    """Count bots, API tokens, log-in links and sessions by the key under which they are stored."""
+    return await _shown(dependencies)
 
 
 @router.post(
@@ -32,6 +32,12 @@ async def rotate(dependencies: DependenciesOf) -> KeysOut:
 
     Every process must have both keys. The same again goes on where a killed request ended.
     """
-    shown = KeysOut.of(await dependencies.keys.rotate(), has_two=dependencies.keys.has_two)
+    await dependencies.keys.rotate()
+    shown = await _shown(dependencies)
     note(after=shown.model_dump(mode="json"))
     return shown
+
+
+async def _shown(dependencies: Dependencies) -> KeysOut:
+    keys = dependencies.keys
+    return KeysOut.of(await keys.state(now_ms=dependencies.clock()), has_two=keys.has_two)

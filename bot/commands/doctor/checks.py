@@ -18,7 +18,7 @@ import msgspec
 from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
 from tempogram.bot.commands.doctor import alert_checks
-from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file
+from tempogram.bot.config.data_dir import bearer_tokens, database_url, secret_key_file, stored_seal
 from tempogram.bot.config.file_modes import free_bytes, open_to_others, way_out
 from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
@@ -36,7 +36,8 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import database_exists
 from tempogram.storage.keys import Seal, stored_key
 from tempogram.storage.migrations import versions
-from tempogram.storage.processes.identity import bots_in_words
+from tempogram.storage.present_key import KeyChange, change_under_way
+from tempogram.storage.processes.identity import CHANGE_UNDER_WAY, bots_in_words
 
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """Source: https://core.telegram.org/bots/api#setwebhook"""
@@ -159,16 +160,19 @@ async def _check_tables(database: Database, settings: Settings) -> tuple[list[Fi
 
 
 async def check_secret_key(settings: Settings, database: Database) -> tuple[Finding, dict[int, str]]:
-    """Decrypt every token with the key that a start would use."""
+    """Decrypt every token with the keys that a start would use."""
     path = secret_key_file(settings)
     try:
-        seal = stored_key(settings.secret_key.get_secret_value(), path=path)
-        found = await Bots(database, Seal(seal or secrets.token_urlsafe())).tokens()
+        seal = stored_seal(settings)
+        found = await Bots(database, seal or Seal(secrets.token_urlsafe())).tokens()
+        change = await change_under_way(database)
     except SettingsError as error:
         return Finding("SECRET_KEY", Verdict.LACKS, str(error), "restore the file, or set SECRET_KEY"), {}
     tokens = {bot_id: token for bot_id, token in found.items() if token is not None}
     if seal is None and not found:
         return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
+    if change is not None:
+        return _of_a_change(change, seal), tokens
     if found and not tokens:
         said = f"SECRET_KEY is not the one with which the tokens of {bots_in_words(len(found))} were encrypted"
         way_out = f"set the one that was used before, or restore {path}; if it is lost, see tempogram keys"
@@ -176,7 +180,15 @@ async def check_secret_key(settings: Settings, database: Database) -> tuple[Find
     if lost := sorted(found.keys() - tokens.keys()):
         said = f"it does not decrypt the token of bot {', '.join(map(str, lost))}"
         return Finding("SECRET_KEY", Verdict.LACKS, said, f"tempogram keys enter {lost[0]}"), tokens
-    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {bots_in_words(len(tokens))}"), tokens
+    decrypts = "decrypts" if seal is None or not seal.has_two else "and FORMER_SECRET_KEY decrypt"
+    return Finding("SECRET_KEY", Verdict.FINE, f"{decrypts} the tokens of {bots_in_words(len(tokens))}"), tokens
+
+
+def _of_a_change(change: KeyChange, seal: Seal | None) -> Finding:
+    if seal is None or not change.has_both(seal):
+        said, way_out = CHANGE_UNDER_WAY.split("; ", maxsplit=1)
+        return Finding("SECRET_KEY", Verdict.LACKS, said.removeprefix("SECRET_KEY "), way_out)
+    return Finding("SECRET_KEY", Verdict.ADVICE, "its change has not ended", "tempogram keys rotate --running goes on")
 
 
 async def check_redis(settings: Settings) -> list[Finding]:

@@ -16,7 +16,11 @@ from tempogram.bot.config import logging
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.bots import Bots, Removal
 from tempogram.storage.database.database import Database
+from tempogram.storage.identity.roles import Role
+from tempogram.storage.identity.secrets import Digests
+from tempogram.storage.identity.tokens import ApiTokens
 from tempogram.storage.keys import Seal
+from tempogram.storage.present_key import KeyChange, mark_change
 from tempogram.storage.processes.file_lock import locked_file
 from tests.fakes import START_MS
 
@@ -63,14 +67,15 @@ def test_each_bot_is_listed_with_whether_its_token_can_be_read_and_never_the_tok
 
     table, as_json = typed(), typed("--json")
 
-    assert json.loads(as_json.output) == {
-        "bots": [{"id": "41", "username": "b41", "readable": False}, {"id": "42", "username": "b42", "readable": True}]
-    }
+    assert json.loads(as_json.output)["bots"] == [
+        {"id": "41", "username": "b41", "readable": False},
+        {"id": "42", "username": "b42", "readable": True},
+    ]
     assert "@b41" in table.output
     assert "cannot be decrypted" in table.output
     assert "tempogram keys enter 41" in table.output
     assert (table.exit_code, as_json.exit_code) == (1, 1)
-    assert "present" not in table.output + as_json.output
+    assert "42:present" not in table.output + as_json.output
 
 
 def test_status_0_says_that_every_token_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +138,63 @@ def test_a_new_key_file_is_made_by_a_rotation_from_the_one_that_was_moved_away(
     assert typed("rotate", answer=f"{FORMER}\n").exit_code == 0
 
     assert tokens(tmp_path, (tmp_path / "secret_key").read_text().strip()) == {41: "41:former", 42: "42:former"}
+
+
+def test_the_list_is_read_with_the_former_key_alone_and_makes_no_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    (tmp_path / "former_secret_key").write_text(FORMER)
+
+    listed = typed("--json")
+
+    assert [each["readable"] for each in json.loads(listed.output)["bots"]] == [True, True]
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_the_list_says_what_stops_working_without_the_former_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(with_a_token(tmp_path))
+    monkeypatch.setenv("FORMER_SECRET_KEY", FORMER)
+
+    said = typed().output
+
+    assert "Without FORMER_SECRET_KEY these stop working, unless they are used before: 1 API token." in said
+
+
+def test_a_change_that_was_cut_off_and_of_which_one_key_is_lost_is_ended(tmp_path: Path) -> None:
+    typed("enter", "42", answer="42:present\n")
+    refused = typed("rotate", "--other-lost")
+    asyncio.run(cut_off(tmp_path))
+
+    listed, ended = typed(), typed("rotate", "--other-lost")
+
+    assert str(refused.exception).startswith("no change of SECRET_KEY is under way")
+    assert "SECRET_KEY is being changed" in listed.output
+    assert ended.exit_code == 1
+    assert ended.output == (
+        "1 encrypted with the present SECRET_KEY.\n"
+        "SECRET_KEY does not decrypt the tokens of 41; enter each anew: tempogram keys enter 41\n"
+    )
+
+
+def test_a_lost_key_and_running_processes_exclude_each_other() -> None:
+    assert "does not go with --other-lost" in str(typed("rotate", "--running", "--other-lost").exception)
+
+
+async def with_a_token(directory: Path) -> None:
+    database = await Database.open(f"sqlite:///{directory}/tempogram.db")
+    await ApiTokens(database, Digests(FORMER)).add("ci", Role.VIEWER, now_ms=START_MS)
+    await database.close()
+
+
+async def cut_off(directory: Path) -> None:
+    """Leave the database as a change from another key does that was killed."""
+    database, both = await Database.open(f"sqlite:///{directory}/tempogram.db"), Seal(PRESENT, FORMER)
+    mark = KeyChange(former=both.fingerprints[1], present=both.fingerprints[0])
+    await database.write_alone(lambda connection: mark_change(connection, mark))
+    await database.close()
 
 
 def test_the_list_is_read_beside_a_running_process_and_a_change_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot.config.data_dir import read_admin_token, seal, simulator_noted, stored_seal
+from tempogram.bot.config.data_dir import read_admin_token, seal, seal_of_start, simulator_noted, stored_seal
 from tempogram.bot.config.settings import load
 from tempogram.engine.model.errors import SettingsError
 
@@ -26,6 +26,20 @@ def test_a_data_directory_that_cannot_be_written_to_is_refused(tmp_path: Path, m
 
     with pytest.raises(SettingsError, match=r"which cannot be used \(Permission denied\); set it to a directory that"):
         read_admin_token(load(data_dir=tmp_path, admin_token=SecretStr("given-by-a-setting")))
+
+
+def test_where_only_the_former_key_is_a_start_makes_the_new_one_and_a_look_does_not(tmp_path: Path) -> None:
+    settings = load(data_dir=tmp_path, secret_key="")
+    (tmp_path / "former_secret_key").write_text("the key that was used before")
+
+    looked = stored_seal(settings)
+    after_look = (tmp_path / "secret_key").exists()
+    started = seal_of_start(settings)
+
+    assert looked is not None
+    assert started is not None
+    assert (looked.has_two, after_look, started.has_two) == (False, False, True)
+    assert started.fingerprints[1] == looked.fingerprints[0]
 
 
 def test_what_is_made_in_it_is_readable_by_its_owner_only(tmp_path: Path) -> None:

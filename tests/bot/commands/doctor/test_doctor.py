@@ -22,6 +22,8 @@ from tempogram.simulator.client import RunningSimulator, running_simulator
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database
 from tempogram.storage.keys import Seal
+from tempogram.storage.present_key import KeyChange, mark_change
+from tempogram.storage.processes.identity import ledger_id
 from tests import ROOT
 from tests.engine.redis_server import own_redis
 from tests.fakes import START_MS
@@ -122,6 +124,50 @@ async def test_a_wrong_secret_key_is_a_finding(tmp_path: Path, key: str) -> None
 
     assert (finding.name, finding.verdict, tokens) == ("SECRET_KEY", Verdict.LACKS, {})
     assert "SECRET_KEY is not the one" in finding.said
+
+
+async def test_during_a_change_of_the_key_tokens_under_either_one_are_read(tmp_path: Path) -> None:
+    """The former key was left out, and the key of a correct change said to be wrong."""
+    url = f"sqlite:///{tmp_path}/tempogram.db"
+    await add_stored_bot(url)
+    await add_stored_bot(url, key="the key from now on", token="43:under-the-new-key")
+
+    keys = {"secret_key": SecretStr("the key from now on"), "former_secret_key": SecretStr(KEY)}
+    ((_, finding), tokens) = await checks.check_database(settings(tmp_path, **keys))
+
+    assert (finding.verdict, set(tokens)) == (Verdict.FINE, {42, 43})
+    assert finding.said == "and FORMER_SECRET_KEY decrypt the tokens of 2 bots"
+
+
+async def test_before_the_first_start_with_a_moved_key_the_former_one_is_read_and_no_new_one_made(
+    tmp_path: Path,
+) -> None:
+    await add_stored_bot(f"sqlite:///{tmp_path}/tempogram.db")
+    (tmp_path / "former_secret_key").write_text(KEY)
+
+    ((_, finding), _) = await checks.check_database(settings(tmp_path, secret_key=SecretStr("")))
+
+    assert finding.verdict is Verdict.FINE
+    assert "secret_key" not in names_in(tmp_path)
+
+
+@pytest.mark.parametrize(("former", "verdict"), [("", Verdict.LACKS), (KEY, Verdict.ADVICE)])
+async def test_a_change_of_the_key_that_was_cut_off_is_named_with_how_to_go_on(
+    tmp_path: Path, former: str, verdict: Verdict
+) -> None:
+    url = f"sqlite:///{tmp_path}/tempogram.db"
+    await add_stored_bot(url)
+    database, both = await Database.open(url), Seal("the key from now on", KEY)
+    await ledger_id(database)
+    mark = KeyChange(former=both.fingerprints[1], present=both.fingerprints[0])
+    await database.write_alone(lambda connection: mark_change(connection, mark))
+    await database.close()
+
+    keys = {"secret_key": SecretStr("the key from now on"), "former_secret_key": SecretStr(former)}
+    ((_, finding), _) = await checks.check_database(settings(tmp_path, **keys))
+
+    assert finding.verdict is verdict
+    assert "tempogram keys rotate --running" in finding.way_out
 
 
 async def test_one_token_that_cannot_be_decrypted_is_named_and_the_others_are_checked(tmp_path: Path) -> None:
