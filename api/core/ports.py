@@ -188,6 +188,13 @@ class Fleet(Protocol):
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """Return the secrets of which each webhook call must have one; empty: it was set without."""
 
+    async def reread_secrets(self, bot_id: int) -> None:
+        """Read a bot's webhook secrets again, at most once a second.
+
+        Raises:
+            LedgerError: They cannot be read.
+        """
+
     def when_removed(self, listener: Callable[[int], None]) -> None:
         """Call a listener for each bot that is removed, here or by another process; maybe more than once."""
 

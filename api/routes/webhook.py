@@ -24,7 +24,7 @@ def webhook(dependencies: Dependencies) -> Route:
     """Return the route: Starlette's, because FastAPI's costs more than the rest of the work here."""
 
     async def receive(request: Request) -> Response:
-        bot_id = authenticated_bot(
+        bot_id = await authenticated_bot(
             dependencies.fleet, request.path_params["bot_token"], request.headers.get(SECRET_HEADER)
         )
         await dependencies.intake.receive(bot_id, await request.body())
@@ -41,19 +41,33 @@ class NamedRoute(Route):
         return match, {**child_scope, "route": self} if match is not Match.NONE else child_scope
 
 
-def authenticated_bot(fleet: Fleet, token: str, secret: str | None) -> int:
+async def authenticated_bot(fleet: Fleet, token: str, secret: str | None) -> int:
     """Return the id of the bot that an update is for, before the body is read.
+
+    Another process may have changed the secret just now: before an update is refused, the secrets are read again.
 
     Raises:
         NotFound: No bot has this token.
         WrongSecret: The caller has the token, but not the secret that Telegram was given.
+        LedgerError: It cannot be read whether there is another secret by now.
     """
+    bot_id = _known_bot(fleet, token)
+    if _is_accepted(fleet, bot_id, secret):
+        return bot_id
+    await fleet.reread_secrets(bot_id)
+    bot_id = _known_bot(fleet, token)  # it may have been removed
+    if not _is_accepted(fleet, bot_id, secret):
+        raise WrongSecret(f"the header {SECRET_HEADER} does not have this bot's secret")
+    return bot_id
+
+
+def _known_bot(fleet: Fleet, token: str) -> int:
     bot_id = fleet.authenticate(token)
     if bot_id is None:
         raise NotFound(NOTHING_HERE)
-    accepted = [
-        equal_in_constant_time(secret or "", each) for each in fleet.webhook_secrets(bot_id)
-    ]  # all, in constant time
-    if accepted and not any(accepted):
-        raise WrongSecret(f"the header {SECRET_HEADER} does not have this bot's secret")
     return bot_id
+
+
+def _is_accepted(fleet: Fleet, bot_id: int, secret: str | None) -> bool:
+    accepted = [equal_in_constant_time(secret or "", each) for each in fleet.webhook_secrets(bot_id)]
+    return not accepted or any(accepted)  # all were compared, each in constant time

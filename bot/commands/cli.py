@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tempogram.bot.commands import alerts, keys, plan, queue, simulator, tasks
+from tempogram.bot.commands import alerts, bots, keys, plan, queue, simulator, tasks
 from tempogram.bot.commands.audience import chats, selection
 from tempogram.bot.commands.audience.reengagement import reengagement
 from tempogram.bot.commands.audit import audit
@@ -37,6 +37,7 @@ app.add_typer(chats.app, name="chats")
 app.add_typer(plan.app, name="plan")
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(bots.app, name="bots")
 app.add_typer(keys.app, name="keys")
 app.add_typer(simulator.app, name="simulator")
 app.command()(audit)

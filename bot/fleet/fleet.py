@@ -17,6 +17,7 @@ from tempogram.bot.fleet.fleet_reader import FleetReader
 from tempogram.bot.fleet.get_me import GetMe
 from tempogram.bot.fleet.registry import Choice
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.fleet.webhook_secrets import Rereads
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
@@ -75,6 +76,7 @@ class Fleet(FleetReader):
         self._clock = clock
         self._confirming = asyncio.Lock()
         self._unconfirmed: dict[str, tuple[int, str]] = {}  # until when, and why
+        self._rereads = Rereads(lambda bot_id: self.reload([bot_id]), clock)
 
     def when_token_stored(self, listener: Callable[[int], Awaitable[None]]) -> None:
         """Notify one listener of each bot that is new here, or whose token Telegram confirmed, once it is stored."""
@@ -99,6 +101,10 @@ class Fleet(FleetReader):
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """See ``Fleet``."""
         return self.secrets.accepted(bot_id)
+
+    async def reread_secrets(self, bot_id: int) -> None:
+        """See ``Fleet``."""
+        await self._rereads.of(bot_id)
 
     async def rotate_secret(self, bot_id: int) -> bool:
         """See ``Fleet``."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
+from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots, StoredWebhook
 
 BotLock = Callable[[int], AbstractAsyncContextManager[None]]
+
+
+REREAD_EVERY_MS = 1_000
+"""untuned: Telegram repeats a delivery that was refused, the first time after about as long."""
 
 
 def new_secret() -> str:
@@ -81,3 +88,24 @@ class WebhookSecrets:
             if await self._bots.set_webhook_secret(bot_id, secret):
                 self.put(bot_id, replace(self.of(bot_id), secret=secret))
         return secret
+
+
+class Rereads:
+    """Reads a bot again at most once a second: wrong secrets must not keep the database busy.
+
+    Those that ask meanwhile wait for what is being read.
+    """
+
+    def __init__(self, read: Callable[[int], Awaitable[None]], clock: Clock) -> None:
+        self._read = read
+        self._clock = clock
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._read_at_ms: dict[int, int] = {}
+
+    async def of(self, bot_id: int) -> None:
+        async with self._locks[bot_id]:
+            now_ms, read_at_ms = self._clock(), self._read_at_ms.get(bot_id)
+            if read_at_ms is not None and 0 <= now_ms - read_at_ms < REREAD_EVERY_MS:
+                return
+            self._read_at_ms[bot_id] = now_ms
+            await self._read(bot_id)

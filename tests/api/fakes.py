@@ -572,6 +572,7 @@ class ListFleet:
         self._bots = bots
         self.tokens = {BOT_TOKEN: BOT_ID}
         self.secrets: dict[int, Sequence[str]] = {}
+        self.secrets_elsewhere: dict[int, Sequence[str]] = {}
         self.rotated: list[int] = []
         self._forgetful: list[Callable[[int], None]] = []
         self.failure: Exception | None = None
@@ -581,6 +582,11 @@ class ListFleet:
 
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         return self.secrets.get(bot_id, ())
+
+    async def reread_secrets(self, bot_id: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.secrets |= self.secrets_elsewhere
 
     def text_params(self, bot_id: int) -> Mapping[str, Any]:
         bot = self._bots.registered.get(bot_id)

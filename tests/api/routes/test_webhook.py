@@ -85,3 +85,23 @@ async def test_during_a_change_the_old_and_the_new_webhook_secret_are_accepted(w
     ]
 
     assert [post.status_code for post in posts] == [200, 200, 403, 403]
+
+
+async def test_a_secret_that_another_process_has_changed_is_read_before_a_delivery_is_refused(world: World) -> None:
+    """An API process refused deliveries until it had read a new secret, and Telegram repeated them."""
+    world.fleet.secrets[BOT_ID], world.fleet.secrets_elsewhere[BOT_ID] = ["the-old-one"], ["the-new-one"]
+
+    new = await world.anonymous.post(PATH, content=b'{"update_id": 1}', headers={SECRET_HEADER: "the-new-one"})
+    old = await world.anonymous.post(PATH, content=b'{"update_id": 2}', headers={SECRET_HEADER: "the-old-one"})
+
+    assert (new.status_code, old.status_code) == (200, 403)
+
+
+async def test_where_it_cannot_be_read_whether_there_is_a_new_secret_telegram_is_to_deliver_again(
+    world: World,
+) -> None:
+    world.fleet.secrets[BOT_ID], world.fleet.failure = ["the-old-one"], LedgerError("away")
+
+    answer = await world.anonymous.post(PATH, content=b'{"update_id": 1}', headers={SECRET_HEADER: "the-new-one"})
+
+    assert error_of(answer)[:2] == (503, "ledger_unavailable")

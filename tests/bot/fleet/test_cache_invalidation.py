@@ -307,6 +307,31 @@ async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_chang
     assert there.webhook_secrets(BOT_ID) == here.webhook_secrets(BOT_ID)
 
 
+async def test_a_secret_is_reread_at_most_once_a_second(
+    here: Fleet, there: Fleet, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.secrets.to_register(BOT_ID)
+    read, reload = list[Collection[int]](), there.reload
+
+    async def counted(bot_ids: Collection[int]) -> None:
+        read.append(bot_ids)
+        await reload(bot_ids)
+
+    monkeypatch.setattr(there, "reload", counted)
+
+    await asyncio.gather(*(there.reread_secrets(BOT_ID) for _ in range(5)))
+    first = there.webhook_secrets(BOT_ID)
+    await here.rotate_secret(BOT_ID)
+    await there.reread_secrets(BOT_ID)
+    too_early = there.webhook_secrets(BOT_ID)
+    clock.advance(1_000)
+    await there.reread_secrets(BOT_ID)
+
+    assert len(read) == 2
+    assert (len(first), too_early) == (1, first)
+    assert there.webhook_secrets(BOT_ID) == here.webhook_secrets(BOT_ID)
+
+
 async def test_update_sources_are_notified_of_other_behaviours_which_may_need_other_kinds(
     here: Fleet, there: Fleet
 ) -> None:
