@@ -8,6 +8,7 @@ Read in this order:
     routes/         the endpoints, one noun a file
     usecases/       what the endpoints do
     schemas/        the bodies of requests and responses
-    security/       bearer tokens and roles
+    security/       bearer tokens, sessions and roles
+    pages/          pages for browsers
     http/           forms, body limits and the access log
 """

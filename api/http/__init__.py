@@ -12,6 +12,7 @@ Read in this order:
     disconnection     notices that a client has gone
     telegram_errors   errors in Telegram's form
     error_handlers    every error in the one format
+    security_headers  what a browser may do with an answer
     access_log        one log line per request, without tokens
     unhandled_errors  logs an unhandled error and answers 500
 """

@@ -18,6 +18,7 @@ Read in this order:
     plan         ``tempogram plan``: what tasks, or watches, will call, against the budgets
     watch_plan   what each preset of watches costs and gives, as a table
     identity/    ``tempogram users`` and ``tempogram tokens``: who is let in, over the API
+    bots         ``tempogram bots``: the secrets of webhooks, over the API
     keys         ``tempogram keys``: the encrypted tokens, in the database itself
     simulator    ``tempogram simulator``: the simulated Telegram, or a fake service, by itself
     load/        ``tempogram load``: many requests to one address, and whether limits held

@@ -38,7 +38,7 @@ WORDS = ("tempogram", "telegram", "password", "dashboard")
 
 
 class UnfitPassword(EngineError):
-    """A password is too short, too long or guessed too soon; it is not quoted."""
+    """A password is too short, too long or too easy to guess; it is not quoted."""
 
 
 class TooManyPasswords(EngineError):

@@ -18,7 +18,7 @@ GONE = {
     r"insist(?:s|ed|ing)?": "retry",
     r"glimpses?": "observe",
     r"len[dt](?:s|ing)?": "borrow, pass",
-    r"(?<!mimetypes\.)guess\w*": "untuned:, with why it hardly matters",
+    r"(?:a|the|best|rough) guess|guessed\w*|guesswork": "untuned:, with why it hardly matters",
     r"books?": "database, ledger or storage, whichever it is",
     r"he|him|his|himself": "it",
     r"""(?<!["'])keepers?(?!["'])""": "leader",
@@ -30,7 +30,7 @@ GONE = {
     r"what is open": "open messages",
 }
 """Each with what is said instead. A word in quotes may be data: "keeper" stands in a column of the database.
-``webhook_told`` is another column, and ``mimetypes.guess_type`` is Python's. *Who* is missing: a person is one, such as
+``webhook_told`` is another column. That passwords are tried out is *guessing*, as everyone says. *Who* is missing: a person is one, such as
 the user who blocked a bot; that a process is none, a pattern cannot see."""
 
 WORD = re.compile(rf"\b(?:{'|'.join(f'({word})' for word in GONE)})\b", re.IGNORECASE)
@@ -79,7 +79,9 @@ def test_words_that_are_gone_stay_away() -> None:
         ("def test_somebody_waits", "somebody"),
         ("class WaitsForAnybody:", "anybody"),
         ("class GuessedSize:", "guessed"),
+        ("a guess: it hardly matters", "a guess"),
         ("mimetypes.guess_type(name)", None),
+        ("the guessing of passwords", None),
         ("when told so", "told"),
         ("row.webhook_told", None),
         ("he settles for the shelf", "he"),

@@ -26,6 +26,7 @@ from tempogram.storage.processes.identity import check_key
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.sealed_tokens import SealedTokens
 from tests.storage.backends import NOW_MS, OnPostgres, OnSqlite
+from tests.storage.identity.sessions import begin
 
 FORMER, PRESENT = "the key that was used before", "the key that is used now"
 
@@ -260,7 +261,7 @@ class KeyRotationContract:
         self, database: Database, former: Bots
     ) -> None:
         user = await Users(database).add("ada", Role.VIEWER, now_ms=NOW_MS)
-        session = await ApiSessions(database, Seal(FORMER).digests).add(user.id, address="", now_ms=NOW_MS)
+        session = await begin(ApiSessions(database, Seal(FORMER).digests), user.id, address="", now_ms=NOW_MS)
         await LoginLinks(database, Seal(FORMER).digests).add(user.id, now_ms=NOW_MS)
         await rotation(database).rotate()
 

@@ -4,4 +4,5 @@ Read in this order:
 
     users   adds, changes and removes users
     tokens  makes, lists and revokes API tokens
+    log_in  logs users in and out
 """

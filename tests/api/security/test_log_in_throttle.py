@@ -96,15 +96,15 @@ async def test_an_attacker_who_guesses_is_answered_429_and_the_owner_logs_in(wor
     owner = world.browser(address="192.0.2.1")
     await log_in(owner)
 
-    guessed = [
+    attempts = [
         await log_in(world.browser(address=f"198.51.100.{n}"), f"not the password {n}") for n in range(OF_ACCOUNT + 5)
     ]
     unknown = await log_in(world.browser(address="192.0.2.9"))
     link = (await world.client.post(f"/users/{user_id}/link")).json()["link"]
 
-    assert [each.status_code for each in guessed] == [401] * OF_ACCOUNT + [429] * 5
-    assert error_of(guessed[-1])[1] == "too_many_log_ins"
-    assert int(guessed[-1].headers["retry-after"]) == ACCOUNT_EVERY_MS // 1_000
+    assert [each.status_code for each in attempts] == [401] * OF_ACCOUNT + [429] * 5
+    assert error_of(attempts[-1])[1] == "too_many_log_ins"
+    assert int(attempts[-1].headers["retry-after"]) == ACCOUNT_EVERY_MS // 1_000
     assert unknown.status_code == 429
     assert (await log_in(owner)).status_code == 201
     assert (await world.browser(address="192.0.2.9").post("/session", json={"link": link})).status_code == 201
