@@ -20,6 +20,7 @@ Read in this order:
     alerts/        what is wrong, and what is still to be said of it
     watches/       what chats watch, what was observed of it, and what is to be said of that
     identity/      users, tokens and sessions of the API
+    privacy/       what there is of a chat: to hand it over, and to erase it
     texts          recent texts of chats, for text generators
     fsm/           where each user stands in a conversation: aiogram's states
     files/         the files of messages

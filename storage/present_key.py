@@ -18,6 +18,9 @@ from tempogram.storage.keys import Seal
 
 ROW = 1
 
+ERASURES = -1
+"""For what the key of erased chats is encrypted, in place of a bot."""
+
 SEALED = ("sealed_token", "sealed_webhook_secret", "sealed_next_webhook_secret")
 
 HAS_SECRETS = or_(*(bots.c[name].is_not(None) for name in SEALED))
@@ -76,11 +79,30 @@ def end_change(connection: Connection, seal: Seal) -> bool:
     if change.present not in seal.fingerprints:
         return False
     done = {change.present} | ({None} if change.has_both(seal) else set())
+    if renew_erasure_key(connection, seal) not in done:
+        return False
     rows = connection.execute(select(bots).where(HAS_SECRETS))
     if any(key not in done for row in rows for key in keys_of(row, seal)):
         return False
     mark_change(connection, None)
     return True
+
+
+def renew_erasure_key(connection: Connection, seal: Seal, *former: Seal) -> int | None:
+    """Encrypt the key of erased chats with the present key, and return under which it is; None: none that is here.
+
+    Where there is no such key, that counts as under the present one.
+    """
+    query = select(identity.c.sealed_erasure_key).where(identity.c.id == ROW)
+    sealed = connection.execute(query.with_for_update()).scalar()
+    if sealed is None or seal.is_under_secret_key(sealed, bot_id=ERASURES):
+        return seal.fingerprints[0]
+    text = next((opened for each in (seal, *former) if (opened := each.open(sealed, bot_id=ERASURES))), None)
+    if text is None:
+        return None
+    renewed = seal.seal(text, bot_id=ERASURES)
+    connection.execute(update(identity).where(identity.c.id == ROW).values(sealed_erasure_key=renewed))
+    return seal.key_of(renewed, bot_id=ERASURES)
 
 
 def keys_of(row: Row[Any], seal: Seal) -> set[int | None]:

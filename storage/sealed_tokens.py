@@ -15,7 +15,15 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import bots
 from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.present_key import SEALED, change_under_way, end_change, follow, locked_change, mark_change
+from tempogram.storage.present_key import (
+    SEALED,
+    change_under_way,
+    end_change,
+    follow,
+    locked_change,
+    mark_change,
+    renew_erasure_key,
+)
 from tempogram.storage.processes.identity import CHANGE_UNDER_WAY, adopt_in, is_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership
 
@@ -139,7 +147,9 @@ def _rotate_all(connection: Connection, former: Seal | None, seal: Seal) -> Rota
     if former is None and change is None:
         raise SettingsError("no change of SECRET_KEY is under way, so none of its keys can be lost")
     adopt_in(connection, seal)  # what is encrypted from now on is under it
-    rotation = _rotate(connection, (seal,) if former is None else (seal, former), seal)
+    readers = (seal,) if former is None else (seal, former)
+    renew_erasure_key(connection, *readers)
+    rotation = _rotate(connection, readers, seal)
     is_one_of_two = former is None and change is not None and seal.fingerprints[0] in {change.former, change.present}
     if rotation.left and not rotation.renewed and not is_one_of_two:
         entered = "neither the former key that was entered nor SECRET_KEY decrypts any token"

@@ -24,13 +24,14 @@ from tempogram.api.core.ports import (
     PlaceWait,
     Removals,
 )
-from tempogram.api.core.repositories import Audit, Bots, Chats, Keys, StoredLimits
+from tempogram.api.core.repositories import Audit, Bots, ChatExport, Chats, Keys, StoredLimits
 from tempogram.api.security.identity import Identity
 from tempogram.engine.alerts.memory_store import MemoryAlertStore
 from tempogram.engine.alerts.trial import Trial
 from tempogram.engine.broadcasts.billing import Billing
 from tempogram.engine.broadcasts.board import Broadcasts
 from tempogram.engine.closing.closer import Closer
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.ports import Handles, Ledger, Results, SystemClock
 from tempogram.engine.ports.alert_store import AlertStore
@@ -89,6 +90,8 @@ class Dependencies(Monitored):
     spool: Spool
     fleet: Fleet
     dispatcher: Dispatcher
+    eraser: ChatEraser
+    export: ChatExport
     cancellations: Cancellations
     closer: Closer
     ledger: Ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from tempogram.engine.limits.limits import Limits
@@ -97,6 +97,12 @@ class Chats(Protocol):
     async def page(self, bot_id: int, *, after: str, limit: int, tag: str | None = None) -> list[KnownChat]: ...
 
     async def set_facts(self, bot_id: int, facts: Sequence[ChatFacts]) -> None: ...
+
+
+class ChatExport(Protocol):
+    """See ``storage.privacy.export.ChatExport``."""
+
+    def rows(self, bot_id: int, chat_id: ChatId) -> AsyncIterator[dict[str, Any]]: ...
 
 
 class Users(Protocol):

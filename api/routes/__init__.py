@@ -9,6 +9,7 @@ Read in this order:
     queue     counts, and dead letters
     bots      add, read, change and remove bots
     chats     see, change and import what is known of chats
+    chat_data  hand over what is kept of a chat, and erase it
     reengagement  whom a bot would re-engage
     limits    read and change the limits
     services  see, change, hold and stop what is called besides Telegram

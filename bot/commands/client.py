@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,24 @@ class Client:
 
     def delete(self, path: str, params: Params = ()) -> Any:
         return asyncio.run(self._call("DELETE", path, params=list(params)))
+
+    def download(self, path: str, write: Callable[[bytes], object]) -> None:
+        """Get a body of any length, and hand it over as it arrives."""
+        asyncio.run(self._download(path, write))
+
+    async def _download(self, path: str, write: Callable[[bytes], object]) -> None:
+        timeout = aiohttp.ClientTimeout(sock_read=TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(self._url, headers=self._headers, timeout=timeout) as session,
+                session.get(path, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    self._answer(response.status, await response.read())
+                async for part in response.content.iter_any():
+                    write(part)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise NotNow(f"the answer of {self._url} was cut off ({type(error).__name__}); try again") from error
 
     async def _call(self, method: str, path: str, **request: Any) -> Any:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)

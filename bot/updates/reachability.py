@@ -20,6 +20,7 @@ from aiogram.types import (
     Update,
 )
 
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId
@@ -29,9 +30,10 @@ from tempogram.storage.chats import Chats
 class ReachabilityObserver:
     """Updates the database and the engine's memory; an update that changes nothing costs no query."""
 
-    def __init__(self, *, chats: Chats, reachability: Reachability) -> None:
+    def __init__(self, *, chats: Chats, reachability: Reachability, eraser: ChatEraser | None = None) -> None:
         self._chats = chats
         self._reachability = reachability
+        self._eraser = eraser
 
     async def observe(self, update: Update, bot_id: int) -> None:
         """Record what an update says of its chat.
@@ -39,6 +41,8 @@ class ReachabilityObserver:
         Raises:
             LedgerError: Nothing was written; calling it again does no harm.
         """
+        if self._eraser is not None and (chat_id := opens_erased(update)) is not None:
+            await self._lift(self._eraser, bot_id, chat_id)
         changed = update.my_chat_member
         if changed is not None and (reason := _reason_lost(changed)) is not None:
             await self._lose(bot_id, changed.chat.id, reason)
@@ -57,6 +61,10 @@ class ReachabilityObserver:
             return
         for name in await self._chats.lost_of_business(bot_id, connection.id):
             await self._regain(bot_id, name)
+
+    async def _lift(self, eraser: ChatEraser, bot_id: int, chat_id: int) -> None:
+        if self._reachability.is_erased(bot_id, chat_id):
+            await eraser.lift(bot_id, chat_id)
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
         if not self._reachability.is_unreachable(bot_id, chat_id):
@@ -85,6 +93,21 @@ def _reason_lost(changed: ChatMemberUpdated) -> str | None:
             return f"Forbidden: bot is not a member of the {kind} chat"
         case _:
             return None
+
+
+def opens_erased(update: Update) -> int | None:
+    """Return the chat that lets itself be written to again though its data was erased; None: none does.
+
+    A person does by writing to the bot or pressing a button, and a group by adding the bot.
+    """
+    message, query, changed = update.message, update.callback_query, update.my_chat_member
+    if query is not None and query.message is not None:
+        return query.message.chat.id if query.message.chat.type == "private" else None
+    if message is not None:
+        return message.chat.id if message.chat.type == "private" else None
+    if changed is not None and _reason_lost(changed) is None and changed.old_chat_member.status in {"left", "kicked"}:
+        return changed.chat.id
+    return None
 
 
 def is_bot_leaving(message: Message, bot_id: int) -> bool:

@@ -60,6 +60,8 @@ def dependencies(built: Program) -> Dependencies:
         spool=front.updates.spool,
         fleet=front.fleet,
         dispatcher=engine.dispatcher,
+        eraser=engine.eraser,
+        export=storage.export,
         cancellations=engine.cancellations,
         closer=queue.closer,
         broker=queue.broker,

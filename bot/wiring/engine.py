@@ -17,6 +17,7 @@ from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.fleet_counts import FleetCounts
@@ -46,6 +47,7 @@ class Engine:
     metrics: Metrics
     fleet_counts: FleetCounts | None
     reachability: Reachability
+    eraser: ChatEraser
     hearing: Hearing
     dispatcher: Dispatcher
     worker: Worker
@@ -68,6 +70,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         changes=queue.changes,
         clock=clock,
         hears=hearing.hears,
+        erasures=storage.erasures,
     )
     transport = TelegramTransport(
         connections=telegram.sends,
@@ -129,6 +132,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         metrics=metrics,
         fleet_counts=FleetCounts(metrics, storage.totals) if settings.redis_url else None,
         reachability=reachability,
+        eraser=ChatEraser(storage.erasures, reachability=reachability, closer=closer, ledger=ledger, clock=clock),
         hearing=hearing,
         dispatcher=Dispatcher(
             ledger=ledger,

@@ -126,7 +126,7 @@ async def front_of(
         door_of(context, storage, queue, fleet, engine) as door,
         reengagement_of(context, storage, fleet, updates.gateway, services) as reengagement,
     ):
-        own = [retention_task(storage), reengagement_task(reengagement)]
+        own = [retention_task(storage, engine.eraser), reengagement_task(reengagement)]
         own += webhooks_tasks(context, updates.webhook_checkup)
         own += watch_tasks(context, storage, engine, fleet, updates.composer, watches)
         tasks = tasks_of(services, own)

@@ -14,6 +14,7 @@ from tempogram.bot.updates.webhook_checkup import WebhookCheckup
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.model.ids import number_of
 from tempogram.engine.observability.task_metrics import TaskMetrics
 from tempogram.engine.scheduler.plan import plan, sentence
@@ -69,11 +70,16 @@ def scheduler_of(
     )
 
 
-def retention_task(storage: Storage) -> Task:
+def retention_task(storage: Storage, eraser: ChatEraser) -> Task:
+    async def tidy() -> dict[str, int]:
+        removed = await storage.retention.purge()
+        erasures = await eraser.finish_pending()
+        return removed | {f"erasures_{name}": count for name, count in erasures.items()}
+
     return Task(
         name=f"{RESERVED}retention",
         times=Every(HOUR_MS),
-        work=storage.retention.purge,
+        work=tidy,
         at_start=True,
         is_idempotent=True,
         timeout_ms=HOUR_MS,

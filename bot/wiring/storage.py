@@ -34,6 +34,8 @@ from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
+from tempogram.storage.privacy.erasures import SqlErasures
+from tempogram.storage.privacy.export import ChatExport
 from tempogram.storage.processes.clean_end import marked_in_use
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
@@ -72,6 +74,8 @@ class Storage:
     ledger_id: str
     check_key: Callable[[], Awaitable[None]]
     digests: Digests
+    erasures: SqlErasures
+    export: ChatExport
     ids: Ids
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
@@ -139,6 +143,8 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                     ledger_id=await ledger_id(database),
                     check_key=partial(check_key, database, key),
                     digests=key.digests,
+                    erasures=SqlErasures(database, key),
+                    export=ChatExport(database),
                     ids=Ids(await ledger.last_id(), process=process),
                     exclusive_lock=use,
                     ledger=ledger,

@@ -123,7 +123,7 @@ async def updates_of(
                 "desk": desk,
             },
         )
-        observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)
+        observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability, eraser=engine.eraser)
         recorder = Recorder(
             history=storage.history,
             chats=storage.chats,

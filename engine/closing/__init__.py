@@ -4,4 +4,5 @@ Read in this order:
 
     closer         the one way to end them: expired, replaced, withdrawn, cancelled
     reachability   which chats take nothing more, and what ends when a chat is lost
+    eraser         erases what is known of a chat
 """

@@ -23,6 +23,7 @@ from tempogram.engine.model.messages import BotChat, ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Clock, Fault, Ledger
 from tempogram.engine.ports.changes import Changes, ChatChanged
+from tempogram.engine.ports.erasures import Erasures
 from tempogram.engine.ports.ledger import BOT_CHATS_MAX
 
 log = structlog.get_logger()
@@ -45,6 +46,9 @@ PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
 
 
+ERASED = "the data of this chat was erased; it is written to again once it writes, or an admin allows it"
+
+
 class Reachability:
     """Kept in memory, so that no message costs a query.
 
@@ -52,6 +56,7 @@ class Reachability:
     Telegram answers the same again.
 
     Args:
+        erasures: Chats whose data was erased: nothing is written to them. None: there are none.
         hears: Whether updates would show that a conversation of a bot takes messages again. Without them that stays
             unknown: what waits for a chat that refused is ended, and what is submitted later is tried.
     """
@@ -64,8 +69,11 @@ class Reachability:
         changes: Changes,
         clock: Clock,
         hears: Callable[[int, ChatId], bool],
+        erasures: Erasures | None = None,
         chats_max: int = CHATS_MAX,
     ) -> None:
+        self._erasures = erasures
+        self._erased: set[bytes] = set()
         self._ledger = ledger
         self._closer = closer
         self._changes = changes
@@ -84,6 +92,7 @@ class Reachability:
         with self._reading() as changed:
             names = await self._ledger.aliases()
             unreachable = await self._ledger.unreachable_chats(limit=self._chats_max)
+            self._erased = set() if self._erasures is None else await self._erasures.digests()
             self._names = {(each.bot_id, each.name): each.chat_id for each in names}
             self._moved_ms = {}
             for each in sorted(names, key=lambda each: each.since_ms):
@@ -104,8 +113,10 @@ class Reachability:
             with self._reading() as changed:
                 for page in batches(list(left), BOT_CHATS_MAX):
                     known = await self._ledger.reach_of(page)
+                    erased = set() if self._erasures is None else await self._erasures.among(page)
                     for bot_chat in page:
                         self._update(bot_chat, *known.get(bot_chat, (None, None)))
+                        self._update_erased(bot_chat, is_erased=bot_chat in erased)
             left = changed
 
     def refusal(self, message: Outgoing) -> ChatUnreachable | None:
@@ -113,7 +124,11 @@ class Reachability:
 
         An uncounted call may: a bot that was blocked may still delete what it sent.
         """
-        if message.chat_id is None or not message.cost or not self._reasons:
+        if message.chat_id is None or not message.cost:
+            return None
+        if self._erased and self.is_erased(message.bot_id, message.chat_id):
+            return ChatUnreachable(message.bot_id, message.chat_id, ERASED)
+        if not self._reasons:
             return None
         reason = self._reasons.get(key := self._key_of(message))
         if reason is None or not self._hears(*key):
@@ -127,8 +142,8 @@ class Reachability:
         not know yet.
         """
         refusal = self.refusal(message)
-        if refusal is None:
-            return None
+        if refusal is None or refusal.reason == ERASED:
+            return refusal
         bot_chat = self._key_of(message)
         try:
             _, reason = (await self._ledger.reach_of([bot_chat])).get(bot_chat, (None, None))
@@ -150,6 +165,23 @@ class Reachability:
             LedgerError: It cannot be read.
         """
         return await self._ledger.has_moved(message)
+
+    def is_erased(self, bot_id: int, chat_id: ChatId) -> bool:
+        """Tell whether the data of a chat was erased, and it has not written since. Costs some 3 us."""
+        if not self._erased or self._erasures is None:
+            return False
+        names = {chat_id, chat_of(self._key(bot_id, chat_id)[1])}
+        return any(self._erasures.digest(bot_id, name) in self._erased for name in names)
+
+    def note_erased(self, bot_id: int, chat_id: ChatId) -> None:
+        """Refuse what is submitted to a chat from now on. The database has it already."""
+        self._update_erased((bot_id, chat_id), is_erased=True)
+        self._announce((bot_id, chat_id))
+
+    def note_lifted(self, bot_id: int, chat_id: ChatId) -> None:
+        """Let an erased chat be written to again. The database has it already."""
+        self._update_erased((bot_id, chat_id), is_erased=False)
+        self._announce((bot_id, chat_id))
 
     def is_unreachable(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons
@@ -201,6 +233,14 @@ class Reachability:
             self._reasons.pop(bot_chat, None)
         else:
             self._refuse(bot_chat, reason)
+
+    def _update_erased(self, bot_chat: BotChat, *, is_erased: bool) -> None:
+        if self._erasures is None or (digest := self._erasures.digest(*bot_chat)) is None:
+            return
+        if is_erased:
+            self._erased.add(digest)
+        else:
+            self._erased.discard(digest)
 
     def _refuse(self, bot_chat: BotChat, reason: str) -> None:
         self._reasons[bot_chat] = reason

@@ -41,6 +41,7 @@
     api_tokens   what programs are let in by                 ``digest``: see ``storage.identity.secrets``
     login_links  what a user is let in by once               deleted when it is used
     api_sessions  what browsers are let in by                ``expires_at`` is named as in its indexes
+    erased_chats  chats that are not written to any more       a keyed digest each, see ``storage.privacy``
     totals       what is counted over all processes             one row each; only ever grows
     fsm_states   aiogram's states and their data               ``…_before``: what the update of ``update_id`` found
 
@@ -95,6 +96,7 @@ IS_RECEIVED = text("status = 'received'")
 IS_CLEARED = text("state IS NULL AND data IS NULL")
 HAS_NOT_ENDED = text("ended_at_ms = 0")
 IS_UNSUBMITTED = text("message_id IS NULL")
+IS_PENDING = text("chat_id IS NOT NULL")
 IS_ALIAS = text("alias_of IS NOT NULL")
 IS_IN_NO_DIGEST = text("digest_at_ms = 0")
 IS_IN_A_DIGEST = text("digest_at_ms > 0")
@@ -817,6 +819,7 @@ identity = Table(
     Column("key_fingerprint", BigInteger),  # of that key; None: no process of this version has started yet
     Column("changing_from", BigInteger),  # the fingerprints of two keys while that is changed
     Column("changing_to", BigInteger),
+    Column("sealed_erasure_key", LargeBinary),  # of the digests in ``erased_chats``
     CheckConstraint("id = 1", name="there_is_one_identity"),
 )
 
@@ -915,4 +918,14 @@ api_sessions = Table(
     Index("ix_sessions_token_active_expires", "token_id", "is_active", "expires_at"),
     Index("ix_sessions_expires_active", "expires_at", "is_active"),
     Index("api_sessions_of_user", "user_id"),
+)
+
+erased_chats = Table(
+    "erased_chats",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("bot_id", BigInteger),  # of the chat, as ``chat_id``, until its erasure is finished
+    Column("chat_id", Text),
+    Column("erased_at_ms", BigInteger, nullable=False),
+    Index("erased_chats_pending", "erased_at_ms", sqlite_where=IS_PENDING, postgresql_where=IS_PENDING),
 )

@@ -32,6 +32,7 @@ from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.closer import Closer
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
@@ -95,6 +96,7 @@ from tests.engine.scheduler.memory_tasks import MemoryTaskStore
 from tests.engine.services.stored import Store
 from tests.fakes import START_MS, Clock, FlakyLedger
 from tests.memory_broadcasts import MemoryBroadcastStore
+from tests.memory_erasures import ListedExport, MemoryErasures
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
 TOKENS = {
@@ -701,6 +703,9 @@ class World:
     broker: SleepyBroker = field(init=False)
     stored_limits: ListedLimits = field(init=False)
     naps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+    erasures: MemoryErasures = field(default_factory=MemoryErasures)
+    export: ListedExport = field(default_factory=ListedExport)
+    eraser: ChatEraser = field(init=False)
     reachability: Reachability = field(init=False)
     fleet: ListFleet = field(init=False)
     removals: PlainRemovals = field(init=False)
@@ -734,6 +739,10 @@ class World:
             changes=MemoryChanges(),
             clock=self.clock,
             hears=lambda *_: True,
+            erasures=self.erasures,
+        )
+        self.eraser = ChatEraser(
+            self.erasures, reachability=self.reachability, closer=closer, ledger=self.storage, clock=self.clock
         )
         cancellations = Cancellations(
             broker=self.broker,
@@ -780,6 +789,8 @@ class World:
             spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
             dispatcher=dispatcher,
+            eraser=self.eraser,
+            export=self.export,
             handles=self.handles,
             cancellations=cancellations,
             closer=closer,

@@ -30,8 +30,8 @@ GONE = {
     r"what is open": "open messages",
 }
 """Each with what is said instead. A word in quotes may be data: "keeper" stands in a column of the database.
-``webhook_told`` is another column. That passwords are tried out is *guessing*, as everyone says. *Who* is missing: a person is one, such as
-the user who blocked a bot; that a process is none, a pattern cannot see."""
+``webhook_told`` is another column. That passwords are tried out is *guessing*, as everyone says. *Who* is missing: a
+person is one, such as the user who blocked a bot; that a process is none, a pattern cannot see."""
 
 WORD = re.compile(rf"\b(?:{'|'.join(f'({word})' for word in GONE)})\b", re.IGNORECASE)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from tempogram.bot.commands.options import AsJson, Url, read_quiet_hours
-from tempogram.bot.commands.output import api
+from tempogram.bot.commands.output import api, ask
 from tempogram.bot.commands.output import show as print_answer
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ PAGE = 1_000
 """Chats that the API returns at once."""
 
 NONE = "none"
+
+END = b'{"kind":"end"'
+"""How the last line of an export begins."""
 
 Bot = Annotated[int, typer.Argument(metavar="BOT", min=1, help="The bot's id.", show_default=False)]
 Chat = Annotated[str, typer.Argument(metavar="CHAT", help="The chat's id or its @name.", show_default=False)]
@@ -91,6 +94,60 @@ def import_chats(
     print_answer(imported, as_json, lambda _: f"{imported['stored']:,} stored, {imported['wrong']:,} wrong")
     if imported["wrong"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    bot: Bot,
+    chat: Chat,
+    output: Annotated[Path | None, typer.Option(help="A file to write to; none: standard output.")] = None,
+    url: Url = None,
+) -> None:
+    """Hand over everything that the database has of a chat: a JSON object on each line."""
+    import sys
+
+    from tempogram.bot.commands.client import CallFailed
+
+    last = bytearray()
+
+    def write(part: bytes) -> None:
+        file.write(part)
+        last.extend(part)
+        del last[: -len(END) * 10]
+
+    with output.open("wb") if output else sys.stdout.buffer as file:
+        api(url).download(f"{_path(bot, chat)}/export", write)
+        file.flush()
+        if END not in last:
+            raise CallFailed("the export was cut off; try again")
+
+
+@app.command()
+def erase(
+    bot: Bot,
+    chat: Chat,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Delete everything that is kept of a chat, and write to it no more until it writes."""
+    if not yes:
+        ask(f"Delete everything of chat {chat} of bot {bot}, and cancel what waits for it?")
+    print_answer(api(url).delete(_path(bot, chat)), as_json, _erased)
+
+
+@app.command()
+def allow(bot: Bot, chat: Chat, url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Let a chat be written to again that was erased."""
+    answer = api(url).delete(f"{_path(bot, chat)}/erasure")
+    said = f"Chat {chat} may be written to again." if answer["lifted"] else f"Chat {chat} was not erased."
+    print_answer(answer, as_json, lambda _: said)
+
+
+def _erased(answer: dict[str, Any]) -> str:
+    rows = ", ".join(f"{name} {count:,}" for name, count in sorted(answer["erased"].items())) or "nothing"
+    left = f" {answer['left']:,} rows are left until they have ended." if answer["left"] else ""
+    return f"Deleted: {rows}.{left}"
 
 
 def _pages(client: Client, bot: int, tag: str | None, after: str | None, limit: int) -> dict[str, Any]:

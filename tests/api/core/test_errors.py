@@ -154,6 +154,8 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/bots/{bot_id}/chats",
         "/bots/{bot_id}/chats/import",
         "/bots/{bot_id}/chats/{chat_id}",
+        "/bots/{bot_id}/chats/{chat_id}/erasure",
+        "/bots/{bot_id}/chats/{chat_id}/export",
         "/bots/{bot_id}/incoming",
         "/bots/{bot_id}/messages",
         "/bots/{bot_id}/reengagement",

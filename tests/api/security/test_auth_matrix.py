@@ -182,11 +182,14 @@ RECENT = {
     ("PUT", "/session/password"),
     ("POST", "/keys/rotate"),
     ("DELETE", "/queue/dlq"),
+    ("GET", "/bots/{bot_id}/chats/{chat_id}/export"),
+    ("DELETE", "/bots/{bot_id}/chats/{chat_id}"),
+    ("DELETE", "/bots/{bot_id}/chats/{chat_id}/erasure"),
     ("DELETE", "/bots/{bot_id}"),
     ("GET", "/bots/{bot_id}/webhook-secret"),
     ("POST", "/bots/{bot_id}/webhook-secret"),
 }
-"""Roles, tokens, keys and purges."""
+"""Roles, tokens, keys, purges and what is kept of persons."""
 
 
 async def test_roles_tokens_keys_and_purges_need_a_recent_log_in_of_a_browser(world: World) -> None:
