@@ -38,9 +38,9 @@ JSON_LINES = "application/x-ndjson"
     | {200: {"description": "A JSON object on each line.", "content": {JSON_LINES: {"schema": {"type": "string"}}}}},
 )
 async def export(bot_id: BotPath, chat_id: ChatPath, dependencies: DependenciesOf) -> Response:
-    """Hand over everything that the database has of a chat, one JSON object on each line, with its table as ``kind``.
+    """Hand over everything that the database has of a chat, one JSON object on each line, with its ``table``.
 
-    The last line is ``{"kind": "end", "rows": …}``; where it is missing, something was cut off.
+    The last line is ``{"end": true, "rows": …}``; where it is missing, something was cut off.
     """
     await bot_of_path(dependencies.bots, bot_id)
     return StreamingResponse(_lines(dependencies, bot_id, chat_id), media_type=JSON_LINES)
@@ -84,4 +84,4 @@ async def _lines(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> As
     async for row in dependencies.export.rows(bot_id, chat_id):
         count += 1
         yield msgspec.json.encode(row) + b"\n"
-    yield msgspec.json.encode({"kind": "end", "rows": count}) + b"\n"
+    yield msgspec.json.encode({"end": True, "rows": count}) + b"\n"

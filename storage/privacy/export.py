@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 class ChatExport:
-    """Gives the rows of a chat, each with the name of its table as ``kind``."""
+    """Gives the rows of a chat, each with the name of its ``table``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,7 +75,7 @@ class ChatExport:
 
 
 def _shown(table: Table, row: Row) -> Row:
-    return {"kind": table.name} | {name: _value(value) for name, value in row.items()}
+    return {"table": table.name} | {name: _value(value) for name, value in row.items()}
 
 
 def _value(value: Any) -> Any:

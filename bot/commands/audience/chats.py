@@ -24,7 +24,7 @@ PAGE = 1_000
 
 NONE = "none"
 
-END = b'{"kind":"end"'
+END = b'{"end":true'
 """How the last line of an export begins."""
 
 Bot = Annotated[int, typer.Argument(metavar="BOT", min=1, help="The bot's id.", show_default=False)]

@@ -12,15 +12,15 @@ CHAT = f"/bots/{BOT_ID}/chats/7"
 
 
 async def test_a_chat_is_handed_over_line_by_line_and_its_end_is_said(world: World) -> None:
-    world.export.of_chats[BOT_ID, 7] = [{"kind": "texts", "text": "hello"}, {"kind": "chats", "title": "Ada"}]
+    world.export.of_chats[BOT_ID, 7] = [{"table": "texts", "text": "hello"}, {"table": "chats", "title": "Ada"}]
 
     answer = await world.client.get(f"{CHAT}/export")
 
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert [json.loads(line) for line in answer.text.splitlines()] == [
-        {"kind": "texts", "text": "hello"},
-        {"kind": "chats", "title": "Ada"},
-        {"kind": "end", "rows": 2},
+        {"table": "texts", "text": "hello"},
+        {"table": "chats", "title": "Ada"},
+        {"end": True, "rows": 2},
     ]
 
 
