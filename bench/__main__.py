@@ -17,6 +17,7 @@ BENCHES = (
     "failing_bots",
     "ledger",
     "identity",
+    "key_rotation",
     "memory_broker",
     "redis_core",
     "crowded",

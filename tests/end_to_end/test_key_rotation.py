@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from bench.key_rotation.run import Plan, rotated_under_load
 from tempogram.simulator.client import running_simulator
+from tempogram.storage.key_rotation import CHUNK
 from tests.end_to_end.program import Program, program
-from tests.end_to_end.test_killed import database_settings  # noqa: F401 - a fixture
+from tests.end_to_end.test_killed import database_settings, postgres_url  # noqa: F401 - fixtures
+from tests.engine.redis_server import own_redis
 from tests.forked import type_in
 
 FORMER, PRESENT = "the key that was used before", "the key that is used from now on"
@@ -57,3 +63,37 @@ async def test_a_key_is_changed_while_messages_go_out_over_kills(
     assert arrived == {f"hello {chat}" for chat in range(1, 101)}
     assert [call["code"] for call in calls if call["code"] in {401, 404}] == []
     assert report.broke_no_window
+
+
+@pytest.mark.postgres
+async def test_a_change_killed_between_chunks_under_load_loses_nothing_and_sends_nothing_with_a_wrong_token(
+    tmp_path: Path,
+    redis_url: str,
+    postgres_url: str,  # noqa: F811
+) -> None:
+    """``python -m bench.key_rotation`` does this with more bots and processes, and with restarts."""
+    plan = Plan(
+        bots=2 * CHUNK,
+        seed=1,
+        roles=("api", "worker"),
+        submissions_a_second=12,
+        deliveries_a_second=5,
+        pause_s=0.5,
+        is_whole=False,
+    )
+
+    outcome = await rotated_under_load(plan, tmp_path, redis_url=redis_url, postgres_url=postgres_url)
+
+    assert (outcome.halfway["present"], outcome.halfway["former"], outcome.halfway["is_changing"]) == (50, 50, True)
+    assert (outcome.after["present"], outcome.after["former"], outcome.after["is_changing"]) == (100, 0, False)
+    assert outcome.expected > 0
+    assert outcome.sent_halfway > 0
+    assert (outcome.lost, outcome.wrong_token, outcome.wrong_bot) == (0, 0, 0)
+    assert (outcome.broken_windows, list(outcome.refused)) == ({}, [])
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    (folder := tmp_path / "redis").mkdir()
+    with own_redis(folder) as url:
+        yield url
