@@ -129,6 +129,7 @@ def _adopt(connection: Connection, seal: Seal) -> None:
 
 
 def _enter(connection: Connection, bot_id: int, token: str, seal: Seal) -> None:
+    locked_change(connection)  # before the key is read: two that read it would wait for each other below
     follow(connection, seal.digests)
     row = connection.execute(select(bots).where(bots.c.bot_id == bot_id)).one()
     values: dict[str, Any] = {"sealed_token": seal.seal(token, bot_id=bot_id)}
