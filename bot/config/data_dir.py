@@ -74,14 +74,11 @@ def stored_seal(settings: Settings) -> Seal | None:
     return Seal(key, former)
 
 
-def seal_of_start(settings: Settings) -> Seal | None:
-    """Read the keys with which a start runs, and make the new one where only the former one is there.
-
-    None: there is none yet. Raises as ``read_admin_token`` does.
-    """
+def is_new_key_due(settings: Settings) -> bool:
+    """Tell whether a start makes the new key, as only the former one is there. Raises as ``read_admin_token`` does."""
     with _usable(settings.data_dir):
-        is_changed = _former_key(settings) is not None
-    return seal(settings) if is_changed else stored_seal(settings)
+        given = stored_key(settings.secret_key.get_secret_value(), path=secret_key_file(settings))
+        return given is None and _former_key(settings) is not None
 
 
 def _former_key(settings: Settings) -> str | None:

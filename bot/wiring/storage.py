@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tempogram.bot.config.data_dir import database_url, seal, seal_of_start, secret_key_file
+from tempogram.bot.config.data_dir import database_url, is_new_key_due, seal, secret_key_file, stored_seal
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.terminal.steps import step
 from tempogram.engine.model.ids import Ids
@@ -20,7 +20,7 @@ from tempogram.storage.bots import Bots
 from tempogram.storage.broadcasts.broadcasts import SqlBroadcastStore
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.engines import name_of
+from tempogram.storage.database.engines import database_exists, name_of
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
@@ -40,7 +40,7 @@ from tempogram.storage.processes.clean_end import marked_in_use
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
 from tempogram.storage.processes.held_locks import HeldLocks
-from tempogram.storage.processes.identity import check_key, check_no_key, ledger_id
+from tempogram.storage.processes.identity import check_former_key, check_key, check_no_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.scheduler.beats import SqlBeats
@@ -114,7 +114,7 @@ class Storage:
 @asynccontextmanager
 async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
     """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
-    key, process = seal_of_start(settings), secrets.randbits(PROCESS_BITS)
+    key, process = stored_seal(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
         messages_ms=settings.keep_messages_ms,
         dead_ms=settings.keep_dead_ms,
@@ -127,6 +127,8 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
             use = await stack.enter_async_context(
                 exclusive_lock(url, shared=bool(settings.redis_url), held_locks=held_locks)
             )
+            if key is not None and is_new_key_due(settings):
+                key = await new_seal(settings, former=key)
             announcements = await stack.enter_async_context(
                 membership(url, process, held_locks, fingerprints=() if key is None else key.fingerprints)
             )
@@ -184,6 +186,22 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
         finally:
             await epoch_readers.close()
             await database.close()
+
+
+async def new_seal(settings: Settings, *, former: Seal) -> Seal:
+    """Make the new key where a change begins, as only the former one is there.
+
+    Raises:
+        SettingsError: The database has another key than the former one: the new one was made, and is missing.
+        LedgerError: It cannot be read.
+    """
+    if database_exists(database_url(settings)):
+        database = Database.open_read_only(database_url(settings))
+        try:
+            await check_former_key(database, former, secret_key_file(settings))
+        finally:
+            await database.close()
+    return seal(settings)
 
 
 async def first_seal(settings: Settings, database: Database) -> Seal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, inspect, select, update
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.bots import Bots
@@ -116,6 +116,24 @@ async def check_no_key(database: Database, path: Path) -> None:
         )
 
 
+async def check_former_key(database: Database, former: Seal, path: Path) -> None:
+    """Refuse to make a new key where the database has a newer one than the former one already.
+
+    Raises:
+        SettingsError: It has: that was made, and is missing.
+        LedgerError: It cannot be read.
+    """
+    async with database.reading() as connection:
+        if not await connection.run_sync(_may_have_check):
+            return
+        check = (await connection.execute(select(identity.c.key_check).where(identity.c.id == ROW))).scalar()
+    if check is not None and former.open(check, bot_id=NO_BOT) != CHECKED:
+        raise SettingsError(
+            f"SECRET_KEY is not set, and its file {path} is missing, though the database has another key than "
+            f"FORMER_SECRET_KEY; {WAY_OUT}"
+        )
+
+
 async def is_key(database: Database, seal: Seal) -> bool:
     """Tell whether a key is the one of this database, or any may be, as nothing is encrypted yet."""
     tokens = (await Bots(database, seal).tokens()).values()
@@ -173,6 +191,14 @@ WAY_OUT = (
 
 def bots_in_words(count: int) -> str:
     return "1 bot" if count == 1 else f"{count} bots"
+
+
+def _may_have_check(connection: Connection) -> bool:
+    """Tell whether the tables are there, and new enough."""
+    tables = inspect(connection)
+    return tables.has_table(identity.name) and "key_check" in {
+        each["name"] for each in tables.get_columns(identity.name)
+    }
 
 
 async def _set_check(database: Database, seal: Seal, condition: ColumnElement[bool]) -> None:
