@@ -119,7 +119,7 @@ def rows_of(chat: str, number: int, *, settled: bool = True) -> list[tuple[Table
         (broadcast_recipients, usual(broadcast_recipients, broadcast_id=1, chat_id=chat, outcome="sent")),
         (messages, usual(messages, **of, id=message, method="sendMessage", priority="high", **kinds, **times)),
         (payloads, {"message_id": message, "params": json.dumps({"text": f"{TEXT} {chat}"}).encode()}),
-        (attempts, usual(attempts, **of, id=number, message_id=message, outcome="Sent", counted_at_ms=NOW_MS, reason=TEXT)),
+        (attempts, usual(attempts, **of, id=number, message_id=message, counted_at_ms=NOW_MS, reason=TEXT)),
         (attachments, usual(attachments, message_id=message, name="photo", sha256="ab", file_name=f"{TEXT}.png")),
         (referrals, usual(referrals, message_id=message, target_id="other")),
         (handles, usual(handles, bot_id=BOT, number=-number, message_id=message, item=-1)),
