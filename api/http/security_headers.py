@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-NOTHING_LOADED = b"default-src 'none'; frame-ancestors 'none'"
+NOTHING_LOADED = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),

@@ -14,7 +14,7 @@ PLAIN = (
 
 VIEWER = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """For Swagger UI, whose icons stand in its styles."""
 

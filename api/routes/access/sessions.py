@@ -49,6 +49,7 @@ open_router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
 
 ANY_ROLE = [requires(Role.VIEWER, is_bounded=True)]
+ANY_ROLE_RECENTLY = [requires(Role.VIEWER, is_bounded=True, is_recent=True)]
 
 SessionPath = Annotated[Id, Path(examples=["0a1b2c3d4e5f"])]
 
@@ -92,7 +93,7 @@ async def log_out(request: Request, dependencies: DependenciesOf, response: Resp
 
 @router.put(
     PASSWORD_PATH,
-    dependencies=[requires(Role.VIEWER, is_bounded=True, is_recent=True)],
+    dependencies=ANY_ROLE_RECENTLY,
     responses=error_responses(
         *(Malformed, WrongLogIn, Conflict, TooLarge, Invalid, UnfitPassword, NotFound),
         *(TooManyLogIns, TooManyPasswords, LedgerError),
@@ -122,7 +123,7 @@ async def show_all(request: Request, dependencies: DependenciesOf) -> SessionsOu
     return SessionsOut(sessions=[SessionOut.of(each, this=principal.session_id) for each in found])
 
 
-@router.delete("/sessions", dependencies=ANY_ROLE, responses=error_responses(Conflict, LedgerError))
+@router.delete("/sessions", dependencies=ANY_ROLE_RECENTLY, responses=error_responses(Conflict, LedgerError))
 async def log_out_everywhere(request: Request, dependencies: DependenciesOf, response: Response) -> EndedOut:
     """End all of one's own sessions, this one too."""
     ended = await log_in.end_all(dependencies, log_in.user_id_of(request.state.principal))
@@ -132,7 +133,9 @@ async def log_out_everywhere(request: Request, dependencies: DependenciesOf, res
 
 
 @router.delete(
-    "/sessions/{session_id}", dependencies=ANY_ROLE, responses=error_responses(Conflict, NotFound, Invalid, LedgerError)
+    "/sessions/{session_id}",
+    dependencies=ANY_ROLE_RECENTLY,
+    responses=error_responses(Conflict, NotFound, Invalid, LedgerError),
 )
 async def end(request: Request, session_id: SessionPath, dependencies: DependenciesOf) -> EndedOut:
     """End one of one's own sessions."""

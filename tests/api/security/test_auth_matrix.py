@@ -180,6 +180,8 @@ RECENT = {
     ("POST", "/tokens"),
     ("DELETE", "/tokens/{token_id}"),
     ("PUT", "/session/password"),
+    ("DELETE", "/sessions"),
+    ("DELETE", "/sessions/{session_id}"),
     ("POST", "/keys/rotate"),
     ("DELETE", "/queue/dlq"),
     ("GET", "/bots/{bot_id}/chats/{chat_id}/export"),
