@@ -17,6 +17,7 @@ from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.security_headers import SecurityHeaders
 from tempogram.api.http.unhandled_errors import UnhandledErrors
+from tempogram.api.pages import routes as pages
 from tempogram.api.routes import (
     alerts,
     bots,
@@ -29,7 +30,6 @@ from tempogram.api.routes import (
     limits,
     messages,
     metrics,
-    pages,
     queue,
     reengagement,
     selections,

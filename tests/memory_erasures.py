@@ -17,7 +17,7 @@ class MemoryErased:
 
 @dataclass
 class MemoryErasures:
-    """See ``engine.ports.erasures.Erasures``. ``left``: how many rows an erasure leaves."""
+    """See ``engine.closing.erasures.Erasures``. ``left``: how many rows an erasure leaves."""
 
     since_ms: dict[BotChat, int] = field(default_factory=dict)
     named: set[BotChat] = field(default_factory=set)

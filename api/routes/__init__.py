@@ -19,7 +19,6 @@ Read in this order:
     tasks     see, change and run tasks
     selections  which chats of a bot a selection gives
     watches   see and change what chats watch
-    pages     the log-in, and the description of the API for people
     metrics   for Prometheus, or as JSON
     health    whether the process is up
     cron_health  how tasks, loops and budgets are

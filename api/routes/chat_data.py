@@ -13,7 +13,7 @@ from tempogram.api.core.audit import note
 from tempogram.api.core.dependencies import Dependencies, DependenciesOf
 from tempogram.api.core.errors import Invalid, NotFound, error_responses
 from tempogram.api.routes.bots import BotPath
-from tempogram.api.schemas.chat_data import ErasedOut, ErasureOut, LiftedOut
+from tempogram.api.schemas.chats import ErasedOut, ErasureOut, LiftedOut
 from tempogram.api.schemas.fields import ChatField, time_of
 from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role

@@ -11,7 +11,6 @@ Read in this order:
     queue     counts and dead letters
     bots      a bot
     chats     what is known of a chat
-    chat_data  what was erased of a chat
     reengagement  whom a bot would re-engage
     limits    the limits
     services  a service, and a call of it that waits

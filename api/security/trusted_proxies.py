@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 Network = IPv4Network | IPv6Network
 
@@ -56,3 +58,15 @@ class NotedPeer:
         if scope["type"] == "http":
             scope["extensions"] = {**scope.get("extensions", {}), PEER: scope.get("client")}
         await self._app(scope, receive, send)
+
+
+def behind_proxies(app: ASGIApp, forwarded_by: str) -> ASGIApp:
+    """Take the client's address and scheme from what these proxies say, and keep from where the connection comes.
+
+    uvicorn would do the first outermost, where nothing sees the second any more.
+
+    Args:
+        app: What is served.
+        forwarded_by: Addresses and networks, separated by commas, as uvicorn has them.
+    """
+    return NotedPeer(cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=forwarded_by)))

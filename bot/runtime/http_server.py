@@ -12,11 +12,9 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tempogram.api.monitoring_app import App
-from tempogram.api.security.trusted_proxies import NotedPeer
+from tempogram.api.security.trusted_proxies import behind_proxies
 from tempogram.bot.config.settings import url_of
 from tempogram.bot.runtime.client_connections import ClientConnections
 from tempogram.bot.runtime.descriptors import CONNECTIONS_MAX
@@ -89,7 +87,7 @@ def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
     """
     protocol: Any = partial(HttpProtocol, clients=ClientConnections(connections_max))
     config = uvicorn.Config(
-        behind_proxies(app),
+        behind_proxies(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
         proxy_headers=False,
         log_config=None,
         access_log=False,
@@ -101,15 +99,6 @@ def server(app: App, *, connections_max: int = CONNECTIONS_MAX) -> Server:
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config)
-
-
-def behind_proxies(app: App) -> ASGIApp:
-    """Read the client's address and scheme from what trusted proxies say, as uvicorn does, and keep the proxy's own.
-
-    ``FORWARDED_ALLOW_IPS`` names the proxies, as for uvicorn.
-    """
-    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
-    return NotedPeer(cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=trusted)))
 
 
 def listening(host: str, port: int) -> socket.socket:

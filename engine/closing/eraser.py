@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import structlog
 
 from tempogram.engine.closing.closer import Closer, End
+from tempogram.engine.closing.erasures import Erased, Erasures
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports import Clock, Fault, Ledger
-from tempogram.engine.ports.erasures import Erased, Erasures
 
 log = structlog.get_logger()
 

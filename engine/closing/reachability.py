@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import structlog
 
 from tempogram.engine.closing.closer import Closer, End
+from tempogram.engine.closing.erasures import Erasures
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.conversations import chat_of, conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError
@@ -23,7 +24,6 @@ from tempogram.engine.model.messages import BotChat, ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Clock, Fault, Ledger
 from tempogram.engine.ports.changes import Changes, ChatChanged
-from tempogram.engine.ports.erasures import Erasures
 from tempogram.engine.ports.ledger import BOT_CHATS_MAX
 
 log = structlog.get_logger()

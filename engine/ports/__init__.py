@@ -10,7 +10,6 @@ Read in this order:
     watcher      what becomes of messages, for a view
     results      how an answer reaches the caller that waits for it
     epochs       where leases come from, as all processes have agreed
-    erasures     chats whose data was erased
     membership   which processes are alive
     changes      what one process changed that others keep in memory
     call_uses    what of long windows of services is used

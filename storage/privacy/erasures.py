@@ -61,7 +61,7 @@ class Erased:
 
 @dataclass(slots=True)
 class SqlErasures:
-    """See ``engine.ports.erasures.Erasures``."""
+    """See ``engine.closing.erasures.Erasures``."""
 
     database: Database
     seal: Seal

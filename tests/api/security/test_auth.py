@@ -9,7 +9,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tempogram.api import app
-from tempogram.api.routes import health, pages
+from tempogram.api.pages import routes as pages
+from tempogram.api.routes import health
 from tempogram.api.routes.access import sessions
 from tempogram.api.security.auth import GuardedRoute
 from tempogram.api.security.principals import Role

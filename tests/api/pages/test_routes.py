@@ -129,6 +129,12 @@ async def test_a_page_loads_from_here_only_and_has_nothing_inline(world: World, 
     assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_a_page_for_who_is_logged_in_has_a_log_out(world: World) -> None:
+    page = (await (await world.logged_in(Role.VIEWER)).get("/docs")).text
+
+    assert '<form method="post" action="/logout"><button>Log out</button></form>' in page
+
+
 async def test_only_the_files_of_the_pages_are_served(world: World) -> None:
     good = Loaded((await world.anonymous.get("/login")).text).addresses[0]
     version = good.split("/")[2]
