@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tempogram.bot.config.settings import Settings
+    from tempogram.storage.audit import SqlAudit
     from tempogram.storage.sealed_tokens import SealedTokens
 
 Result = TypeVar("Result")
+
+HERE = "command line"
+"""Who changes what, in the audit log: this command has no token, but the database and its key."""
 
 app = typer.Typer(help="Show which bot tokens SECRET_KEY decrypts, and enter others anew.")
 
@@ -52,7 +56,7 @@ def enter(bot_id: BotId) -> None:
         raise SettingsError(f"this is not a bot token; {LOOKS_LIKE}")
     if bot_id_of(token) != bot_id:
         raise SettingsError(f"this is the token of bot {bot_id_of(token)}, not of bot {bot_id}; nothing was changed")
-    if not _change(lambda tokens: tokens.enter(bot_id, token)):
+    if not _change(lambda tokens: tokens.enter(bot_id, token), "keys enter", f"bot_id={bot_id}"):
         raise _no_bot(bot_id)
     typer.echo(f"The token of bot {bot_id} is stored. Processes that run have it within a minute.")
 
@@ -66,7 +70,9 @@ def remove(
     """Remove a bot whose token is lost. What waits for it is cancelled when Tempogram runs."""
     if not yes:
         ask(f"Remove bot {bot_id} for good?")
-    if not _change(lambda tokens: tokens.remove(bot_id, keep_messages=keep_messages)):
+    if not _change(
+        lambda tokens: tokens.remove(bot_id, keep_messages=keep_messages), "keys remove", f"bot_id={bot_id}"
+    ):
         raise _no_bot(bot_id)
     typer.echo(f"Bot {bot_id} is removed.")
 
@@ -92,7 +98,7 @@ def rotate(
     from tempogram.storage.keys import Seal
 
     former = None if other_lost else Seal(read_secret("Former SECRET_KEY"))
-    rotation = _change(lambda tokens: tokens.rotate(former))
+    rotation = _change(lambda tokens: tokens.rotate(former), "keys rotate", "")
     typer.echo(f"{len(rotation.renewed)} encrypted with the present SECRET_KEY.")
     if rotation.left:
         keys = "SECRET_KEY does not decrypt" if other_lost else "Neither key decrypts"
@@ -137,18 +143,26 @@ async def _read(settings: Settings) -> dict[str, Any]:
     return {"bots": bots, "has_former_key": seal.has_two, "is_changing": is_changing} | asdict(digests)
 
 
-def _change(work: Callable[[SealedTokens], Awaitable[Result]]) -> Result:
+def _change(work: Callable[[SealedTokens], Awaitable[Result]], action: str, target: str) -> Result:
+    """Change what is stored, and write down in the audit log that it was changed."""
+
     async def change() -> Result:
-        async with _opened(_settings()) as tokens:
-            return await work(tokens)
+        from tempogram.storage.audit import Change
+
+        async with _opened(_settings()) as (tokens, audit):
+            if result := await work(tokens):
+                await audit.add(Change(who=HERE, role="admin", address="", action=action, target=target))
+            return result
 
     return asyncio.run(change())
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[SealedTokens]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[SealedTokens, SqlAudit]]:
     """Open the database to write, with the key of a start; an SQLite file only if no process uses it."""
     from tempogram.bot.config.data_dir import database_url, seal
+    from tempogram.engine.model.clock import SystemClock
+    from tempogram.storage.audit import SqlAudit
     from tempogram.storage.database.database import Database
     from tempogram.storage.database.engines import database_exists
     from tempogram.storage.processes.exclusive_lock import alone_on_file
@@ -160,7 +174,7 @@ async def _opened(settings: Settings) -> AsyncIterator[SealedTokens]:
     async with alone_on_file(url):
         database = await Database.open(url)
         try:
-            yield SealedTokens(database, seal(settings))
+            yield SealedTokens(database, seal(settings)), SqlAudit(database, clock=SystemClock())
         finally:
             await database.close()
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from tempogram.bot.commands.cli import app
 from tempogram.bot.config import logging
 from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.audit import Change, SqlAudit
 from tempogram.storage.bots import Bots, Removal
 from tempogram.storage.database.database import Database
 from tempogram.storage.identity.roles import Role
@@ -22,7 +23,7 @@ from tempogram.storage.identity.tokens import ApiTokens
 from tempogram.storage.keys import Seal
 from tempogram.storage.present_key import KeyChange, mark_change
 from tempogram.storage.processes.file_lock import locked_file
-from tests.fakes import START_MS
+from tests.fakes import START_MS, Clock
 
 Answer = TypeVar("Answer")
 
@@ -95,6 +96,31 @@ def test_a_token_is_entered_by_standard_input(tmp_path: Path) -> None:
         "The token of bot 42 is stored. Processes that run have it within a minute.\n",
     )
     assert tokens(tmp_path) == {41: None, 42: "42:present"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "action", "target"),
+    [
+        (["enter", "42"], "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n", "keys enter", "bot_id=42"),
+        (["remove", "42", "--yes"], "", "keys remove", "bot_id=42"),
+        (["rotate"], FORMER, "keys rotate", ""),
+    ],
+)
+def test_what_is_changed_here_is_in_the_audit_log(
+    tmp_path: Path, words: list[str], line: str, action: str, target: str
+) -> None:
+    CliRunner().invoke(app, ["keys", *words], input=f"{line}\n")
+
+    (change,) = asyncio.run(audited(tmp_path))
+    assert (change.who, change.action, change.target) == ("command line", action, target)
+
+
+async def audited(directory: Path) -> list[Change]:
+    database = await Database.open(f"sqlite:///{directory}/tempogram.db")
+    try:
+        return await SqlAudit(database, clock=Clock()).page(before_id=None, limit=10)
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize(
