@@ -1,8 +1,8 @@
 """What does it cost to let a request in?
 
 Question    How much faster is the check of a browser's session with the mission's two indexes? And what does a request
-            cost by a token of the settings, by an API token that was read within the last second, and by one that must
-            be read?
+            cost by a token of the settings, by an API token or a session that was read within the last second, and by
+            one that must be read?
 Workload    100,000 sessions and 10,000 API tokens of 1,000 users. 100 checks of sessions without the two indexes, then
             2,000 with them; 2,000 of each kind of token; SQLite and PostgreSQL one after the other in one run.
 Measured    Wall time of a check, one after the other, in this process: query, driver and comparison; statements.
@@ -56,7 +56,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
             cookies, texts = credentials(Kind.SESSION, SESSIONS), credentials(Kind.TOKEN, TOKENS)
             await database.write_alone(lambda connection: fill(connection, cookies, texts))  # noqa: B023 - it is awaited
             await of_sessions(checks, name, database, [each.text for each in cookies])
-            await of_tokens(checks, name, database, [each.text for each in texts])
+            await of_tokens(checks, name, database, [each.text for each in texts], cookies[0].text)
 
 
 async def of_sessions(checks: Checks, name: str, database: Database, cookies: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ async def of_sessions(checks: Checks, name: str, database: Database, cookies: Se
     checks.that(faster >= FASTER_MIN, f"{name}: with the indexes it is at least {FASTER_MIN:g} times as fast")
 
 
-async def of_tokens(checks: Checks, name: str, database: Database, texts: Sequence[str]) -> None:
+async def of_tokens(checks: Checks, name: str, database: Database, texts: Sequence[str], cookie: str) -> None:
     settings, now_ms = BearerTokens({"ADMIN_TOKEN": (Role.ADMIN, SETTING)}), NOW_MS
     known = KnownCredentials(
         ApiTokens(database, DIGESTS), ApiSessions(database, DIGESTS), Users(database), clock=lambda: now_ms
@@ -93,18 +93,29 @@ async def of_tokens(checks: Checks, name: str, database: Database, texts: Sequen
         now_ms += BELIEVED_MS
         return await of_api(token)
 
+    async def of_browser(text: str) -> object:
+        return await known.of_cookie(text, may_ask=lambda _: True)
+
+    async def browser_anew(text: str) -> object:
+        nonlocal now_ms
+        now_ms += BELIEVED_MS
+        return await of_browser(text)
+
     chosen = random.choice(texts)
     await of_api(chosen)  # its last use is written
+    await of_browser(cookie)
     unknown = [each.text for each in credentials(Kind.TOKEN, WITH)]
     for what, check, asked in (
         ("a token of the settings", of_settings, [SETTING] * WITH),
         ("an API token that is believed", of_api, [chosen] * WITH),
         ("an API token that is read", read_anew, [chosen] * 50),
         ("an unknown API token", of_api, unknown),
+        ("a session that is believed", of_browser, [cookie] * WITH),
+        ("a session that is read", browser_anew, [cookie] * 50),
     ):
         with noted() as statements:
             took_us, found = await timed(check, asked)
-        each = len([one for one in statements if "api_tokens" in one.text]) / len(asked)
+        each = len([one for one in statements if "api_tokens" in one.text or "api_sessions" in one.text]) / len(asked)
         print(f"  {name}: {what} {shown(took_us)}, {each:g} statements")
         checks.that(found is (asked is not unknown), f"{name}: {what} is {'let in' if found else 'refused'}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from tempogram.engine.ports import Clock
 
@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Allowance(Generic[Key]):
+class Allowance:
     """Keeps when all places of a key are free again.
 
     Args:
@@ -26,21 +26,21 @@ class Allowance(Generic[Key]):
         self._at_once = at_once
         self._every_ms = every_ms
         self._clock = clock
-        self._free_at_ms: dict[Key, int] = {}
+        self._free_at_ms: dict[Hashable, int] = {}
 
-    def is_free(self, key: Key) -> bool:
+    def is_free(self, key: Hashable) -> bool:
         return self.wait_ms(key) == 0
 
-    def wait_ms(self, key: Key) -> int:
+    def wait_ms(self, key: Hashable) -> int:
         """Return in how many milliseconds a place is free."""
         taken_ms = self._free_at_ms.get(key, 0) - self._clock()
         return max(0, taken_ms - (self._at_once - 1) * self._every_ms)
 
-    def take(self, key: Key) -> None:
+    def take(self, key: Hashable) -> None:
         """Take a place, whether one is free or not."""
         keep(self._free_at_ms, key, max(self._free_at_ms.get(key, 0), self._clock()) + self._every_ms)
 
-    def give_back(self, key: Key) -> None:
+    def give_back(self, key: Hashable) -> None:
         """Give a place back that was taken."""
         if key in self._free_at_ms:
             self._free_at_ms[key] -= self._every_ms

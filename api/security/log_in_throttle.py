@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from tempogram.api.security.allowance import Allowance
-from tempogram.api.security.wrong_tokens import address_of
+from tempogram.api.security.wrong_tokens import LINE_EVERY_MS, LINES_APART_MS, address_of
 from tempogram.engine.ports import Clock
 from tempogram.storage.identity.secrets import Digests, new_id
 
@@ -26,11 +26,14 @@ OF_ACCOUNT, ACCOUNT_EVERY_MS = 10, 60_000
 addresses. untuned: a person mistypes a few, and a password that zxcvbn lets pass is not among a million guesses."""
 
 
+ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A log-in that took places. ``keys`` are what it counts for."""
 
-    keys: Sequence[tuple[Allowance[Hashable], Hashable]]
+    keys: Sequence[tuple[Allowance, Hashable]]
 
     def give_back(self) -> None:
         """It was right: it counts for nothing."""
@@ -44,8 +47,10 @@ class LogInThrottle:
     def __init__(self, digests: Digests, *, clock: Clock) -> None:
         self._digests = digests
         self._clock = clock
-        self._of_address = Allowance[Hashable](at_once=OF_ADDRESS, every_ms=ADDRESS_EVERY_MS, clock=clock)
-        self._of_account = Allowance[Hashable](at_once=OF_ACCOUNT, every_ms=ACCOUNT_EVERY_MS, clock=clock)
+        self._of_address = Allowance(at_once=OF_ADDRESS, every_ms=ADDRESS_EVERY_MS, clock=clock)
+        self._of_account = Allowance(at_once=OF_ACCOUNT, every_ms=ACCOUNT_EVERY_MS, clock=clock)
+        self._lines = Allowance(at_once=1, every_ms=LINE_EVERY_MS, clock=clock)
+        self._lines_of_all = Allowance(at_once=1, every_ms=LINES_APART_MS, clock=clock)
 
     def attempt(self, host: str, name: str, device: str | None) -> Attempt | int:
         """Take places for comparing a password; a number: there are none for so many seconds.
@@ -56,17 +61,24 @@ class LogInThrottle:
             device: The cookie of the browser; see ``device_of``.
         """
         account, known = name.casefold(), self._known_device(device, name)
-        keys: list[tuple[Allowance[Hashable], Hashable]] = (
+        keys: list[tuple[Allowance, Hashable]] = (
             [(self._of_account, (account, known))]
             if known is not None
             else [(self._of_address, address_of(host)), (self._of_account, account)]
         )
         if wait_ms := max(allowance.wait_ms(key) for allowance, key in keys):
-            log.warning("log_in_refused", address=address_of(host), reason="throttled")
+            self._note_throttled(address_of(host))
             return math.ceil(wait_ms / 1_000)
         for allowance, key in keys:
             allowance.take(key)
         return Attempt(keys)
+
+    def _note_throttled(self, address: str) -> None:
+        """Write a line of an address once a minute, and one a second of all: an attack must not fill the disk."""
+        if self._lines.is_free(address) and self._lines_of_all.is_free(ALL):
+            self._lines.take(address)
+            self._lines_of_all.take(ALL)
+            log.warning("log_in_refused", address=address, reason="throttled")
 
     def device_of(self, name: str, *, valid_s: int) -> str:
         """Return a cookie for a browser that has logged in to an account."""

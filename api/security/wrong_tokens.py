@@ -51,7 +51,7 @@ class WrongTokens:
     def __init__(self, *, clock: Clock, count: Callable[[], None]) -> None:
         self._clock = clock
         self._count = count
-        self._places = Allowance[str](at_once=AT_ONCE, every_ms=EVERY_MS, clock=clock)
+        self._places = Allowance(at_once=AT_ONCE, every_ms=EVERY_MS, clock=clock)
         self._refused: dict[str, Refused] = {}
         self._proven: dict[tuple[str, str], None] = {}
         self._line_at_ms = 0

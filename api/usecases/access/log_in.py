@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from tempogram.api.core.dependencies import Dependencies
-from tempogram.api.core.errors import Conflict, NotFound, TooManyLogIns, WrongLogIn
+from tempogram.api.core.errors import Conflict, NotFound, TooManyLogIns, TooManyWrongTokens, WrongLogIn
 from tempogram.api.security.audited import write_down_of
 from tempogram.api.security.browsers import DEVICE_S
 from tempogram.api.security.principals import Principal
 from tempogram.api.security.wrong_tokens import address_of
+from tempogram.storage.identity.passwords import TooManyPasswords
 from tempogram.storage.identity.secrets import Credential, Kind
 from tempogram.storage.identity.sessions import ApiSession, NewSession
 from tempogram.storage.identity.users import User
@@ -51,7 +52,11 @@ async def with_password(
         raise TooManyLogIns(attempt)
     user = await identity.users.named(name)
     digest = None if user is None else await identity.users.password_digest(user.id)
-    is_right = await identity.passwords.is_of(digest, password)
+    try:
+        is_right = await identity.passwords.is_of(digest, password)
+    except TooManyPasswords:
+        attempt.give_back()
+        raise
     begun = await _begin(dependencies, user, host, digest) if is_right and user is not None else None
     if begun is None or user is None:
         log.warning("log_in_refused", address=address_of(host), user=None if user is None else user.id, reason="wrong")
@@ -67,15 +72,17 @@ async def with_link(
 
     Raises:
         WrongLogIn: It is not valid (any more).
+        TooManyWrongTokens: It was not looked at, as too many wrong ones came from this address.
         UnfitPassword: The password is too easy to guess; the link stays valid.
     """
     identity, now_ms = dependencies.identity, dependencies.clock()
     credential = Credential.read(link, Kind.LINK)
-    is_worth_it = credential is not None and dependencies.wrong_tokens.looks_at(host, credential.id)
+    if credential is not None and not dependencies.wrong_tokens.looks_at(host, credential.id):
+        raise TooManyWrongTokens
     digest = None
-    if is_worth_it and password is not None:
+    if credential is not None and password is not None:
         digest = await identity.passwords.digest(password)
-    user_id = await identity.links.use(link, now_ms=now_ms) if is_worth_it else None
+    user_id = None if credential is None else await identity.links.use(link, now_ms=now_ms)
     user = None if user_id is None else await identity.users.get(user_id)
     if user is not None and digest is not None:
         await identity.users.set_password(user.id, digest)

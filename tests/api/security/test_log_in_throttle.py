@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from tempogram.api.security.log_in_throttle import (
     ACCOUNT_EVERY_MS,
@@ -12,6 +13,7 @@ from tempogram.api.security.log_in_throttle import (
     Attempt,
     LogInThrottle,
 )
+from tempogram.storage.identity import passwords
 from tempogram.storage.identity.secrets import Digests
 from tests.api.fakes import World, error_of
 from tests.api.security.test_browsers import PASSWORD, ada, log_in
@@ -91,6 +93,16 @@ def test_a_right_password_takes_no_place(guesses: Guesses) -> None:
         attempt.give_back()
 
 
+def test_an_attack_is_one_line_a_minute_of_an_address_and_one_a_second_of_all(guesses: Guesses) -> None:
+    with capture_logs() as logs:
+        guesses.made(500)
+        guesses.over_the_world(500)
+        guesses.clock.advance(1_000)
+        guesses.over_the_world(500)
+
+    assert [each["reason"] for each in logs] == ["throttled"] * 2
+
+
 async def test_an_attacker_who_guesses_is_answered_429_and_the_owner_logs_in(world: World) -> None:
     user_id = await ada(world)
     owner = world.browser(address="192.0.2.1")
@@ -117,6 +129,16 @@ async def test_a_wrong_name_and_a_wrong_password_are_answered_alike(world: World
     answer = await log_in(world.browser(), password, name)
 
     assert error_of(answer) == (401, "wrong_log_in", "the name or the password is wrong")
+
+
+async def test_a_log_in_that_was_too_many_at_once_takes_no_place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ada(world)
+    monkeypatch.setattr(passwords, "WAITING_MAX", 0)
+    busy = [await log_in(world.browser()) for _ in range(OF_ACCOUNT + 1)]
+    monkeypatch.undo()
+
+    assert {error_of(each)[:2] for each in busy} == {(503, "log_ins_busy")}
+    assert (await log_in(world.browser())).status_code == 201
 
 
 async def test_a_disabled_user_is_answered_as_if_the_password_were_wrong(world: World) -> None:
