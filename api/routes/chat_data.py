@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 
 from tempogram.api.core.audit import note
-from tempogram.api.core.dependencies import Dependencies, DependenciesOf
+from tempogram.api.core.dependencies import DependenciesOf
 from tempogram.api.core.errors import Invalid, NotFound, error_responses
 from tempogram.api.routes.bots import BotPath
 from tempogram.api.schemas.chats import ErasedOut, ErasureOut, LiftedOut
@@ -19,7 +19,7 @@ from tempogram.api.security.auth import GuardedRoute, requires
 from tempogram.api.security.principals import Role
 from tempogram.api.usecases.known_bots import bot_of_path
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.model.messages import ChatId
+from tempogram.storage.privacy.export import Row
 
 router = APIRouter(tags=["chats"], route_class=GuardedRoute)
 
@@ -43,7 +43,9 @@ async def export(bot_id: BotPath, chat_id: ChatPath, dependencies: DependenciesO
     The last line is ``{"end": true, "rows": …}``; where it is missing, something was cut off.
     """
     await bot_of_path(dependencies.bots, bot_id)
-    return StreamingResponse(_lines(dependencies, bot_id, chat_id), media_type=JSON_LINES)
+    rows = dependencies.export.rows(bot_id, chat_id)
+    first = await anext(rows, None)  # before the answer begins, so that a database that is away is a 503
+    return StreamingResponse(_lines(first, rows), media_type=JSON_LINES)
 
 
 @router.delete(
@@ -79,9 +81,10 @@ async def lift(bot_id: BotPath, chat_id: ChatPath, dependencies: DependenciesOf)
     return LiftedOut(lifted=await dependencies.eraser.lift(bot_id, chat_id))
 
 
-async def _lines(dependencies: Dependencies, bot_id: int, chat_id: ChatId) -> AsyncIterator[bytes]:
-    count = 0
-    async for row in dependencies.export.rows(bot_id, chat_id):
+async def _lines(first: Row | None, rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
+    count, row = 0, first
+    while row is not None:
         count += 1
         yield msgspec.json.encode(row) + b"\n"
+        row = await anext(rows, None)
     yield msgspec.json.encode({"end": True, "rows": count}) + b"\n"

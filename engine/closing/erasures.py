@@ -30,6 +30,9 @@ class Erasures(Protocol):
     def digest(self, bot_id: int, chat_id: ChatId) -> bytes | None:
         """Return the digest of a chat; None: no chat has been erased yet."""
 
+    async def names(self, bot_id: int, chat_id: ChatId) -> list[ChatId]:
+        """Return all names of a chat, its present id first; after its erasure only the given one is known."""
+
     async def begin(self, bot_id: int, chat_id: ChatId, *, now_ms: int) -> None:
         """Keep a chat from being written to from now on."""
 

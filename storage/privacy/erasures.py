@@ -17,6 +17,8 @@ from typing import Any
 import structlog
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, tuple_, update
 
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.conversations import BUSINESS
 from tempogram.engine.model.messages import BotChat, ChatId
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
@@ -84,6 +86,10 @@ class SqlErasures:
 
     def digest(self, bot_id: int, chat_id: ChatId) -> bytes | None:
         return None if self._key is None else _digest(self._key, bot_id, chat_id)
+
+    async def names(self, bot_id: int, chat_id: ChatId) -> list[ChatId]:
+        names = await names_of(self.database, bot_id, chat_id)
+        return [chat_ids.required(each) for each in names if not each.startswith(BUSINESS)]
 
     async def begin(self, bot_id: int, chat_id: ChatId, *, now_ms: int) -> None:
         self._key = await self.database.write_alone(self._own_key)
@@ -190,9 +196,10 @@ class SqlErasures:
             async for row in ChatExport(self.database).updates(bot_id, names)
             if row["handled_at_ms"] is not None
         ]
-        is_meant = updates.c.bot_id == bot_id, updates.c.update_id.in_(ids), updates.c.handled_at_ms.is_not(None)
-        emptied = update(updates).where(*is_meant).values(body=EMPTY)
-        await self.database.write_alone(lambda connection: connection.execute(emptied))
+        of_bot = updates.c.bot_id == bot_id, updates.c.handled_at_ms.is_not(None)
+        for page in batches(ids, ROWS_MAX):
+            emptied = update(updates).where(*of_bot, updates.c.update_id.in_(page)).values(body=EMPTY)
+            await self.database.write_alone(lambda connection, emptied=emptied: connection.execute(emptied))  # type: ignore[misc]
         return len(ids)
 
     async def _delete(self, table: Table, is_meant: ColumnElement[bool]) -> int:

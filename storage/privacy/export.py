@@ -13,6 +13,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import (
     attachments,
     attempts,
+    audit,
     broadcast_recipients,
     messages,
     payloads,
@@ -51,6 +52,9 @@ class ChatExport:
                     yield _shown(table, row)
         async for row in self.updates(bot_id, names):
             yield _shown(updates, row)
+        targets = [f"bot_id={bot_id} chat_id={name}" for name in names]
+        async for row in self._pages(audit, audit.c.target.in_(targets)):
+            yield _shown(audit, row)
 
     async def updates(self, bot_id: int, names: Collection[str]) -> AsyncIterator[Row]:
         """Give the updates of a chat. The updates of a bot have no index by chat; they are kept for two days."""
@@ -75,7 +79,8 @@ class ChatExport:
 
 
 def _shown(table: Table, row: Row) -> Row:
-    return {"table": table.name} | {name: _value(value) for name, value in row.items()}
+    # As ``str``: SQLAlchemy's own kind of text is none that can be encoded.
+    return {"table": str(table.name)} | {str(name): _value(value) for name, value in row.items()}
 
 
 def _value(value: Any) -> Any:
@@ -83,5 +88,5 @@ def _value(value: Any) -> Any:
         return value
     try:
         return msgspec.json.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return value.hex()

@@ -50,8 +50,10 @@ AFTER_BUSINESS = BUSINESS[:-1] + chr(ord(BUSINESS[-1]) + 1)
 
 
 async def names_of(database: Database, bot_id: int, chat_id: ChatId) -> list[str]:
-    """Return all names of a chat: itself, the ids that it had before, and what bots say there for a business."""
-    name = str(chat_id)
+    """Return all names of a chat, its present id first: ids from before, @names, what bots say there for a business."""
+    is_given = chats.c.bot_id == bot_id, chats.c.chat_id == str(chat_id)
+    async with database.reading() as connection:
+        name = (await connection.execute(select(chats.c.alias_of).where(*is_given))).scalar() or str(chat_id)
     is_alias = chats.c.alias_of == name
     is_business = (
         (chats.c.chat_id >= BUSINESS)
@@ -60,7 +62,8 @@ async def names_of(database: Database, bot_id: int, chat_id: ChatId) -> list[str
     )
     query = select(chats.c.chat_id).where(chats.c.bot_id == bot_id, is_alias | is_business)
     async with database.reading() as connection:
-        return [name, *(await connection.execute(query)).scalars()]
+        found = [*(await connection.execute(query)).scalars()]
+    return list(dict.fromkeys([name, str(chat_id), *found]))
 
 
 def rows_of(table: Table, bot_id: int, names: Collection[str]) -> ColumnElement[bool]:

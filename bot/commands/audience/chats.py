@@ -24,7 +24,7 @@ PAGE = 1_000
 
 NONE = "none"
 
-END = b'{"end":true'
+END = b'{"end":true,'
 """How the last line of an export begins."""
 
 Bot = Annotated[int, typer.Argument(metavar="BOT", min=1, help="The bot's id.", show_default=False)]
@@ -104,7 +104,7 @@ def export(
     url: Url = None,
 ) -> None:
     """Hand over everything that the database has of a chat: a JSON object on each line."""
-    import sys
+    from contextlib import nullcontext
 
     from tempogram.bot.commands.client import CallFailed
 
@@ -115,11 +115,12 @@ def export(
         last.extend(part)
         del last[: -len(END) * 10]
 
-    with output.open("wb") if output else sys.stdout.buffer as file:
+    with output.open("wb") if output else nullcontext(typer.get_binary_stream("stdout")) as file:
         api(url).download(f"{_path(bot, chat)}/export", write)
         file.flush()
-        if END not in last:
-            raise CallFailed("the export was cut off; try again")
+    # The last line, and not a text in which the same stands.
+    if not bytes(last).rstrip(b"\n").rpartition(b"\n")[2].startswith(END):
+        raise CallFailed("the export was cut off; try again")
 
 
 @app.command()

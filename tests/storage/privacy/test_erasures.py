@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, LargeBinary, Table, insert, select, update
 
+from tempogram.engine.model.batching import batches
 from tempogram.engine.model.messages import Status
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import (
     PRESUMED,
     attachments,
     attempts,
+    audit,
     broadcast_recipients,
     broadcasts,
     campaign_claims,
@@ -78,7 +81,7 @@ OF_NO_CHAT = {
     "watch_paces",
     "watch_plans",
 }
-"""The audit has ids of chats, which docs/data-protection.md says; files go with the last message that has them."""
+"""The audit is exported and stays, with ids only, as docs/data-protection.md says; files go with their last message."""
 
 HANDLED_ELSEWHERE = {"messages", "updates", "broadcast_recipients", "erased_chats"}
 
@@ -195,6 +198,20 @@ class SqlErasuresContract:
         assert next(row for row in rows if row["table"] == "payloads")["params"] == {"text": f"{TEXT} {ADA}"}
         assert next(row for row in rows if row["table"] == "updates")["body"]["message"]["chat"] == {"id": 7}
 
+    async def test_every_row_of_an_export_can_be_written_as_json(
+        self, database: Database, erasures: SqlErasures
+    ) -> None:
+        """Its names were texts of SQLAlchemy, which msgspec refuses: an export ended at its first row."""
+        await store(database, [(audit, usual(audit, id="a", target=f"bot_id={BOT} chat_id=7"))])
+
+        rows = [msgspec.json.decode(msgspec.json.encode(row)) async for row in ChatExport(database).rows(BOT, 7)]
+
+        assert erasures is not None
+        assert {row["table"] for row in rows} == {table.name for table, _ in rows_of(ADA, 1)} - {
+            "referrals",
+            "handles",
+        } | {"audit"}
+
     async def test_an_export_of_many_rows_has_each_once(self, database: Database, erasures: SqlErasures) -> None:
         many = [usual(chat_tags, bot_id=BOT, chat_id=ADA, tag=f"tag{number:04}") for number in range(450)]
         await database.write_alone(lambda connection: connection.execute(insert(chat_tags), many))
@@ -272,6 +289,41 @@ class SqlErasuresContract:
             held = set((await connection.execute(select(holds.c.chat_id))).scalars())
         assert left == {EVE, "business:shop:17"}
         assert held == {EVE}
+
+    async def test_a_chat_is_erased_under_its_present_id_when_a_name_of_it_is_given(
+        self, database: Database, erasures: SqlErasures
+    ) -> None:
+        await store(database, [(chats, usual(chats, bot_id=BOT, chat_id="@ada", alias_of=ADA))])
+
+        names = await erasures.names(BOT, "@ada")
+        erased = await erasures.erase(BOT, "@ada", now_ms=NOW_MS)
+
+        assert names == [7, "@ada"]
+        assert erased.rows["messages"] == erased.rows["texts"] == 1
+        assert erased.rows["chats"] == 2
+
+    async def test_more_updates_than_a_statement_takes_values_are_emptied(
+        self, database: Database, erasures: SqlErasures
+    ) -> None:
+        """A group of twelve messages a minute has 34,000 in two days, and a statement takes 32,766 values."""
+        body = b'{"update_id":1,"message":{"chat":{"id":7}}}'
+        handled = {"body": body, "status": "handled", "handled_at_ms": NOW_MS}
+        rows = [usual(updates, bot_id=BOT, update_id=1_000 + number, **handled) for number in range(34_000)]
+        for page in batches(rows, 5_000):
+            await database.write_alone(lambda connection, page=page: connection.execute(insert(updates), page))  # type: ignore[misc]
+
+        assert (await erasures.erase(BOT, 7, now_ms=NOW_MS)).rows["updates"] == 34_001
+
+    async def test_an_export_has_the_entries_of_the_audit_log_that_name_the_chat(
+        self, database: Database, erasures: SqlErasures
+    ) -> None:
+        targets = (f"bot_id={BOT} chat_id=7", f"bot_id={BOT} chat_id=77")
+        await store(database, [(audit, usual(audit, id=each, target=each)) for each in targets])
+
+        rows = [row["id"] async for row in ChatExport(database).rows(BOT, 7) if row["table"] == "audit"]
+
+        assert erasures is not None
+        assert rows == [f"bot_id={BOT} chat_id=7"]
 
     async def test_a_digest_tells_erased_chats_and_not_which_they_are(
         self, database: Database, erasures: SqlErasures
