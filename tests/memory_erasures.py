@@ -33,6 +33,9 @@ class MemoryErasures:
     def digest(self, bot_id: int, chat_id: ChatId) -> bytes:
         return f"{bot_id} {chat_id}".encode()
 
+    async def names(self, bot_id: int, chat_id: ChatId) -> list[ChatId]:
+        return [chat_id]
+
     async def begin(self, bot_id: int, chat_id: ChatId, *, now_ms: int) -> None:
         self.since_ms.setdefault((bot_id, chat_id), now_ms)
         self.named.add((bot_id, chat_id))

@@ -41,8 +41,10 @@ class ReachabilityObserver:
         Raises:
             LedgerError: Nothing was written; calling it again does no harm.
         """
-        if self._eraser is not None and (chat_id := opens_erased(update)) is not None:
-            await self._lift(self._eraser, bot_id, chat_id)
+        if self._eraser is not None and (opened := opens_erased(update)) is not None:
+            names, at_s = opened
+            for name in names:
+                await self._lift(self._eraser, bot_id, name, at_s)
         changed = update.my_chat_member
         if changed is not None and (reason := _reason_lost(changed)) is not None:
             await self._lose(bot_id, changed.chat.id, reason)
@@ -62,8 +64,15 @@ class ReachabilityObserver:
         for name in await self._chats.lost_of_business(bot_id, connection.id):
             await self._regain(bot_id, name)
 
-    async def _lift(self, eraser: ChatEraser, bot_id: int, chat_id: int) -> None:
-        if self._reachability.is_erased(bot_id, chat_id):
+    async def _lift(self, eraser: ChatEraser, bot_id: int, chat_id: ChatId, at_s: int) -> None:
+        """Lift an erasure, unless this was sent before it: an update may have waited for its turn since.
+
+        Telegram tells whole seconds; what was sent in the second of the erasure counts as before it.
+        """
+        if not self._reachability.is_erased(bot_id, chat_id):
+            return
+        erased_at_ms = await eraser.erased_at_ms(bot_id, chat_id)
+        if erased_at_ms is None or at_s > erased_at_ms // 1_000:
             await eraser.lift(bot_id, chat_id)
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
@@ -95,18 +104,17 @@ def _reason_lost(changed: ChatMemberUpdated) -> str | None:
             return None
 
 
-def opens_erased(update: Update) -> int | None:
-    """Return the chat that lets itself be written to again though its data was erased; None: none does.
+def opens_erased(update: Update) -> tuple[list[ChatId], int] | None:
+    """Return the names of a chat that may be written to again though it was erased, and since when, in seconds.
 
-    A person does by writing to the bot or pressing a button, and a group by adding the bot.
+    A person opens a chat by writing to the bot, and a group does by adding it. A button does not: when it was pressed
+    is not known, and it may have been before the erasure.
     """
-    message, query, changed = update.message, update.callback_query, update.my_chat_member
-    if query is not None and query.message is not None:
-        return query.message.chat.id if query.message.chat.type == "private" else None
-    if message is not None:
-        return message.chat.id if message.chat.type == "private" else None
+    message, changed = update.message, update.my_chat_member
+    if message is not None and message.chat.type == "private":
+        return [message.chat.id], int(message.date.timestamp())
     if changed is not None and _reason_lost(changed) is None and changed.old_chat_member.status in {"left", "kicked"}:
-        return changed.chat.id
+        return list(_names(changed.chat)), int(changed.date.timestamp())
     return None
 
 

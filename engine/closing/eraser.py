@@ -45,9 +45,11 @@ class ChatEraser:
             LedgerError: It is not finished; call it again.
             BrokerUnavailable: Likewise.
         """
-        await self._erasures.begin(bot_id, chat_id, now_ms=self._clock())
-        self._reachability.note_erased(bot_id, chat_id)
-        erased = await self._erase(bot_id, chat_id)
+        names = await self._erasures.names(bot_id, chat_id)
+        for name in names:
+            await self._erasures.begin(bot_id, name, now_ms=self._clock())
+            self._reachability.note_erased(bot_id, name)
+        erased = await self._erase(bot_id, names[0])
         log.info("chat_erased", bot_id=bot_id, rows=sum(erased.rows.values()), left=erased.left)
         return erased
 

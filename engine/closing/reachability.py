@@ -142,14 +142,26 @@ class Reachability:
         not know yet.
         """
         refusal = self.refusal(message)
-        if refusal is None or refusal.reason == ERASED:
-            return refusal
+        if refusal is None:
+            return None
+        if refusal.reason == ERASED:
+            return await self._erased_in_ledger(refusal)
         bot_chat = self._key_of(message)
         try:
             _, reason = (await self._ledger.reach_of([bot_chat])).get(bot_chat, (None, None))
         except LedgerError:
             return refusal
         return None if reason is None else refusal
+
+    async def _erased_in_ledger(self, refusal: ChatUnreachable) -> ChatUnreachable | None:
+        """Return the refusal, unless another process has read that the person wrote."""
+        bot_id, chat_id = refusal.bot_id, refusal.chat_id
+        assert self._erasures is not None, "nothing is refused as erased without them"  # noqa: S101
+        names = {(bot_id, chat_id), (bot_id, chat_of(self._key(bot_id, chat_id)[1]))}
+        try:
+            return refusal if await self._erasures.among(names) else None
+        except LedgerError:
+            return refusal
 
     def may_have_moved(self, message: Outgoing) -> bool:
         """Tell whether it is worth asking ``has_moved`` of a message. Costs nothing where no group has moved."""

@@ -95,7 +95,7 @@ class Talk:
         self.desk = BroadcastDesk(board=self.broadcasts.board, bot_id=BOT_ID, chat_id=OPERATORS)
         self.pool = HandlerPool(size=10, waiting_max=1_000)
         ids, desk = Ids(process=1), Desk()
-        self.reachability = desk.reachability
+        self.reachability, self.eraser = desk.reachability, desk.eraser
         self.gateway = accepting_gateway(self.accepting, MethodComposer(clock=clock, ids=ids))
         self.intake = UpdateIntake(
             updates=self.updates,
@@ -109,7 +109,7 @@ class Talk:
             recorder=Recorder(
                 history=self.history,
                 chats=self.chats,
-                reachability=ReachabilityObserver(chats=self.chats, reachability=self.reachability),
+                reachability=ReachabilityObserver(chats=self.chats, reachability=self.reachability, eraser=desk.eraser),
                 conversation_writer=self.conversation_writer,
                 ids=ids,
             ),

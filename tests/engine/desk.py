@@ -13,6 +13,7 @@ from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.closer import Closer
+from tempogram.engine.closing.eraser import ChatEraser
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
@@ -53,6 +54,7 @@ from tempogram.engine.sending.slots import NoWorker, SlotSource
 from tempogram.engine.sending.worker import Worker
 from tests.fakes import Clock as FakeClock
 from tests.fakes import FlakyLedger, outgoing
+from tests.memory_erasures import MemoryErasures
 
 LEASE_MS = 30_000
 UNLIMITED = Limits(
@@ -266,12 +268,17 @@ class Desk:
             clock=self.clock,
             sleep=self._sleep,
         )
+        self.erasures = MemoryErasures()
         self.reachability = Reachability(
             ledger=self.ledger,
             closer=self.closer,
             changes=self.changes,
             clock=self.clock,
             hears=lambda bot_id, _: bot_id not in self.deaf,
+            erasures=self.erasures,
+        )
+        self.eraser = ChatEraser(
+            self.erasures, reachability=self.reachability, closer=self.closer, ledger=self.ledger, clock=self.clock
         )
         self.circuit_breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
         self.pending_admissions = PendingAdmissions(ledger=self.ledger, broker=self.broker, closer=self.closer)

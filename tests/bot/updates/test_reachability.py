@@ -161,3 +161,46 @@ async def test_a_group_in_which_the_bot_is_restricted_and_no_member_is_lost(data
         await talking.hears({"update_id": 1, "my_chat_member": MEMBER | {"new_chat_member": gone}})
 
         assert talking.reachability.is_unreachable(BOT_ID, GROUP)
+
+
+async def stays_erased(
+    database: Database, clock: Clock, event: dict[str, Any], chat_id: ChatId, *, late_s: int
+) -> bool:
+    """Tell whether a chat stays erased when an update of so many seconds after its erasure is handled."""
+    async with talk(database, clock) as talking:
+        await talking.eraser.erase(BOT_ID, chat_id)
+        sent_s = clock() // 1_000 + late_s
+        ((kind, said),) = event.items()
+        await talking.hears({"update_id": 1, kind: said | {"date": sent_s}})
+        return talking.reachability.is_erased(BOT_ID, chat_id)
+
+
+async def test_a_person_opens_an_erased_chat_by_writing_to_the_bot(database: Database, clock: Clock) -> None:
+    assert not await stays_erased(database, clock, {"message": MESSAGE}, PRIVATE, late_s=1)
+
+
+@pytest.mark.parametrize("late_s", [-5, 0])
+async def test_a_message_from_before_the_erasure_that_is_handled_later_opens_nothing(
+    database: Database, clock: Clock, late_s: int
+) -> None:
+    assert await stays_erased(database, clock, {"message": MESSAGE}, PRIVATE, late_s=late_s)
+
+
+async def test_a_message_of_a_group_does_not_open_it(database: Database, clock: Clock) -> None:
+    assert await stays_erased(database, clock, {"message": POST | {"from": ANNA}}, GROUP, late_s=5)
+
+
+@pytest.mark.parametrize("name", OF_CLUB)
+async def test_a_group_that_adds_the_bot_opens_under_each_of_its_names(
+    database: Database, clock: Clock, name: ChatId
+) -> None:
+    assert not await stays_erased(database, clock, {"my_chat_member": MEMBER}, name, late_s=5)
+
+
+@pytest.mark.parametrize("kind", ["edited_message", "message_reaction", "business_message"])
+async def test_what_is_no_new_message_to_the_bot_opens_no_erased_chat(
+    database: Database, clock: Clock, kind: str
+) -> None:
+    event, _ = EXAMPLES[kind]
+
+    assert await stays_erased(database, clock, {kind: event}, PRIVATE, late_s=5)
