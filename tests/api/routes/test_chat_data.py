@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from structlog.testing import capture_logs
 
 from tempogram.engine.closing.eraser import SECOND_PASS_AFTER_MS
+from tempogram.engine.model.errors import LedgerAway
 from tempogram.engine.model.messages import Status
 from tests.api.fakes import BOT_ID, World, error_of
 
@@ -22,6 +27,42 @@ async def test_a_chat_is_handed_over_line_by_line_and_its_end_is_said(world: Wor
         {"table": "chats", "title": "Ada"},
         {"end": True, "rows": 2},
     ]
+
+
+async def test_an_export_is_written_down_by_ids_and_without_what_it_hands_over(world: World) -> None:
+    world.export.of_chats[BOT_ID, 7] = [{"table": "texts", "text": "canary-4711"}]
+
+    await world.client.get(f"{CHAT}/export")
+
+    (change,) = world.audit.changes
+    assert (change.who, change.action) == ("admin", "GET /bots/{bot_id}/chats/{chat_id}/export")
+    assert change.target == f"bot_id={BOT_ID} chat_id=7"
+    assert "canary-4711" not in repr(change)
+
+
+async def test_an_export_while_the_database_is_away_is_refused_before_it_begins(world: World) -> None:
+    async def away(*_: object) -> AsyncIterator[dict[str, Any]]:
+        raise LedgerAway("the database is away")
+        yield {}
+
+    world.export.rows = away  # type: ignore[method-assign]
+
+    answer = await world.client.get(f"{CHAT}/export")
+
+    assert error_of(answer)[:2] == (503, "ledger_unavailable")
+
+
+async def test_no_text_is_logged_by_an_export_an_erasure_or_a_refusal(world: World) -> None:
+    world.export.of_chats[BOT_ID, 7] = [{"table": "texts", "text": "canary-4711"}]
+    with capture_logs() as logged:
+        await world.submitted(text="canary-4711")
+        await world.client.get(f"{CHAT}/export")
+        await world.client.delete(CHAT)
+        await world.client.post("/messages", json={"bot": BOT_ID, "chat_id": 7, "text": "canary-4711"})
+        await world.client.post("/messages/batch", json=[{"bot": BOT_ID, "chat_id": 7, "text": "canary-4711"}])
+
+    assert logged
+    assert "canary-4711" not in repr(logged)
 
 
 async def test_what_waits_for_an_erased_chat_is_cancelled_and_nothing_more_is_accepted(world: World) -> None:
