@@ -60,10 +60,13 @@ class MemoryErasures:
 
 @dataclass
 class ListedExport:
-    """See ``storage.privacy.export.ChatExport``."""
+    """See ``storage.privacy.export.ChatExport``. ``error`` is raised in place of the first row."""
 
     of_chats: dict[BotChat, list[dict[str, Any]]] = field(default_factory=dict)
+    error: Exception | None = None
 
     async def rows(self, bot_id: int, chat_id: ChatId) -> AsyncIterator[dict[str, Any]]:
+        if self.error is not None:
+            raise self.error
         for row in self.of_chats.get((bot_id, chat_id), []):
             yield row

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import Program, program
@@ -86,3 +87,56 @@ async def test_what_makes_no_sense_is_refused_in_one_sentence(tempogram: Program
     assert "write them as in 22:00-08:00" in hours
     assert "bot 42 knows no chat 12345" in unknown
     assert "There is no such chat" in table
+
+
+async def test_everything_of_a_chat_is_exported_to_a_file_or_the_standard_output(tempogram: Program) -> None:
+    await chats(tempogram, "set", BOT, "21", "--tag", "vip")
+    file = tempogram.directory / "chat-21.jsonl"
+
+    status, said, errors = await chats(tempogram, "export", BOT, "21", "--output", str(file))
+    _, printed, _ = await chats(tempogram, "export", BOT, "21")
+
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (status, said, errors) == (0, "", "")
+    assert [row.get("table") for row in rows[:2]] == ["chats", "chat_tags"]
+    assert rows[-1] == {"end": True, "rows": len(rows) - 1}
+    assert '"tag":"vip"' in printed
+
+
+async def test_a_chat_is_erased_when_its_operator_confirms_and_allowed_again(tempogram: Program) -> None:
+    await chats(tempogram, "set", BOT, "22", "--tag", "vip")
+
+    declined, _, asked = await chats(tempogram, "erase", BOT, "22", given="n\n")
+    _, kept, _ = await chats(tempogram, "show", "--json", BOT, "22")
+    status, erased, _ = await chats(tempogram, "erase", "--yes", BOT, "22")
+    _, _, gone = await chats(tempogram, "show", BOT, "22")
+    _, allowed, _ = await chats(tempogram, "allow", BOT, "22")
+    _, again, _ = await chats(tempogram, "allow", BOT, "22")
+
+    assert declined == 1
+    assert "Delete everything of chat 22 of bot 42, and cancel what waits for it? [y/N]" in asked
+    assert json.loads(kept)["tags"] == ["vip"]
+    assert (status, erased) == (0, "Deleted: chat_tags 1, chats 1.\n")
+    assert "bot 42 knows no chat 22" in gone
+    assert allowed == "Chat 22 may be written to again.\n"
+    assert again == "Chat 22 was not erased.\n"
+
+
+async def test_an_export_that_was_cut_off_is_said(tempogram: Program) -> None:
+    async def cut_off(_: web.Request) -> web.Response:
+        return web.Response(body=b'{"table":"texts","text":"{\\"end\\":true,"}\n')
+
+    app = web.Application()
+    app.router.add_get("/bots/42/chats/7/export", cut_off)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+
+    status, _, errors = await type_in(
+        tempogram.directory, ["chats", "export", "--url", f"http://{host}:{port}", BOT, "7"]
+    )
+    await runner.cleanup()
+
+    assert status == 2
+    assert "the export was cut off; try again" in errors
