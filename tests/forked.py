@@ -5,16 +5,17 @@ Where the start itself is what is tested, a process is started as a user starts 
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 from tests import ROOT
 from tests.end_to_end.program import ADMIN_TOKEN
+from tests.fork_server import start
 
 forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload(
@@ -24,8 +25,26 @@ forks.set_forkserver_preload(
 
 async def type_in(directory: Path, words: Sequence[str], *, answer: str = "", **changes: str) -> tuple[int, str, str]:
     """Run a command of ``tempogram``, and return its status and what it printed on both channels."""
-    environment = {"ADMIN_TOKEN": ADMIN_TOKEN, "COLUMNS": "200"} | changes
-    return await asyncio.to_thread(run_forked, directory, _command, words, answer=answer, environment=environment)
+    usual = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ADMIN_TOKEN": ADMIN_TOKEN, "COLUMNS": "200"}
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        stdin.write(answer.encode())
+        stdin.seek(0)
+        process = await start(
+            "tempogram",
+            *("tempogram", *words),
+            env=usual | changes,
+            cwd=directory,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        status = await process.wait()
+        return status, _text_of(stdout), _text_of(stderr)
+
+
+def _text_of(channel: IO[bytes]) -> str:
+    channel.seek(0)
+    return channel.read().decode()
 
 
 def run_forked(
@@ -36,7 +55,7 @@ def run_forked(
     answer: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
-    """Run a function of a module in that directory, with these arguments, as ``type_in`` runs a command."""
+    """Run a function of a module in that directory, with these arguments; return as ``type_in`` does."""
     with TemporaryDirectory() as channels:
         streams = [Path(channels) / name for name in ("input", "output", "errors")]
         streams[0].write_text(answer)
@@ -63,9 +82,3 @@ def _become(
     sys.path.insert(0, str(directory))
     sys.argv = ["tempogram", *words]
     run()
-
-
-def _command() -> None:
-    from tempogram.bot.commands.entry import main
-
-    main()

@@ -171,6 +171,15 @@ class EngineProcess:
         return stats
 
     async def _spawn(self, errors: int | None) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", self.module, self.role),
+            env=self._environment(),
+            cwd=self.directory,  # where no .env lies
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+    def _environment(self) -> dict[str, str]:
         own = {
             "TELEGRAM_API_URL": self.telegram_url,
             "BOT_TOKENS": ",".join(self.tokens),
@@ -182,13 +191,7 @@ class EngineProcess:
             "LOG_LEVEL": "ERROR",
             "PYTHONPATH": str(ROOT),
         }
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", self.module, self.role),
-            env=without_settings(os.environ) | own | dict(self.environment),
-            cwd=self.directory,  # where no .env lies
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=errors,
-        )
+        return without_settings(os.environ) | own | dict(self.environment)
 
     async def answers(self) -> bool:
         """Tell whether it is up."""

@@ -80,6 +80,7 @@ async def polling(dispatcher: Dispatcher, bot: Bot) -> None:
 class OwnProgram(Program):
     """The same as a child process: started, killed and started again on the same database."""
 
+    kind = "own"
     starts = 0
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import aiohttp
 
 from tempogram.bot.demo.process import free_port
 from tests import ROOT
+from tests.fork_server import start
 
 START_TIMEOUT_S = 60
 """aiogram alone takes seconds to import on a busy machine."""
@@ -26,6 +26,9 @@ ECHO = "tempogram.bot.behaviours.echo"
 
 class Program:
     """``tempogram run``, or another role: started, killed and restarted on the same database."""
+
+    kind: str | None = "tempogram"
+    """Of the server that forks it; see ``tests.fork_server``."""
 
     def __init__(self, directory: Path, *, role: str = "run", **environment: str) -> None:
         self.directory = directory
@@ -58,9 +61,9 @@ class Program:
             "PYTHONPATH": str(ROOT),
         }
         with self.output.open("ab") as output:
-            return await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", *self.module),
+            return await start(
+                self.kind,
+                *self.module,
                 env=environment | self._environment,
                 cwd=self.directory,  # where no .env lies
                 stdout=output,
@@ -114,6 +117,12 @@ class Program:
         while not await holds():
             assert time.monotonic() < until_s, f"{holds} still does not hold after {within_s} s"
             await asyncio.sleep(0.05)
+
+
+class FreshProgram(Program):
+    """It imports all by itself, for tests of the start."""
+
+    kind = None
 
 
 Started = TypeVar("Started", bound=Program)

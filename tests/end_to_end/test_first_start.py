@@ -11,13 +11,13 @@ import pytest
 
 from tempogram.bot.runtime.main import SIMULATED_TOKENS
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests.end_to_end.program import TOKEN, Program, program, update
+from tests.end_to_end.program import TOKEN, FreshProgram, program, started, update
 
 WRONG = {"X-Telegram-Bot-Api-Secret-Token": "wrong"}
 
 
 async def test_a_start_without_a_token_answers_the_users_of_a_simulated_telegram(tmp_path: Path) -> None:
-    async with program(tmp_path, "", BOT_TOKENS="") as tempogram:
+    async with started(FreshProgram(tmp_path, TELEGRAM_API_URL="", BOT_TOKENS="")) as tempogram:
         url = re.findall(r"a simulated Telegram runs at (http://[0-9.:]+)", tempogram.output.read_text())[0]
         telegram = Simulated(url, tempogram.session)
         await tempogram.until(lambda: telegram.has_accepted(3), within_s=20)
@@ -74,7 +74,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 async def test_an_unusable_directory_or_database_ends_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
     value, sentence = BROKEN[name]
-    broken = Program(tmp_path, **{"ADMIN_TOKEN": "", name: value})
+    broken = FreshProgram(tmp_path, **{"ADMIN_TOKEN": "", name: value})
 
     process = await broken.spawn()
     status = await process.wait()

@@ -21,8 +21,11 @@ from tempogram.bot.demo.process import free_port
 from tempogram.simulator.sync_client import Remote
 from tests import ROOT
 from tests.bot.terminal.emulator import Emulator
+from tests.fork_server import start
 
 WITHIN_S = 60.0
+USUAL = 80
+"""Columns; a terminal of this width shows a start with all its imports."""
 
 
 class OnTerminal:
@@ -56,22 +59,25 @@ class OnTerminal:
 
 
 @asynccontextmanager
-async def on_terminal(directory: Path, *words: str, columns: int = 80, **environment: str) -> AsyncIterator[OnTerminal]:
+async def on_terminal(
+    directory: Path, *words: str, columns: int = 80, forked: bool = True, **environment: str
+) -> AsyncIterator[OnTerminal]:
     """Run a command on a pseudo terminal until the block ends."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     shown = OnTerminal(columns)
     asyncio.get_running_loop().add_reader(ours, shown.read, ours)
     usual = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PORT": str(free_port())}
-    shown.process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tempogram", *words),
-        env=usual | environment,
-        cwd=directory,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
+    with os.fdopen(theirs, "r+b", buffering=0) as terminal:
+        shown.process = await start(
+            "tempogram" if forked else None,
+            *("tempogram", *words),
+            env=usual | environment,
+            cwd=directory,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
     try:
         yield shown
     finally:
@@ -114,7 +120,7 @@ async def test_the_first_line_waits_for_no_heavy_module() -> None:
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
 async def test_a_start_on_a_terminal_shows_the_conversation_above_the_address(tmp_path: Path, columns: int) -> None:
-    async with on_terminal(tmp_path, "run", columns=columns) as shown:
+    async with on_terminal(tmp_path, "run", columns=columns, forked=columns != USUAL) as shown:
         await shown.until(lambda: len(re.findall(r"→.*sent, [0-9.]+ s", shown.text)) >= 3)
         rows, begun = shown.emulator.shown, shown.emulator.everything[0]
         status = await shown.end()
