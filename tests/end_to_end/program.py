@@ -1,12 +1,13 @@
-"""The real program as a child process, as a user starts it."""
+"""The real program as a process of its own, as a user starts it but for what it imports."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,6 +93,14 @@ class Program:
         """Kill -9, by its own process id."""
         self.process.kill()
         await self.process.wait()
+
+    def lose_runs(self) -> None:
+        """Let tasks that were under way at a kill begin again at the next start.
+
+        Otherwise they wait for 15 s, in which another process might still be at work on them.
+        """
+        with closing(sqlite3.connect(self.directory / "data" / "tempogram.db", timeout=30)) as database, database:
+            database.execute("UPDATE tasks SET run_until_ms = 0 WHERE run_id <> ''")
 
     async def end(self) -> int:
         """End it by SIGTERM, and return its status."""

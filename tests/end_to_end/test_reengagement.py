@@ -110,6 +110,7 @@ async def test_a_kill_at_any_moment_costs_no_user_its_message_and_sends_none_twi
                 await running.start()
                 await running.until(lambda asked=asked: was_asked(server, asked), within_s=60)
                 await running.kill()
+                running.lose_runs()
             await running.start()
             await running.until(lambda: all_noted(running, len(chats)), within_s=90)
             await running.until(running.is_empty, within_s=30)

@@ -150,6 +150,7 @@ async def test_a_kill_loses_no_change_and_says_none_twice(tmp_path: Path) -> Non
         begin_another_hour(tempogram)
         await tempogram.until(lambda: _has(len(shop.calls) >= calls + 4), within_s=30)
         await tempogram.kill()
+        tempogram.lose_runs()
         await tempogram.start()
         for user in users:
             await _until_each_is_said(telegram, user)
