@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tempogram.simulator.client import RunningSimulator, running_simulator
+from tempogram.storage.database.engines import parse
+from tempogram.storage.database.models import metadata
 from tests.end_to_end.program import TOKEN, Program, program
+from tests.storage.servers import own_postgres
 
 ADA, EVE = 77, 78
 TEXT = "sp4rrow says hello"
 NAME = "Adal1ne"
 CHAT = f"/bots/42/chats/{ADA}"
 WAITING = 2_000
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    if request.param == "sqlite":
+        yield {}
+    else:
+        with own_postgres() as url:
+            yield {"DATABASE_URL": url}
 
 
 def update(number: int, text: str, *, sent_s: int) -> dict[str, Any]:
@@ -31,12 +45,15 @@ def update(number: int, text: str, *, sent_s: int) -> dict[str, Any]:
     }
 
 
-def everything(tempogram: Program) -> str:
+async def everything(tempogram: Program, settings: dict[str, str]) -> str:
     """Return all that the database has, as text."""
-    (file,) = (tempogram.directory / "data").glob("*.db")
-    with closing(sqlite3.connect(file)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return str([connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names])  # noqa: S608
+    url = settings.get("DATABASE_URL") or f"sqlite+aiosqlite:///{tempogram.directory / 'data' / 'tempogram.db'}"
+    engine = create_async_engine(parse(url))
+    try:
+        async with engine.connect() as connection:
+            return str([list(await connection.execute(select(table))) for table in metadata.sorted_tables])
+    finally:
+        await engine.dispose()
 
 
 async def lines(tempogram: Program) -> AsyncIterator[bytes]:
@@ -50,12 +67,15 @@ async def answers_to(telegram: RunningSimulator, chat_id: int) -> list[str]:
 
 
 async def test_an_erasure_that_is_killed_is_finished_by_the_next_and_nothing_of_the_chat_is_left(
-    tmp_path: Path,
+    tmp_path: Path, database_settings: dict[str, str]
 ) -> None:
     batch = [{"bot": "42", "chat_id": ADA, "text": f"{TEXT} {number}"} for number in range(WAITING)]
     now_s = int(time.time())
 
-    async with running_simulator() as telegram, program(tmp_path, telegram.url, LOG_LEVEL="DEBUG") as tempogram:
+    async with (
+        running_simulator() as telegram,
+        program(tmp_path, telegram.url, LOG_LEVEL="DEBUG", **database_settings) as tempogram,
+    ):
         await tempogram.call("POST", f"/webhook/telegram/{TOKEN}", json=update(1, TEXT, sent_s=now_s - 60))
         await tempogram.until(lambda: has_answered(telegram), within_s=10)
         await tempogram.call("PATCH", "/bots/42", json={"paused": True})
@@ -68,12 +88,12 @@ async def test_an_erasure_that_is_killed_is_finished_by_the_next_and_nothing_of_
         await tempogram.kill()
         with suppress(aiohttp.ClientError):
             await erasure
-        at_the_kill = everything(tempogram)
+        at_the_kill = await everything(tempogram, database_settings)
         await tempogram.start()
 
         status, erased = await tempogram.call("DELETE", CHAT)
         refused, error = await tempogram.call("POST", "/messages", json={"bot": "42", "chat_id": ADA, "text": TEXT})
-        left = everything(tempogram)
+        left = await everything(tempogram, database_settings)
         await tempogram.call("PATCH", "/bots/42", json={"paused": False})
         late_s = int(time.time()) + 2
         await tempogram.call("POST", f"/webhook/telegram/{TOKEN}", json=update(2, "back again", sent_s=late_s))
