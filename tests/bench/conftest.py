@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.forked_engine import _forked_engines
 
-from tempogram.bot.demo.process import EngineProcess
-from tests.chaos.processes import ForkedEngine
-
-
-@pytest.fixture(autouse=True)
-def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EngineProcess, "_spawn", ForkedEngine._spawn)
+__all__ = ["_forked_engines"]

@@ -7,6 +7,9 @@ import os
 import pytest
 
 from tests.chaos.servers import missing_programs
+from tests.forked_engine import _forked_engines
+
+__all__ = ["_forked_engines"]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +14,10 @@ from bench.harness import cpu_seconds
 from tempogram.bot.demo.process import EngineProcess
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis
-from tests.fork_server import start
 
 SUPERVISED_EVERY_S = 0.2
 RESTARTS_AFTER_S = 0.5
 ANSWERS_IN_S = 0.5
-
-
-class ForkedEngine(EngineProcess):
-    """An engine that need not import what a server has imported."""
-
-    async def _spawn(self, errors: int | None) -> asyncio.subprocess.Process:
-        with nullcontext() if errors is None else os.fdopen(os.dup(errors), "ab") as log_file:
-            return await start(
-                "tempogram", self.module, self.role, env=self._environment(), cwd=self.directory, stderr=log_file
-            )
 
 
 @dataclass(slots=True)
@@ -138,7 +127,7 @@ async def running_processes(
                 own["REDIS_URL"] = redis.url.replace(str(redis.port), str(to_redis.port))
             name = f"{role}-{number}"
             (folder / name).mkdir()
-            process = ForkedEngine(
+            process = EngineProcess(
                 telegram_url, folder / name, tokens, {**environment, **own}, role=role, log_file=folder / f"{name}.log"
             )
             stack.push_async_callback(process.close)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tempogram.bot.demo.process import EngineProcess
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
@@ -26,7 +27,7 @@ from tests.chaos.isolation.troubles import Troubles
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
 from tests.chaos.plan import Plan
-from tests.chaos.processes import ForkedEngine, Processes, running_processes
+from tests.chaos.processes import Processes, running_processes
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
 from tests.chaos.telegram_faults import TelegramFaults
@@ -131,7 +132,7 @@ async def environment(plan: Plan, folder: Path) -> AsyncIterator[Environment]:
 async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
     """Make the tables, as a deployment does."""
     with tempfile.TemporaryDirectory() as folder:
-        process = ForkedEngine(telegram_url, Path(folder), (), {"DATABASE_URL": postgres.url}, role="migrate")
+        process = EngineProcess(telegram_url, Path(folder), (), {"DATABASE_URL": postgres.url}, role="migrate")
         await process.spawn()
         assert process.process is not None
         status = await process.process.wait()
