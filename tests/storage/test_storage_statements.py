@@ -38,6 +38,8 @@ from tempogram.storage.handles import SqlHandles
 from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
+from tempogram.storage.privacy.erasures import SqlErasures
+from tempogram.storage.processes.identity import ledger_id
 from tempogram.storage.scheduler.beats import SqlBeats
 from tempogram.storage.scheduler.sweeps import SqlSweeps
 from tempogram.storage.scheduler.tasks import SqlTaskStore
@@ -112,6 +114,14 @@ def recipients(count: int) -> list[Recipient]:
 
 
 CLAIMED = Rules(campaign="spring", daily_cap=3)
+
+
+async def erased(database: Database, count: int) -> Ask:
+    erasures = SqlErasures(database, Seal("a key that no trial finds"))
+    await ledger_id(database)
+    for chat_id in range(count):
+        await erasures.begin(BOT, chat_id, now_ms=NOW_MS)
+    return erasures.among([(BOT, chat_id) for chat_id in range(count)])
 
 
 def simply(ask: Callable[[Database, int], Ask]) -> Case:
@@ -246,6 +256,7 @@ CASES: dict[str, Case] = {
             BOT, [ChatFacts(chat_id=n + 1, language="de", tags=("a",)) for n in range(count)]
         )
     ),
+    "SqlErasures.among": erased,
     "SqlHandles.targets": handed_out,
     "SqlHandles.refer": simply(
         lambda database, count: SqlHandles(database).refer("a", [str(n) for n in range(count)], after_ids=[])

@@ -135,7 +135,8 @@ class Lane(Struct, gc=False, eq=False):
         """Return all that wait, in no order."""
         if self.alone is not None:
             return [self.alone]
-        return [entry for position in set(self.positions) if (entry := self.at(position, entries)) is not None]
+        at_each = [(self.stand_ins.get(position), entries.get(position)) for position in set(self.positions)]
+        return [entry for both in at_each for entry in both if entry is not None and self._has_waiting(entry)]
 
     def stand_in(self, entry: Entry) -> None:
         """Note under its position an entry whose message has another id."""
@@ -156,11 +157,19 @@ class Lane(Struct, gc=False, eq=False):
         return None
 
     def at(self, position: str, entries: dict[str, Entry]) -> Entry | None:
-        """Return the message that waits at a position; None if none does."""
-        entry = self.stand_ins.get(position) or entries.get(position)
-        if entry is not None and entry.lane is self and entry.is_due and not entry.number:
+        """Return the message that waits at a position; None if none does.
+
+        There are two where a message was replaced and then admitted again, as by a rebuild that read it just before:
+        the one that took its position, and itself.
+        """
+        entry = self.stand_ins.get(position)
+        if entry is not None and self._has_waiting(entry):
             return entry
-        return None
+        entry = entries.get(position)
+        return entry if entry is not None and self._has_waiting(entry) else None
+
+    def _has_waiting(self, entry: Entry) -> bool:
+        return entry.lane is self and entry.is_due and not entry.number
 
     @property
     def is_in_failed_chat(self) -> bool:

@@ -31,8 +31,10 @@ from tempogram.storage.identity.secrets import Credential, Digests, Kind
 from tempogram.storage.identity.sessions import ApiSessions
 from tempogram.storage.identity.tokens import ApiTokens
 from tempogram.storage.identity.users import Users
+from tempogram.storage.keys import Seal
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
+from tempogram.storage.privacy.erasures import SqlErasures
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.scheduler.tasks import SqlTaskStore
 from tempogram.storage.selection.audience import SqlAudience
@@ -74,6 +76,7 @@ FOR_UNIQUENESS = {"alerts_open", "campaign_claims_slots"}
 """They keep a second row out, and no query needs them."""
 
 DIGESTS = Digests("a key that no trial finds")
+SEAL = Seal("a key that no trial finds")
 
 RULES = Rules(campaign="spring")
 BROADCAST = Broadcast(id=1, name="spring", plan=plan())
@@ -164,6 +167,7 @@ ASKED: dict[str, Ask] = {
     "ix_sessions_expires_active": purge,
     "api_sessions_of_user": lambda database: ApiSessions(database, DIGESTS).of_user("a", now_ms=NOW_MS),
     "fsm_states_cleared": purge,
+    "erased_chats_pending": lambda database: SqlErasures(database, SEAL).pending(limit=9),
 }
 
 

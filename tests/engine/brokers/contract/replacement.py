@@ -70,6 +70,18 @@ class Replacement:
 
         assert await one_by_one(unlimited) == ["a", "b", "c"]
 
+    async def test_an_edit_that_is_admitted_again_after_it_was_replaced_hides_nothing(self, unlimited: Broker) -> None:
+        """As by a rebuild that read it just before. The newer one has its position, and it was forgotten for that."""
+        await queue(unlimited, [edit("a"), edit("c"), edit("d", method="editMessageReplyMarkup")])
+
+        again = await unlimited.admit([edit("a")], worker_id="intake", slots=0)
+        explained = await unlimited.explain("d")
+
+        assert again.verdicts == (Queued(),)
+        assert explained is not None
+        assert explained.before_in_lane == 2
+        assert sorted(await one_by_one(unlimited)) == ["a", "c", "d"]
+
     async def test_an_edit_that_is_being_sent_is_not_replaced(self, unlimited: Broker) -> None:
         await queue(unlimited, [edit("a")])
         leases = await lease(unlimited)
