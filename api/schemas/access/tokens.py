@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, Strict, StringConstraints
 
 from tempogram.api.schemas.access.users import Id, RoleName, name_of
 from tempogram.api.schemas.base import RequestModel, ResponseModel
-from tempogram.api.schemas.fields import BotId, time_of
+from tempogram.api.schemas.fields import AS_WHOLE, BotId, time_of
 from tempogram.storage.identity.tokens import ApiToken
 
 BOTS_MAX = 1_000
@@ -39,8 +39,8 @@ class TokenIn(RequestModel):
     bots: list[BotId] | None = Field(
         None, min_length=1, max_length=BOTS_MAX, description="The only bots that it is for; null: all."
     )
-    expires_in_s: int | None = Field(
-        None, ge=1, le=VALID_S_MAX, strict=True, description="So many seconds it is valid; null: for ever."
+    expires_in_s: Annotated[int, Strict(), Field(ge=1, le=VALID_S_MAX), AS_WHOLE] | None = Field(
+        None, description="So many seconds it is valid; null: for ever."
     )
 
 

@@ -76,6 +76,12 @@ async def test_a_token_that_expires_acts_no_more(world: World) -> None:
     assert (before, (await client.get("/bots")).status_code) == (200, 401)
 
 
+async def test_ten_seconds_may_be_written_with_a_point(world: World) -> None:
+    made_out = await world.client.post("/tokens", json={"name": "ci", "role": "viewer", "expires_in_s": 10.0})
+
+    assert made_out.status_code == 201
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 1.5, "9", 10**12])
 async def test_a_token_is_valid_for_a_while_or_refused(world: World, seconds: object) -> None:
     answer = await world.client.post("/tokens", json={"name": "ci", "role": "viewer", "expires_in_s": seconds})

@@ -195,7 +195,17 @@ class TestMemoryBroker(BrokerContract):
 
 
 class TestNaiveBroker(BrokerContract):
-    # It scans plain lists: thousands of messages would take it a minute.
+    # It scans plain lists: what sends for minutes of the clock would take it seconds. The memory broker is asked all of
+    # it, and is compared with this one step by step in ``test_brokers_model``.
+    test_the_fortieth_urgent_message_waits_no_longer_than_the_first = None  # type: ignore[assignment]
+    test_most_of_an_unknown_rate_is_used_with_few_429s = None  # type: ignore[assignment]
+    test_an_urgent_message_behind_six_hundred_low_ones_waits_at_most_a_slot = None  # type: ignore[assignment]
+    test_with_a_backlog_the_limit_is_used = None  # type: ignore[assignment]
+    test_a_long_hold_is_met_once_and_its_rate_is_used_from_then_on = None  # type: ignore[assignment]
+    test_a_probe_that_fails_comes_back_to_where_it_stayed_and_is_not_repeated_for_twice_as_long = None  # type: ignore[assignment]
+    test_while_half_of_the_bots_hang_an_urgent_message_of_another_waits_for_none_of_them = None  # type: ignore[assignment]
+    test_bots_that_hang_have_half_of_the_ceiling_at_most_or_their_shares = None  # type: ignore[assignment]
+    test_priorities_share_sixteen_to_four_to_one = None  # type: ignore[assignment]
     test_bots_that_hang_leave_the_others_their_share_of_the_ceiling = None  # type: ignore[assignment]
     test_a_bot_sends_a_thousand_paid_messages_a_second_and_not_one_more = None  # type: ignore[assignment]
 
