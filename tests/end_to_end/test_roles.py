@@ -75,6 +75,9 @@ async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None
     a_minute = sum(60 / every_s * commands for every_s, commands in beats.values())
 
     heard = await commands_within(fleet, seconds)
+    for _ in range(2):
+        if heard["HELLO"]:  # a connection was made anew, after what the tests before did to it: that is not idling
+            heard = await commands_within(fleet, seconds)
 
     assert a_minute <= 125  # 70 with the lease that is the default
     assert sum(heard.values()) <= sum(

@@ -15,7 +15,7 @@ from tempogram.engine.model.messages import Priority
 from tempogram.simulator.sync_client import Remote
 from tests.examples.examples import Example
 from tests.examples.plain import subfolder
-from tests.examples.talk import EARLIER, GROUP_ID, TOKEN
+from tests.examples.talk import EARLIER, GROUP_ID, POLL_S, TOKEN
 
 GROUP_LIMIT = 20
 
@@ -59,6 +59,13 @@ async def under_tempogram(name: str) -> AsyncIterator[Program]:
             yield built
         finally:
             await sources.stop()
+
+
+async def handlers_ended(built: Program) -> None:
+    """Wait until no handler runs or waits: a person who presses a button at once may be quicker than its storage."""
+    counts = built.front.updates.pool.counts
+    while counts()["running"] or counts()["waiting"]:  # noqa: ASYNC110 - the pool announces nothing
+        await asyncio.sleep(POLL_S)
 
 
 async def fill_group(built: Program, telegram: Remote) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tempogram.simulator.settings import SimulatorSettings
 from tempogram.simulator.sync_client import served_in_thread
 from tests.examples.conftest import Environment
 from tests.examples.examples import EXAMPLES, IN_GROUPS, ONCE, Example
-from tests.examples.moved import GROUP_LIMIT, fill_group, moved
+from tests.examples.moved import GROUP_LIMIT, fill_group, handlers_ended, moved
 from tests.examples.one_line import by_one_line
 from tests.examples.plain import NO_LIMITS, held_plainly
 from tests.examples.talk import Talk
@@ -32,7 +33,8 @@ async def test_an_example_says_under_tempogram_what_it_says_under_plain_aiogram(
 
     with served_in_thread(NO_LIMITS) as telegram:
         talk = Talk.begin(telegram, in_group=example.in_group)
-        async with moved(example, telegram, tmp_path, environment, window_s=60):
+        async with moved(example, telegram, tmp_path, environment, window_s=60) as built:
+            talk.idle = partial(handlers_ended, built)
             await example.converse(talk)
         moved_in = talk.transcript()
 
