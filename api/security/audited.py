@@ -11,13 +11,12 @@ from fastapi import Request, Response
 from tempogram.api.core import audit
 from tempogram.api.core.audit import Noted
 from tempogram.api.core.repositories import Audit
+from tempogram.api.security.browsers import SAFE, host_of
 from tempogram.api.security.principals import Principal
 from tempogram.engine.model.errors import EngineError
 from tempogram.storage.audit import Change
 
 log = structlog.get_logger()
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 UNAUDITED = frozenset(
     {
@@ -53,12 +52,7 @@ async def write_down(request: Request, action: str, noted: Noted, response: Resp
     if response.status_code >= 400:
         return
     before, after = audit.difference(noted)
-    change = _change(
-        request.state.principal,
-        address="" if request.client is None else request.client.host,
-        action=action,
-        target=audit.target_of(request.path_params),
-    )
+    change = _change(request.state.principal, host_of(request), action, audit.target_of(request.path_params))
     await _add(request.app.state.dependencies.audit, replace(change, before=before, after=after))
 
 
@@ -66,12 +60,10 @@ async def write_down_of(
     dependencies: Audited, principal: Principal, *, address: str, action: str, target: str, **after: Any
 ) -> None:
     """Write down what a request did that had no credential yet: a log-in."""
-    await _add(
-        dependencies.audit, replace(_change(principal, address=address, action=action, target=target), after=after)
-    )
+    await _add(dependencies.audit, replace(_change(principal, address, action, target), after=after))
 
 
-def _change(principal: Principal, *, address: str, action: str, target: str) -> Change:
+def _change(principal: Principal, address: str, action: str, target: str) -> Change:
     return Change(who=principal.name, role=principal.role.name.lower(), address=address, action=action, target=target)
 
 

@@ -123,5 +123,10 @@ def _named(request: Request, name: str) -> str:
     return f"__Host-{name}" if is_secure(request) else name
 
 
+def host_of(request: Request) -> str:
+    """Return the client's address; "" where there is none, as on a Unix socket."""
+    return "" if request.client is None else request.client.host
+
+
 def is_secure(request: Request) -> bool:
     return request.url.scheme == "https"

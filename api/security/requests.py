@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from tempogram.api.core.errors import NotAllowed, NotAuthenticated, TooManyWrongTokens
 from tempogram.api.core.monitored import Monitored
-from tempogram.api.security.browsers import shows_session
+from tempogram.api.security.browsers import host_of, shows_session
 from tempogram.api.security.principals import Principal
 
 
@@ -22,7 +22,7 @@ async def principal_of(request: Request, monitored: Monitored) -> Principal:
         CrossSite: Another site made the browser send it.
         LedgerError: It may be an API token or a session, and the database cannot be read.
     """
-    host = "" if request.client is None else request.client.host
+    host = host_of(request)
     token = bearer_of(request)
     if token is not None:
         principal, is_shown = await _of_token(token, host, monitored), True

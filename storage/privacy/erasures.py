@@ -111,13 +111,13 @@ class SqlErasures:
         names = await names_of(self.database, bot_id, chat_id)
         rows: Counter[str] = Counter()
         rows["messages"] = await self._erase_messages(bot_id, names, now_ms)
-        rows["updates"] = await self._erase_updates(bot_id, names)
+        rows["updates"], unhandled = await self._erase_updates(bot_id, names)
         has_outcome = broadcast_recipients.c.outcome.is_not(None)
         of_broadcasts = rows_of(broadcast_recipients, bot_id, names)
         rows["broadcast_recipients"] = await self._delete(broadcast_recipients, and_(of_broadcasts, has_outcome))
         for table in reversed(BY_CHAT):  # the chat's own row is the last: it has the other names
             rows[table.name] = await self._delete(table, rows_of(table, bot_id, names))
-        return Erased(dict(+rows), await self._left(bot_id, names))
+        return Erased(dict(+rows), unhandled + await self._left(bot_id, names))
 
     async def pending(self, *, limit: int) -> list[tuple[int, ChatId, int]]:
         query = (
@@ -190,17 +190,19 @@ class SqlErasures:
         await self.database.write_alone(lambda connection: connection.execute(nameless))
         return erased
 
-    async def _erase_updates(self, bot_id: int, names: list[str]) -> int:
-        ids = [
-            row["update_id"]
-            async for row in ChatExport(self.database).updates(bot_id, names)
-            if row["handled_at_ms"] is not None
-        ]
+    async def _erase_updates(self, bot_id: int, names: list[str]) -> tuple[int, int]:
+        """Empty what was handled, and return how many these are, and how many are not handled yet."""
+        ids, unhandled = list[int](), 0
+        async for row in ChatExport(self.database).updates(bot_id, names):
+            if row["handled_at_ms"] is None:
+                unhandled += 1
+            else:
+                ids.append(row["update_id"])
         of_bot = updates.c.bot_id == bot_id, updates.c.handled_at_ms.is_not(None)
         for page in batches(ids, ROWS_MAX):
             emptied = update(updates).where(*of_bot, updates.c.update_id.in_(page)).values(body=EMPTY)
             await self.database.write_alone(lambda connection, emptied=emptied: connection.execute(emptied))  # type: ignore[misc]
-        return len(ids)
+        return len(ids), unhandled
 
     async def _delete(self, table: Table, is_meant: ColumnElement[bool]) -> int:
         key = list(table.primary_key.columns)
@@ -219,10 +221,7 @@ class SqlErasures:
                 select(func.count()).select_from(broadcast_recipients).where(waiting),
             ):
                 count += (await connection.execute(query)).scalar_one()
-        unhandled = [
-            1 async for row in ChatExport(self.database).updates(bot_id, names) if row["handled_at_ms"] is None
-        ]
-        return count + len(unhandled)
+        return count
 
 
 _SEALED_KEY = select(identity.c.sealed_erasure_key).where(identity.c.id == ROW)

@@ -32,7 +32,15 @@ from tempogram.api.schemas.access.sessions import (
 from tempogram.api.schemas.access.users import Id
 from tempogram.api.schemas.fields import time_of
 from tempogram.api.security.auth import GuardedRoute, StrictRoute, requires
-from tempogram.api.security.browsers import DEVICE, cookie_of, end_session, refuse_cross_site, set_device, set_session
+from tempogram.api.security.browsers import (
+    DEVICE,
+    cookie_of,
+    end_session,
+    host_of,
+    refuse_cross_site,
+    set_device,
+    set_session,
+)
 from tempogram.api.security.principals import Principal, Role
 from tempogram.api.usecases.access import log_in
 from tempogram.api.usecases.access.log_in import LoggedIn
@@ -175,10 +183,6 @@ async def let_in(
 def set_cookies(request: Request, response: Response, logged_in: LoggedIn) -> None:
     set_session(request, response, logged_in.cookie)
     set_device(request, response, logged_in.device)
-
-
-def host_of(request: Request) -> str:
-    return "" if request.client is None else request.client.host
 
 
 def _text(secret: SecretStr | None) -> str | None:
